@@ -1,0 +1,3 @@
+"""platemae: plates in, perturbation maps out."""
+
+__version__ = "0.1.0"

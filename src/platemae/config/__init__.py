@@ -1,0 +1,7 @@
+"""The configuration: pydantic sections, plates.tsv, layout tables, and what each stage reads of them."""
+
+from platemae.config.load import load_config, read_config
+from platemae.config.sections import Config
+from platemae.config.slices import stage_config, stage_entries
+
+__all__ = ["Config", "load_config", "read_config", "stage_config", "stage_entries"]

@@ -1,0 +1,69 @@
+"""Read a configuration file; every wrong key is named, with the values that are allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from platemae.config.sections import Config
+from platemae.errors import ConfigError, raise_all
+
+
+def load_config(values: Mapping[str, Any], where: str = "config") -> Config:
+    """Validate configuration values.
+
+    Raises
+    ------
+    ConfigError
+        All problems at once, each with its YAML key.
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [_problem(item, where) for item in error.errors(include_url=False)]
+    raise_all(problems)
+    raise AssertionError("a ValidationError holds at least one problem")
+
+
+def _problem(item: Any, where: str) -> ConfigError:
+    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
+    if item["type"] == "extra_forbidden":
+        known = ", ".join(_known_keys(item["loc"]))
+        return ConfigError(f"unknown key {key}", where, f"allowed here: {known}")
+    return ConfigError(f"{key}: {item['msg']}", where, "see the comments in config.yaml")
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
+    """Return the keys allowed beside the unknown one, found by walking the schema."""
+    schema = Config.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in loc[:-1]:
+        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        while "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return sorted(node.get("properties", {}))
+
+
+def read_config(path: Path) -> Config:
+    """Read and validate a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        When it is missing, is no YAML mapping, or holds wrong values.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError("the configuration file is missing", str(path), "give --configfile FILE") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the configuration is no valid YAML: {error}", str(path), "mend the line named above"
+        ) from None
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError("the configuration is no mapping of keys", str(path), "start from config.yaml")
+    return load_config(values or {}, str(path))

@@ -1,0 +1,334 @@
+"""Pydantic sections of the configuration, one class a stage or list entry; they generate schema and config.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section that refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Channel(Section):
+    """A channel of a plate: how the instrument calls it, and what it shows."""
+
+    source: str = Field(description="text of the `channel` group in the file name")
+    name: Name = Field(description="name in the store, the models and the report")
+    stain: str = Field(description="stain or dye, such as Hoechst")
+
+
+class ReaderEntry(Section):
+    """How plates of one kind are read; plates.tsv names the entry in its column `reader`."""
+
+    name: Name = Field(description="name used in plates.tsv")
+    kind: Literal["pattern", "synthetic"] = Field(
+        description="pattern: a regex over file names; synthetic: the made-up screen"
+    )
+    pattern: str | None = Field(
+        default=None,
+        description="regex over the path below the plate's folder, with groups channel, well (or row and column), optionally field",
+    )
+    channels: list[Channel] = Field(default_factory=list, description="channels in the order of the store")
+    pixel_size_um: float | None = Field(default=None, gt=0, description="edge of a pixel in micrometres")
+
+    @model_validator(mode="after")
+    def _pattern_needs(self) -> ReaderEntry:
+        if self.kind == "pattern" and not (self.pattern and self.channels and self.pixel_size_um):
+            raise ValueError("a reader of kind pattern needs pattern, channels and pixel_size_um")
+        return self
+
+
+class IngestSection(Section):
+    """ingest_plate: raw folders to OME-Zarr."""
+
+    allow_missing: bool = Field(
+        default=False, description="true: a field without one of its channels is kept, zero-filled and failed by QC"
+    )
+    chunk_px: int = Field(
+        default=256, ge=32, le=4096, description="edge of the compressed chunks inside a field's shard, pixels"
+    )
+
+
+class QcSection(Section):
+    """qc_plate: measures on source pixels, and the limits beyond which a field is excluded."""
+
+    min_focus: float = Field(
+        default=0.05,
+        ge=0,
+        description="share of spectral power in fine detail, relative to the plate's median of the channel; below: out of focus",
+    )
+    max_saturation: Fraction = Field(default=0.02, description="largest share of pixels at the top of the range")
+    min_foreground: Fraction = Field(
+        default=0.01, description="smallest share of pixels above background in any channel"
+    )
+    gate: Literal["warn", "stop"] = Field(
+        default="warn", description="stop: end the run when more than max_failed of a plate's fields fail"
+    )
+    max_failed: Fraction = Field(default=0.5, description="share of failed fields of a plate at which the gate closes")
+
+
+class IntensityEntry(Section):
+    """fit_intensity: the map from source values to 0..255."""
+
+    name: Name = Field(description="name that datasets and models refer to")
+    kind: Literal["quantile", "fixed"] = Field(
+        default="quantile", description="quantile: fitted; fixed: the range of `limits`"
+    )
+    scope: Literal["plate", "batch", "dataset"] = Field(
+        default="batch", description="wells that share one map of a channel"
+    )
+    fit_on: Literal["negcon", "all"] = Field(default="negcon", description="wells that the map is fitted on")
+    fit_plates: list[Name] | Literal["all"] = Field(
+        default="all", description="plates that the map is fitted on; others get it frozen"
+    )
+    quantiles: tuple[Fraction, Fraction] = Field(default=(0.001, 0.999), description="quantiles that become 0 and 255")
+    limits: tuple[float, float] = Field(
+        default=(0.0, 255.0), description="source values that become 0 and 255 (kind fixed)"
+    )
+
+
+class DatasetEntry(Section):
+    """build_dataset: which fields train."""
+
+    name: Name = Field(description="name that models refer to")
+    plates: list[Name] | Literal["all"] = Field(
+        default="all", description="plates of the training set; name them where plates may be added later"
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
+        default=0.05, description="share of wells held out for the validation loss"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the split")
+
+
+class TrainSection(Section):
+    """train_model: optimisation; a model's own `train` overrides single values."""
+
+    steps: int = Field(default=1500, ge=1, description="optimiser steps")
+    batch: int = Field(default=64, ge=1, description="crops a step, over all processes")
+    lr: float = Field(
+        default=1e-3, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
+    )
+    weight_decay: float = Field(default=0.05, ge=0, description="decoupled weight decay")
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="Lion's betas")
+    warmup_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="share of steps with rising learning rate (one-cycle, cosine)"
+    )
+    mask_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.75, description="share of patches that are masked"
+    )
+    fourier_weight: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.01, description="weight a of (1-a) MSE + a Fourier; 0: no Fourier term"
+    )
+    fourier_layout: Literal["patch", "image"] = Field(default="patch", description="what the Fourier term transforms")
+    fourier_norm: Literal["l1", "l2"] = Field(default="l1", description="distance between Fourier magnitudes")
+    clip_norm: float = Field(default=1.0, gt=0, description="largest gradient norm")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="auto: bfloat16 where the hardware has it (GPU, AMX), else float32"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of weights, crops and masks")
+    checkpoint_every: int = Field(default=500, ge=1, description="steps between checkpoints")
+    validate_every: int = Field(default=250, ge=1, description="steps between validation losses")
+    flip: bool = Field(default=True, description="random flips and quarter turns of crops")
+
+
+class EmbedSection(Section):
+    """embed_plate: tiles to well vectors."""
+
+    tiling: Literal["drop", "overlap", "reflect"] = Field(
+        default="overlap", description="what happens where the field is no multiple of the crop"
+    )
+    pooling: Literal["mean", "cls"] = Field(
+        default="mean", description="mean of patch tokens (the papers), or the class token"
+    )
+    batch: int = Field(default=128, ge=1, description="tiles a forward pass")
+
+
+class ModelEntry(Section):
+    """One row of the tables."""
+
+    name: Name = Field(description="name in the tables and the wildcard {model}")
+    kind: Literal["mae", "untrained", "tile_pca", "profiles"] = Field(
+        description="mae: trained here; untrained: random weights, the floor; tile_pca: PCA of small tiles; profiles: a table, no network"
+    )
+    preset: str = Field(default="tiny", description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8")
+    architecture: dict[str, int | float | str | bool] = Field(
+        default_factory=dict, description="single values of the preset to change, such as crop_px"
+    )
+    dataset: Name | None = Field(default=None, description="entry of `datasets`")
+    intensity: Name | None = Field(default=None, description="entry of `intensity`")
+    train: dict[str, Any] = Field(default_factory=dict, description="single values of `train` to change")
+    embed: dict[str, Any] = Field(default_factory=dict, description="single values of `embed` to change")
+    source: Literal["intensity_means", "well_position", "table"] | None = Field(
+        default=None, description="kind profiles: where the rows come from"
+    )
+    table: str | None = Field(
+        default=None, description="source table: path with {plate}, relative to plates.tsv; CSV, parquet or h5ad"
+    )
+
+    @model_validator(mode="after")
+    def _needs(self) -> ModelEntry:
+        if self.kind == "profiles" and self.source is None:
+            raise ValueError("a model of kind profiles needs source")
+        if (self.source == "table") != (self.table is not None):
+            raise ValueError("source: table and table: PATH belong together")
+        if self.kind != "profiles" and not (self.dataset and self.intensity):
+            raise ValueError(f"a model of kind {self.kind} needs dataset and intensity")
+        TrainSection(**self.train)
+        EmbedSection(**self.embed)
+        return self
+
+
+class CorrectionEntry(Section):
+    """One batch correction; every model is shown under each."""
+
+    name: Name = Field(description="name in the tables and the wildcard {correction}")
+    kind: Literal["none", "centerscale", "tvn"] = Field(
+        description="none; centerscale: control z-score; tvn: typical variation normalization"
+    )
+    batch_unit: Literal["plate", "batch"] = Field(default="plate", description="wells that are aligned together")
+    center_per_batch: bool = Field(
+        default=True, description="tvn: remove each unit's control mean before it is aligned (EFAAR code: false)"
+    )
+    ridge: float = Field(default=0.5, ge=0, description="tvn: added to each unit's control covariance (EFAAR: 0.5)")
+    n_components: int | None = Field(
+        default=None, ge=1, description="tvn: principal components kept; null: as many as the controls span"
+    )
+    few_controls: Literal["error", "pool", "skip"] = Field(
+        default="error", description="a unit with fewer than 2 controls: stop, use all controls, or leave it unaligned"
+    )
+    fit_plates: list[Name] | Literal["all"] = Field(
+        default="all", description="plates that the basis is fitted on; others get it frozen"
+    )
+
+
+class MapSection(Section):
+    """build_map: wells to guides to genes."""
+
+    aggregate: Literal["mean", "median"] = Field(
+        default="mean", description="how wells become a guide and guides become a gene"
+    )
+
+
+class BenchmarkEntry(Section):
+    """One benchmark of a map."""
+
+    name: Name = Field(description="name in the tables")
+    kind: Literal["known_relations", "replicate_consistency", "control_axis"] = Field(
+        description="known_relations: recall of gene pairs; replicate_consistency: cosine among replicates; control_axis: dose along negative-to-positive"
+    )
+    relations: str | None = Field(
+        default=None, description="known_relations: CSV with entity1,entity2[,strength], relative to plates.tsv"
+    )
+    n_bootstrap: int = Field(default=1000, ge=10, description="resamplings for the interval")
+    n_shuffles: int = Field(default=200, ge=10, description="label shuffles for the measured chance")
+    seed: int = Field(default=0, ge=0, description="seed of resampling")
+
+    @model_validator(mode="after")
+    def _relations_needed(self) -> BenchmarkEntry:
+        if (self.kind == "known_relations") != (self.relations is not None):
+            raise ValueError("kind: known_relations and relations: PATH belong together")
+        return self
+
+
+class ReportSection(Section):
+    """render_report: what the page shows."""
+
+    title: str = Field(default="platemae report", description="heading of the page")
+    umap_neighbors: int = Field(default=15, ge=2, description="neighbours of scanpy's UMAP")
+    seed: int = Field(default=0, ge=0, description="seed of the UMAP and of the examples shown")
+    reconstructions: int = Field(default=4, ge=1, le=12, description="crops in the reconstruction gallery")
+
+
+class Config(Section):
+    """The whole configuration: science only; threads, partitions and GPUs belong to the profiles."""
+
+    results: str = Field(default="results", description="folder of all outputs, relative to where the run starts")
+    plates: str = Field(
+        default="demo-screen/plates.tsv",
+        description="table of plates: plate, batch, reader, path, layout; paths in it start at its own folder or at $PLATEMAE_DATA",
+    )
+    readers: list[ReaderEntry] = Field(
+        default_factory=lambda: [ReaderEntry(name="synthetic", kind="synthetic")],
+        description="how raw folders are read",
+    )
+    ingest: IngestSection = IngestSection()
+    qc: QcSection = QcSection()
+    intensity: list[IntensityEntry] = Field(
+        default_factory=lambda: [IntensityEntry(name="controls")], description="maps from source values to 0..255"
+    )
+    datasets: list[DatasetEntry] = Field(
+        default_factory=lambda: [DatasetEntry(name="screen")], description="training sets"
+    )
+    train: TrainSection = TrainSection()
+    embed: EmbedSection = EmbedSection()
+    models: list[ModelEntry] = Field(
+        default_factory=lambda: [
+            ModelEntry(name="mae_tiny", kind="mae", dataset="screen", intensity="controls"),
+            ModelEntry(name="untrained", kind="untrained", dataset="screen", intensity="controls"),
+            ModelEntry(name="intensity_means", kind="profiles", source="intensity_means"),
+        ],
+        description="rows of the tables",
+    )
+    corrections: list[CorrectionEntry] = Field(
+        default_factory=lambda: [
+            CorrectionEntry(name="none", kind="none"),
+            CorrectionEntry(name="centerscale", kind="centerscale"),
+            CorrectionEntry(name="tvn", kind="tvn"),
+        ],
+        description="batch corrections",
+    )
+    map: MapSection = MapSection()
+    benchmarks: list[BenchmarkEntry] = Field(
+        default_factory=lambda: [
+            BenchmarkEntry(name="planted", kind="known_relations", relations="relations.csv"),
+            BenchmarkEntry(name="replicates", kind="replicate_consistency"),
+        ],
+        description="how maps are scored",
+    )
+    report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Config:
+        problems = list(_duplicates(self)) + list(_dangling(self))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def entry(self, section: str, name: str) -> Any:
+        """Return the entry of a list section by its name.
+
+        Raises
+        ------
+        KeyError
+            When there is no such entry.
+        """
+        for entry in getattr(self, section):
+            if entry.name == name:
+                return entry
+        raise KeyError(f"{section} has no entry {name}")
+
+
+LIST_SECTIONS = ("readers", "intensity", "datasets", "models", "corrections", "benchmarks")
+
+
+def _duplicates(config: Config) -> Iterator[str]:
+    for section in LIST_SECTIONS:
+        names = [entry.name for entry in getattr(config, section)]
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield f"{section}: the name {name} is used twice"
+
+
+def _dangling(config: Config) -> Iterator[str]:
+    for model in config.models:
+        for key, section in (("dataset", "datasets"), ("intensity", "intensity")):
+            wanted, known = getattr(model, key), [entry.name for entry in getattr(config, section)]
+            if wanted is not None and wanted not in known:
+                yield f"models.{model.name}.{key}: {wanted} is not in {section} ({', '.join(known)})"

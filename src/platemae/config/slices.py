@@ -1,0 +1,138 @@
+"""What each stage reads of the configuration: for a rule with wildcards, just the entries that the wildcards name.
+
+The slice becomes one canonical JSON string in the rule's params, so adding a model touches no other model and editing
+`report` retrains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from platemae.config.plates import Plate
+from platemae.config.sections import Config, EmbedSection, TrainSection
+
+
+def stage_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> dict[str, Any]:
+    """Return what one job of ``stage`` reads.
+
+    Raises
+    ------
+    KeyError
+        For an unknown stage, plate or entry.
+    """
+    return _SLICES[stage](config, {plate.plate: plate for plate in plates}, **wildcards)
+
+
+def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> list[str]:
+    """Return the registry entries that a job of ``stage`` uses; of a registry only these belong to its code."""
+    if stage == "ingest_plate":
+        reader = next(p.reader for p in plates if p.plate == wildcards["plate"])
+        return [config.entry("readers", reader).kind]
+    if stage in ("train_model", "embed_plate"):
+        return [config.entry("models", wildcards["model"]).kind]
+    if stage in ("fit_correction", "correct_plate"):
+        return [config.entry("corrections", wildcards["correction"]).kind]
+    if stage == "score_map":
+        return sorted({entry.kind for entry in config.benchmarks})
+    return []
+
+
+def _named(plates: dict[str, Plate], names: list[str] | str) -> list[str]:
+    return list(plates) if names == "all" else list(names)
+
+
+def _dump(section: Any) -> dict[str, Any]:
+    return section.model_dump(mode="json")
+
+
+def _ingest(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
+    row = plates[plate]
+    return {"plate": asdict(row), "reader": _dump(config.entry("readers", row.reader)), "ingest": _dump(config.ingest)}
+
+
+def _intensity(config: Config, plates: dict[str, Plate], intensity: str) -> dict[str, Any]:
+    entry = config.entry("intensity", intensity)
+    return {"intensity": _dump(entry) | {"fit_plates": _named(plates, entry.fit_plates)}}
+
+
+def _dataset(config: Config, plates: dict[str, Plate], dataset: str) -> dict[str, Any]:
+    entry = config.entry("datasets", dataset)
+    return {"dataset": _dump(entry) | {"plates": _named(plates, entry.plates)}}
+
+
+def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
+    entry = config.entry("models", model)
+    keys = ("name", "kind", "preset", "architecture", "dataset", "intensity")
+    train = TrainSection(**(_dump(config.train) | entry.train))
+    return {"model": {key: _dump(entry)[key] for key in keys}, "train": _dump(train)}
+
+
+def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
+    entry = config.entry("models", model)
+    return {"embed": _dump(EmbedSection(**(_dump(config.embed) | entry.embed))), "kind": entry.kind}
+
+
+def _profiles(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
+    entry = config.entry("models", model)
+    return {"model": {"name": model, "source": entry.source, "table": entry.table}}
+
+
+def _correction(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
+    entry = config.entry("corrections", correction)
+    fit_plates = _named(plates, entry.fit_plates)
+    return {
+        "correction": _dump(entry) | {"fit_plates": fit_plates},
+        "batch_of": {name: plates[name].batch for name in fit_plates},
+    }
+
+
+def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate: str) -> list[str]:
+    """Return the plates whose controls align ``plate``: itself, or all plates of its batch."""
+    unit = config.entry("corrections", correction).batch_unit
+    batch = next(p.batch for p in plates if p.plate == plate)
+    return [plate] if unit == "plate" else [p.plate for p in plates if p.batch == batch]
+
+
+def _correct(config: Config, plates: dict[str, Plate], model: str, correction: str, plate: str) -> dict[str, Any]:
+    return {
+        "correction": _dump(config.entry("corrections", correction)),
+        "unit_plates": unit_plates(config, list(plates.values()), correction, plate),
+    }
+
+
+def _all_plates(plates: dict[str, Plate]) -> list[str]:
+    return list(plates)
+
+
+def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
+    return {"models": [m.name for m in config.models], "corrections": [c.name for c in config.corrections]}
+
+
+def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
+    return {
+        "report": _dump(config.report),
+        "plates": _all_plates(plates),
+        "models": [{"name": m.name, "kind": m.kind, "dataset": m.dataset} for m in config.models],
+        "corrections": [_dump(c) for c in config.corrections],
+        "benchmarks": [_dump(b) for b in config.benchmarks],
+    }
+
+
+_SLICES: dict[str, Any] = {
+    "ingest_plate": _ingest,
+    "qc_plate": lambda config, plates, plate: {"qc": _dump(config.qc)},
+    "fit_intensity": _intensity,
+    "build_dataset": _dataset,
+    "train_model": _train,
+    "embed_plate": _embed,
+    "import_profiles": _profiles,
+    "summarize_controls": lambda config, plates, model, plate: {},
+    "fit_correction": _correction,
+    "correct_plate": _correct,
+    "build_map": lambda config, plates, model, correction: {"map": _dump(config.map), "plates": _all_plates(plates)},
+    "score_map": lambda config, plates, model, correction: {"benchmarks": [_dump(b) for b in config.benchmarks]},
+    "compare_models": _compare,
+    "render_report": _report,
+}

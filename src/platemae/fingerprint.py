@@ -1,0 +1,179 @@
+"""Digests: of content (arrays, tables, AnnData) and of code (the import closure of a stage, from the AST).
+
+Nothing is imported or executed to fingerprint code, so the Snakefile can do it in milliseconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from platemae.contracts import canonical
+from platemae.errors import MissingError
+
+PACKAGE = Path(__file__).parent
+NOT_SCIENCE = ("platemae.cli", "platemae.logs", "platemae.errors", "platemae.layout")
+"""Modules whose change alters no result; they stale nothing."""
+
+
+def digest_bytes(*parts: bytes) -> str:
+    """Return the SHA-256 of ``parts``, each preceded by its length."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.hexdigest()
+
+
+def digest_json(value: Mapping[str, Any] | list[Any]) -> str:
+    """Return the digest of a JSON value, whatever the order of its keys."""
+    return digest_bytes(canonical(value).encode())
+
+
+def digest_array(array: np.ndarray) -> str:
+    """Return the digest of an array's dtype, shape and values."""
+    array = np.ascontiguousarray(array)
+    hasher = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    hasher.update(array.view(np.uint8).reshape(-1).data if array.size else b"")
+    return hasher.hexdigest()
+
+
+def digest_table(table: Any, leave_out: Iterable[str] = ()) -> str:
+    """Return the digest of a pandas table's columns, in order, without its index.
+
+    Parameters
+    ----------
+    table
+        A ``pandas.DataFrame`` of numbers, booleans and text.
+    leave_out
+        Columns that differ from run to run, such as durations.
+    """
+    parts = []
+    for name in (c for c in table.columns if c not in set(leave_out)):
+        column = table[name]
+        numeric = getattr(column.dtype, "kind", "O") in "biuf"
+        values = column.to_numpy() if numeric else np.array([_text(v) for v in column], dtype="U")
+        parts += [str(name).encode(), digest_array(values).encode()]
+    return digest_bytes(*parts)
+
+
+def _text(value: Any) -> str:
+    missing = value is None or (isinstance(value, float) and np.isnan(value))
+    return "" if missing else str(value)
+
+
+def digest_anndata(data: Any) -> str:
+    """Return the digest of an AnnData's X, obs (index included), var names and obsm arrays."""
+    parts = [digest_array(np.asarray(data.X)), digest_table(data.obs.reset_index()), "\n".join(data.var_names)]
+    parts += [f"{key}{digest_array(np.asarray(value))}" for key, value in sorted(data.obsm.items())]
+    return digest_bytes(*(part.encode() for part in parts))
+
+
+# -- code -------------------------------------------------------------------------------------------------------------
+
+
+def code_digest(stage: str, entries: Iterable[str] = (), package: Path = PACKAGE) -> str:
+    """Return the digest of all code that a stage can reach, without comments, docstrings and layout.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage, a module in ``platemae.stages``.
+    entries
+        Names looked up in the registries on the way, such as ``mae``: of a registry only these entries are followed,
+        so that editing one architecture stales its own models alone.
+    package
+        Folder of the package.
+
+    Raises
+    ------
+    MissingError
+        When the stage has no module.
+    """
+    closure = import_closure(f"platemae.stages.{stage}", tuple(sorted(set(entries))), package)
+    return digest_bytes(
+        *(f"{name}\n{_source_digest(path, _stamp(path))}".encode() for name, path in sorted(closure.items()))
+    )
+
+
+def import_closure(start: str, entries: tuple[str, ...], package: Path = PACKAGE) -> dict[str, Path]:
+    """Return the modules of the package that ``start`` reaches by import statements, registries cut to ``entries``."""
+    if _module_path(start, package) is None:
+        raise MissingError(f"there is no module {start}", str(package), "check the name of the stage")
+    found: dict[str, Path] = {}
+    queue = [start]
+    while queue:
+        name = queue.pop()
+        path = _module_path(name, package)
+        if path is None or name in found or name.startswith(NOT_SCIENCE):
+            continue
+        found[name] = path
+        imported, registry = _imports(path, _stamp(path), name)
+        queue += imported
+        queue += [target.split(":")[0] for key, target in registry if key in entries]
+    return found
+
+
+def _module_path(name: str, package: Path) -> Path | None:
+    base = package.joinpath(*name.split(".")[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file() and name.split(".")[0] == "platemae":
+            return path
+    return None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4096)
+def _imports(path: Path, stamp: tuple[int, int], name: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Return the package modules that a file names in imports, and the entries of its REGISTRY literal."""
+    tree = ast.parse(path.read_text())
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parent = node.module or ""
+            if node.level:
+                parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+                parent = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
+            names += [parent, *(f"{parent}.{alias.name}" for alias in node.names)]
+    return tuple(n for n in names if n.startswith("platemae")), tuple(_registry(tree))
+
+
+def _registry(tree: ast.Module) -> list[tuple[str, str]]:
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(t, ast.Name) and t.id == "REGISTRY" for t in targets) and isinstance(node.value, ast.Dict):
+            literal = ast.literal_eval(node.value)
+            return [(str(key), str(value)) for key, value in literal.items()]
+    return []
+
+
+@lru_cache(maxsize=4096)
+def _source_digest(path: Path, stamp: tuple[int, int]) -> str:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            # A string that stands alone is documentation: docstrings, and the ones below constants.
+            kept = [
+                n
+                for n in body
+                if not (
+                    isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) and isinstance(n.value.value, str)
+                )
+            ]
+            node.body = kept if kept or isinstance(node, ast.Module) else [ast.Pass()]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(tree, annotate_fields=False, include_attributes=False).encode()).hexdigest()

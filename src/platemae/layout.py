@@ -1,0 +1,116 @@
+"""Every path in the project. The results folder is also Snakemake's working directory, so a moved folder stays valid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Results:
+    """Paths below one results folder.
+
+    Parameters
+    ----------
+    root
+        The results folder; rules use ``Results(Path("."))`` as they run inside it.
+    """
+
+    root: Path
+
+    def store(self, plate: str) -> Path:
+        """OME-Zarr plate store (not a declared output)."""
+        return self.root / "plates" / f"{plate}.zarr"
+
+    def fields(self, plate: str) -> Path:
+        """One row a field."""
+        return self.root / "plates" / f"{plate}.fields.parquet"
+
+    def qc(self, plate: str) -> Path:
+        """QC measures and verdicts."""
+        return self.root / "qc" / f"{plate}.parquet"
+
+    def intensity(self, intensity: str) -> Path:
+        """Intensity map."""
+        return self.root / "intensity" / f"{intensity}.json"
+
+    def dataset(self, dataset: str) -> Path:
+        """Index of training fields."""
+        return self.root / "datasets" / f"{dataset}.parquet"
+
+    def model(self, model: str) -> Path:
+        """Folder with ``model.safetensors``, ``model.json``, ``history.parquet``, ``reconstructions.npz``."""
+        return self.root / "models" / model
+
+    def training_state(self, key: str) -> Path:
+        """Checkpoints of one training (not a declared output)."""
+        return self.root / "models" / ".state" / key
+
+    def embedding(self, model: str, plate: str) -> Path:
+        """AnnData, a row a well."""
+        return self.root / "embeddings" / model / f"{plate}.h5ad"
+
+    def control_stats(self, model: str, plate: str) -> Path:
+        """n, mean and scatter of a plate's control wells."""
+        return self.root / "control_stats" / model / f"{plate}.npz"
+
+    def correction(self, model: str, correction: str) -> Path:
+        """The fitted basis."""
+        return self.root / "corrections" / model / f"{correction}.npz"
+
+    def corrected(self, model: str, correction: str, plate: str) -> Path:
+        """AnnData, aligned."""
+        return self.root / "corrected" / model / correction / f"{plate}.h5ad"
+
+    def map(self, model: str, correction: str) -> Path:
+        """AnnData, a row a perturbation."""
+        return self.root / "maps" / model / f"{correction}.h5ad"
+
+    def scores(self, model: str, correction: str) -> Path:
+        """Tidy scores with intervals."""
+        return self.root / "scores" / model / f"{correction}.parquet"
+
+    def tables(self) -> Path:
+        """Folder of the comparison tables."""
+        return self.root / "tables"
+
+    def report(self) -> Path:
+        """The HTML page."""
+        return self.root / "report" / "index.html"
+
+    def provenance(self, stage: str, name: str) -> Path:
+        """Record of one job; no rule reads it."""
+        return self.root / "provenance" / stage / f"{name}.json"
+
+    def errors(self) -> Path:
+        """One JSON line for each error that a stage reported."""
+        return self.root / "logs" / "errors.jsonl"
+
+    def manifest(self, stage: str, **wildcards: str) -> Path:
+        """Manifest of a stage's output, beside it.
+
+        Raises
+        ------
+        KeyError
+            For a name that is no stage.
+        """
+        return self.root / MANIFESTS[stage].format(**wildcards)
+
+
+MANIFESTS = {
+    "ingest_plate": "plates/{plate}.manifest.json",
+    "qc_plate": "qc/{plate}.manifest.json",
+    "fit_intensity": "intensity/{intensity}.manifest.json",
+    "build_dataset": "datasets/{dataset}.manifest.json",
+    "train_model": "models/{model}/manifest.json",
+    "embed_plate": "embeddings/{model}/{plate}.manifest.json",
+    "import_profiles": "embeddings/{model}/{plate}.manifest.json",
+    "summarize_controls": "control_stats/{model}/{plate}.manifest.json",
+    "fit_correction": "corrections/{model}/{correction}.manifest.json",
+    "correct_plate": "corrected/{model}/{correction}/{plate}.manifest.json",
+    "build_map": "maps/{model}/{correction}.manifest.json",
+    "score_map": "scores/{model}/{correction}.manifest.json",
+    "compare_models": "tables/manifest.json",
+    "render_report": "report/manifest.json",
+}
+"""Where each stage's manifest lies; embed_plate and import_profiles write the same file for different kinds of model."""
