@@ -1,0 +1,127 @@
+"""TVN against a plain rewrite of the published recipe: the same wells, one run, seconds and largest deviation.
+
+``python benchmarks/bench_tvn.py`` prints a markdown table; :func:`measure` returns its rows.
+Shapes: N wells, D dimensions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import fractional_matrix_power
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from platemae.correction.control_stats import ControlStats
+from platemae.correction.tvn import TVN, TVNSettings
+
+FloatArray = npt.NDArray[np.float64]
+WARM_UP_PLATES = 2
+SEED = 0
+
+
+def make_screen(n_wells: int, dims: int, n_plates: int, control_share: float) -> tuple[FloatArray, Any, Any]:
+    """Draw correlated wells with a shift and a gain a plate: X (N, D), plate number (N,), control mask (N,)."""
+    rng = np.random.default_rng(SEED)
+    x_ND = rng.standard_normal((n_wells, dims)) @ (rng.standard_normal((dims, dims)) / np.sqrt(dims))
+    plate_N = np.repeat(np.arange(n_plates), n_wells // n_plates)
+    x_ND *= rng.uniform(0.7, 1.4, (n_plates, dims))[plate_N]
+    x_ND += 0.5 * rng.standard_normal((n_plates, dims))[plate_N]
+    return x_ND, plate_N, np.arange(n_wells) % round(1 / control_share) == 0
+
+
+def plain_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any, ridge: float = 0.5) -> FloatArray:
+    """Run the published order of steps on rows, with the tools that it names."""
+    scaler = StandardScaler().fit(x_ND[control_N])
+    pca = PCA().fit(scaler.transform(x_ND[control_N]))
+    y_ND = pca.transform(scaler.transform(x_ND))
+    y_ND = StandardScaler().fit(y_ND[control_N]).transform(y_ND)
+    for plate in np.unique(plate_N):
+        own_N = plate_N == plate
+        cov_DD = np.cov(y_ND[own_N & control_N], rowvar=False, ddof=1) + ridge * np.eye(y_ND.shape[1])
+        y_ND[own_N] = y_ND[own_N] @ fractional_matrix_power(cov_DD, -0.5).real
+    return y_ND
+
+
+def our_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any) -> FloatArray:
+    """Run the package from rows to rows: statistics, basis, transform, plate by plate."""
+    rows = {str(plate): np.flatnonzero(plate_N == plate) for plate in np.unique(plate_N)}
+    stats = {name: ControlStats.from_rows(x_ND[own[control_N[own]]], name) for name, own in rows.items()}
+    fitted = TVN.fit(stats, {name: name for name in rows}, TVNSettings())
+    out_ND = np.empty((len(x_ND), fitted.whiten.shape[1]))
+    for name, own in rows.items():
+        out_ND[own] = fitted.transform(x_ND[own], stats[name], dtype=np.float64)
+    return out_ND
+
+
+def gemm_floor(x_ND: FloatArray, plate_N: Any, control_N: Any) -> FloatArray:
+    """Multiply by one square matrix: the floor of any linear correction."""
+    return x_ND @ np.eye(x_ND.shape[1])
+
+
+def deviation(ours_ND: FloatArray, peer_ND: FloatArray) -> float:
+    """Largest difference after aligning column signs, as a share of the largest value."""
+    sign_D = np.sign((ours_ND * peer_ND).sum(axis=0))
+    return float(np.abs(ours_ND * sign_D - peer_ND).max() / np.abs(peer_ND).max())
+
+
+def _timed(function: Callable[..., FloatArray], *inputs: Any) -> tuple[float, FloatArray]:
+    start = time.perf_counter()
+    out_ND = function(*inputs)
+    return time.perf_counter() - start, out_ND
+
+
+def measure(
+    n_wells: int = 100_000, dims: int = 384, n_plates: int = 100, control_share: float = 0.1, runs: int = 3
+) -> list[dict[str, Any]]:
+    """Time package, plain recipe and floor in turn, ``runs`` times, and compare their results.
+
+    Returns
+    -------
+    One row with task, ours, peer and ceiling (median seconds), unit, ratio (median of peer / ours of each run) and
+    note (spread, deviation).
+    """
+    inputs = make_screen(n_wells, dims, n_plates, control_share)
+    few = inputs[1] < WARM_UP_PLATES
+    for function in (our_tvn, plain_tvn):
+        function(*(part[few] for part in inputs))
+    ours, peer, floor, worst = [], [], [], 0.0
+    for _ in range(runs):
+        ours_s, ours_ND = _timed(our_tvn, *inputs)
+        peer_s, peer_ND = _timed(plain_tvn, *inputs)
+        floor.append(_timed(gemm_floor, *inputs)[0])
+        ours.append(ours_s)
+        peer.append(peer_s)
+        worst = max(worst, deviation(ours_ND, peer_ND))
+        del ours_ND, peer_ND
+    ratios = [p / o for p, o in zip(peer, ours, strict=True)]
+    note = (
+        f"{runs} runs, ratio {min(ratios):.1f} to {max(ratios):.1f}; largest deviation {worst:.1e} of the largest value"
+    )
+    task = f"TVN {n_wells:,} x {dims}, {n_plates} plates, {control_share:.0%} controls, float64"
+    medians = {"ours": statistics.median(ours), "peer": statistics.median(peer), "ceiling": statistics.median(floor)}
+    return [{"task": task, **medians, "unit": "s", "ratio": statistics.median(ratios), "note": note}]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--wells", type=int, default=100_000)
+    parser.add_argument("--dims", type=int, default=384)
+    parser.add_argument("--plates", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=3)
+    args = parser.parse_args()
+    rows = measure(args.wells, args.dims, args.plates, runs=args.runs)
+    print("| " + " | ".join(rows[0]) + " |\n|" + " --- |" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(f"{value:.2f}" if isinstance(value, float) else value for value in row.values()) + " |")
+
+
+if __name__ == "__main__":
+    main()

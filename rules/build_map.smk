@@ -1,0 +1,29 @@
+rule build_map:
+    input:
+        corrected=manifests(
+            "corrected/{model}/{correction}/{plate}.manifest.json",
+            lambda wildcards: PLATE_NAMES,
+        ),
+    output:
+        manifest="maps/{model}/{correction}.manifest.json",
+        map="maps/{model}/{correction}.h5ad",
+    log:
+        "logs/build_map/{model}/{correction}.log",
+    benchmark:
+        "benchmarks/build_map/{model}/{correction}.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        cfg=cfg("build_map"),
+        code=code("build_map"),
+    message:
+        "Map of {wildcards.model}, {wildcards.correction}"
+    shell:
+        "platemae build-map "
+        "--model {wildcards.model} --correction {wildcards.correction} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

@@ -1,0 +1,117 @@
+# Helpers of all rules: the validated configuration, and what each job reads of it. The only rules file with functions.
+import re
+import sys
+
+from platemae.config import load_config, stage_config, stage_entries
+from platemae.config.plates import read_plates, resolve
+from platemae.config.slices import unit_plates
+from platemae.contracts import canonical
+from platemae.errors import PlatemaeError
+from platemae.fingerprint import code_digest
+
+try:
+    CONFIG = load_config(config, "configuration")
+    TABLE = Path(workflow.basedir, CONFIG.plates)
+    PLATES = read_plates(TABLE, [reader.name for reader in CONFIG.readers])
+except PlatemaeError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+RESULTS = str(Path(workflow.basedir, CONFIG.results))
+BASE = str(TABLE.parent)
+PLATE_NAMES = [plate.plate for plate in PLATES]
+PROFILES = [model.name for model in CONFIG.models if model.kind == "profiles"]
+NETWORKS = [model.name for model in CONFIG.models if model.kind != "profiles"]
+
+
+wildcard_constraints:
+    plate="[^/]+",
+    model="[^/]+",
+    correction="[^/]+",
+    intensity="[^/]+",
+    dataset="[^/]+",
+
+
+def names(section):
+    """Names of a list section's entries."""
+    return [entry.name for entry in getattr(CONFIG, section)]
+
+
+def any_of(values):
+    """Wildcard constraint: one of these names, or nothing at all."""
+    return "|".join(re.escape(value) for value in values) or "(?!)"
+
+
+def cfg(stage):
+    """What a job reads of the configuration, in its one JSON spelling."""
+    return lambda wildcards: canonical(
+        stage_config(CONFIG, PLATES, stage, **dict(wildcards))
+    )
+
+
+def code(stage):
+    """Digest of the code that a job can reach."""
+    return lambda wildcards: code_digest(
+        stage, stage_entries(CONFIG, PLATES, stage, **dict(wildcards))
+    )
+
+
+def plate_row(wildcards):
+    return next(plate for plate in PLATES if plate.plate == wildcards.plate)
+
+
+def layout_of(wildcards):
+    return str(resolve(plate_row(wildcards).layout, TABLE.parent))
+
+
+def metadata_of(wildcards):
+    """The instrument's own metadata file, where the reader has one; never the images."""
+    if CONFIG.entry("readers", plate_row(wildcards).reader).kind == "synthetic":
+        return str(resolve(plate_row(wildcards).path, TABLE.parent) / "plate.json")
+    return []
+
+
+def plates_of(stage, key):
+    """Plates that an entry of the configuration names."""
+    return lambda wildcards: stage_config(CONFIG, PLATES, stage, **dict(wildcards))[
+        key.split(".")[0]
+    ][key.split(".")[1]]
+
+
+def manifests(pattern, plates):
+    """One manifest a plate that the function ``plates`` names."""
+    return lambda wildcards: [
+        pattern.format(**{**dict(wildcards), "plate": plate})
+        for plate in plates(wildcards)
+    ]
+
+
+def model_entry(wildcards):
+    return CONFIG.entry("models", wildcards.model)
+
+
+def unit_manifests(wildcards):
+    """Control statistics of all plates that are aligned together with this one."""
+    plates = unit_plates(CONFIG, PLATES, wildcards.correction, wildcards.plate)
+    return [
+        f"control_stats/{wildcards.model}/{plate}.manifest.json" for plate in plates
+    ]
+
+
+def profile_sources(wildcards):
+    """The tables that import_profiles reads."""
+    entry = model_entry(wildcards)
+    if entry.source == "intensity_means":
+        return [f"qc/{wildcards.plate}.manifest.json"]
+    if entry.source == "table":
+        return [str(resolve(entry.table.format(plate=wildcards.plate), TABLE.parent))]
+    return []
+
+
+def relation_files(wildcards):
+    """Files of known relations that the benchmarks read."""
+    return [
+        str(resolve(entry.relations, TABLE.parent))
+        for entry in CONFIG.benchmarks
+        if entry.relations
+    ]

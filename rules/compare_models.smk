@@ -1,0 +1,33 @@
+rule compare_models:
+    input:
+        scores=expand(
+            "scores/{model}/{correction}.manifest.json",
+            model=names("models"),
+            correction=names("corrections"),
+        ),
+    output:
+        manifest="tables/manifest.json",
+        scores=report(
+            "tables/scores.csv",
+            caption="../workflow/report/scores.rst",
+            category="Benchmarks",
+        ),
+    log:
+        "logs/compare_models/all.log",
+    benchmark:
+        "benchmarks/compare_models/all.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        cfg=cfg("compare_models"),
+        code=code("compare_models"),
+    message:
+        "Tables of all models and corrections"
+    shell:
+        "platemae compare-models "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

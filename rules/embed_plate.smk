@@ -1,0 +1,36 @@
+rule embed_plate:
+    input:
+        model="models/{model}/manifest.json",
+        weights=ancient("models/{model}/model.safetensors"),
+        facts=ancient("models/{model}/model.json"),
+        plate="plates/{plate}.manifest.json",
+        fields=ancient("plates/{plate}.fields.parquet"),
+        qc="qc/{plate}.manifest.json",
+        verdicts=ancient("qc/{plate}.parquet"),
+    output:
+        manifest="embeddings/{model}/{plate}.manifest.json",
+        table="embeddings/{model}/{plate}.h5ad",
+    log:
+        "logs/embed_plate/{model}/{plate}.log",
+    benchmark:
+        "benchmarks/embed_plate/{model}/{plate}.tsv"
+    wildcard_constraints:
+        model=any_of(NETWORKS),
+    conda:
+        "../envs/platemae.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=240,
+        gpu=0,
+        tasks_per_gpu=0,
+    params:
+        cfg=cfg("embed_plate"),
+        code=code("embed_plate"),
+    message:
+        "Plate {wildcards.plate} through model {wildcards.model}"
+    shell:
+        "platemae embed-plate "
+        "--model {wildcards.model} --plate {wildcards.plate} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

@@ -1,0 +1,31 @@
+rule import_profiles:
+    input:
+        plate="plates/{plate}.manifest.json",
+        fields=ancient("plates/{plate}.fields.parquet"),
+        sources=profile_sources,
+    output:
+        manifest="embeddings/{model}/{plate}.manifest.json",
+        table="embeddings/{model}/{plate}.h5ad",
+    log:
+        "logs/import_profiles/{model}/{plate}.log",
+    benchmark:
+        "benchmarks/import_profiles/{model}/{plate}.tsv"
+    wildcard_constraints:
+        model=any_of(PROFILES),
+    conda:
+        "../envs/platemae.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        cfg=cfg("import_profiles"),
+        code=code("import_profiles"),
+    message:
+        "Plate {wildcards.plate}: {wildcards.model} from a table"
+    shell:
+        "platemae import-profiles "
+        "--model {wildcards.model} --plate {wildcards.plate} "
+        "--base {BASE:q} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

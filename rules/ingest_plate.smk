@@ -1,0 +1,28 @@
+rule ingest_plate:
+    input:
+        layout=layout_of,
+        metadata=metadata_of,
+    output:
+        manifest="plates/{plate}.manifest.json",
+        fields="plates/{plate}.fields.parquet",
+    log:
+        "logs/ingest_plate/{plate}.log",
+    benchmark:
+        "benchmarks/ingest_plate/{plate}.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=240,
+    params:
+        cfg=cfg("ingest_plate"),
+        code=code("ingest_plate"),
+    message:
+        "Plate {wildcards.plate}: raw folder to OME-Zarr"
+    shell:
+        "platemae ingest-plate "
+        "--plate {wildcards.plate} "
+        "--base {BASE:q} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

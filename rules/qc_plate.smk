@@ -1,0 +1,27 @@
+rule qc_plate:
+    input:
+        plate="plates/{plate}.manifest.json",
+        fields=ancient("plates/{plate}.fields.parquet"),
+    output:
+        manifest="qc/{plate}.manifest.json",
+        table="qc/{plate}.parquet",
+    log:
+        "logs/qc_plate/{plate}.log",
+    benchmark:
+        "benchmarks/qc_plate/{plate}.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=120,
+    params:
+        cfg=cfg("qc_plate"),
+        code=code("qc_plate"),
+    message:
+        "Plate {wildcards.plate}: quality of every field"
+    shell:
+        "platemae qc-plate "
+        "--plate {wildcards.plate} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

@@ -1,0 +1,29 @@
+rule score_map:
+    input:
+        map="maps/{model}/{correction}.manifest.json",
+        table=ancient("maps/{model}/{correction}.h5ad"),
+        relations=relation_files,
+    output:
+        manifest="scores/{model}/{correction}.manifest.json",
+        scores="scores/{model}/{correction}.parquet",
+    log:
+        "logs/score_map/{model}/{correction}.log",
+    benchmark:
+        "benchmarks/score_map/{model}/{correction}.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        cfg=cfg("score_map"),
+        code=code("score_map"),
+    message:
+        "Benchmarks of {wildcards.model}, {wildcards.correction}"
+    shell:
+        "platemae score-map "
+        "--model {wildcards.model} --correction {wildcards.correction} "
+        "--base {BASE:q} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

@@ -1,0 +1,27 @@
+rule summarize_controls:
+    input:
+        embedding="embeddings/{model}/{plate}.manifest.json",
+        table=ancient("embeddings/{model}/{plate}.h5ad"),
+    output:
+        manifest="control_stats/{model}/{plate}.manifest.json",
+        stats="control_stats/{model}/{plate}.npz",
+    log:
+        "logs/summarize_controls/{model}/{plate}.log",
+    benchmark:
+        "benchmarks/summarize_controls/{model}/{plate}.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=30,
+    params:
+        cfg=cfg("summarize_controls"),
+        code=code("summarize_controls"),
+    message:
+        "Plate {wildcards.plate}, {wildcards.model}: control statistics"
+    shell:
+        "platemae summarize-controls "
+        "--model {wildcards.model} --plate {wildcards.plate} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

@@ -1,0 +1,42 @@
+rule train_model:
+    input:
+        dataset=lambda wildcards: f"datasets/{model_entry(wildcards).dataset}.manifest.json",
+        index=ancient(
+            lambda wildcards: f"datasets/{model_entry(wildcards).dataset}.parquet"
+        ),
+        intensity=lambda wildcards: f"intensity/{model_entry(wildcards).intensity}.manifest.json",
+        map=ancient(
+            lambda wildcards: f"intensity/{model_entry(wildcards).intensity}.json"
+        ),
+    output:
+        manifest="models/{model}/manifest.json",
+        weights="models/{model}/model.safetensors",
+        facts="models/{model}/model.json",
+        history="models/{model}/history.parquet",
+        reconstructions="models/{model}/reconstructions.npz",
+    log:
+        "logs/train_model/{model}.log",
+    benchmark:
+        "benchmarks/train_model/{model}.tsv"
+    wildcard_constraints:
+        model=any_of(NETWORKS),
+    conda:
+        "../envs/platemae.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=1440,
+        gpu=0,
+        tasks_per_gpu=0,
+        processes=1,
+    params:
+        cfg=cfg("train_model"),
+        code=code("train_model"),
+    message:
+        "Model {wildcards.model}: training"
+    shell:
+        "platemae train-model "
+        "--model {wildcards.model} "
+        "--processes {resources.processes} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

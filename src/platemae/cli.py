@@ -1,0 +1,175 @@
+"""Command line: parsing only. One subcommand a stage, and the commands around them; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from platemae import __version__
+from platemae.errors import PlatemaeError
+from platemae.layout import MANIFESTS
+
+STAGE_HELP = {
+    "ingest_plate": "raw folder of a plate -> OME-Zarr plate store and fields table",
+    "qc_plate": "focus, saturation, background and foreground of each field; verdicts",
+    "fit_intensity": "the map of each channel from source values to 0..255",
+    "build_dataset": "index of training fields",
+    "train_model": "train a model, or resume, or export finished weights again",
+    "embed_plate": "a plate's wells as vectors",
+    "import_profiles": "a plate's wells from a table instead of a network",
+    "summarize_controls": "n, mean and scatter of a plate's control wells",
+    "fit_correction": "fit a batch correction on the controls of its fit plates",
+    "correct_plate": "align a plate",
+    "build_map": "wells -> guides -> genes",
+    "score_map": "benchmarks of a map, with intervals and chance",
+    "compare_models": "tables of all models and corrections, published beside measured",
+    "render_report": "one HTML page",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except PlatemaeError as error:
+        if arguments.debug:
+            raise
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    parser = argparse.ArgumentParser("platemae", description="Plates in, perturbation maps out.")
+    parser.add_argument("--version", action="version", version=f"platemae {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands.add_parser("run", parents=[common], help="run the whole pipeline, only what is stale"))
+    _add_synthesize(
+        commands.add_parser("synthesize-screen", parents=[common], help="write a synthetic screen with planted truth")
+    )
+    _add_schema(
+        commands.add_parser(
+            "write-config", parents=[common], help="write config.yaml and its JSON schema from the defaults"
+        )
+    )
+    for stage in MANIFESTS:
+        _add_stage(
+            commands.add_parser(
+                stage.replace("_", "-"), parents=[common], help=STAGE_HELP[stage], description=STAGE_HELP[stage]
+            ),
+            stage,
+        )
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml beside the Snakefile)"
+    )
+    parser.add_argument("--profile", default="local", help="local, slurm, or a folder with a Snakemake profile")
+    parser.add_argument("--cores", type=int, default=None, help="cores of this machine to use (default: all)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run; runs nothing")
+    parser.add_argument("--target", default="all", help="what to make: ingest_all, qc_all, datasets_all, all, ...")
+    parser.add_argument("snakemake_args", nargs="*", metavar="ARG", help="more arguments for Snakemake, after --")
+    parser.set_defaults(command=_run)
+
+
+def _add_synthesize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="where the screen is written")
+    parser.add_argument("--seed", type=int, default=None, help="another seed is another screen")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw fields")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters, such as n_plates=2"
+    )
+    parser.set_defaults(command=_synthesize)
+
+
+def _add_schema(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, help="project folder that gets config.yaml and workflow/schemas/config.schema.json"
+    )
+    parser.set_defaults(command=_write_config)
+
+
+def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
+    for wildcard in re.findall(r"{(\w+)}", MANIFESTS[stage]):
+        parser.add_argument(f"--{wildcard}", required=True, help=f"name of the {wildcard}")
+    parser.add_argument(
+        "--results", type=Path, default=None, help="results folder (default: that of the configuration)"
+    )
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration, when --cfg is not given")
+    parser.add_argument(
+        "--cfg", type=json.loads, default=None, help="what this job reads of the configuration, as JSON"
+    )
+    parser.add_argument("--code", default=None, help="code digest of the stage (default: computed)")
+    parser.add_argument("--base", type=Path, default=None, help="folder of plates.tsv")
+    parser.add_argument("--threads", type=int, default=1, help="threads of this job")
+    parser.add_argument("--log", type=Path, default=None, help="file that gets JSON lines")
+    if stage == "train_model":
+        parser.add_argument(
+            "--processes", type=int, default=1, help="data-parallel processes: GPUs of this node, or CPU processes"
+        )
+        parser.add_argument(
+            "--retrain", action="store_true", help="throw an earlier training of the same settings away"
+        )
+        parser.add_argument(
+            "--accept-code",
+            action="store_true",
+            help="go on with a training that other code began, or export what it finished; recorded",
+        )
+    parser.set_defaults(command=_stage, stage=stage)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from platemae.run import run_pipeline
+
+    return run_pipeline(
+        configfile=arguments.configfile,
+        profile=arguments.profile,
+        cores=arguments.cores,
+        dry_run=arguments.dry_run,
+        target=arguments.target,
+        extra=arguments.snakemake_args,
+    )
+
+
+def _synthesize(arguments: argparse.Namespace) -> int:
+    from platemae.synthetic.screen import write_screen
+    from platemae.synthetic.settings import ScreenSettings
+
+    pairs = dict(pair.partition("=")[::2] for pair in arguments.set)
+    settings = ScreenSettings.from_text(pairs, seed=arguments.seed)
+    print(write_screen(arguments.folder, settings, workers=arguments.workers))
+    return 0
+
+
+def _write_config(arguments: argparse.Namespace) -> int:
+    from platemae.config.document import write_documents
+
+    for path in write_documents(arguments.folder):
+        print(path)
+    return 0
+
+
+def _stage(arguments: argparse.Namespace) -> int:
+    # Before numpy and torch are imported: they read their thread count once.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, str(arguments.threads))
+    from platemae.job import run_stage
+
+    wildcards = {w: getattr(arguments, w) for w in re.findall(r"{(\w+)}", MANIFESTS[arguments.stage])}
+    return run_stage(arguments.stage, wildcards, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

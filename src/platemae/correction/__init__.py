@@ -1,0 +1,1 @@
+"""Batch correction: fit / transform objects that learn from control statistics alone; no torch."""

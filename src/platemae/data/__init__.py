@@ -1,0 +1,1 @@
+"""Training crops from the plate stores: which crop, where from, and in time."""

@@ -1,0 +1,1 @@
+"""Fields to tiles to vectors to one AnnData a plate."""

@@ -1,0 +1,163 @@
+"""One job: call a stage, write its manifest last, and its provenance beside."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from platemae import logs
+from platemae.config import read_config, stage_config, stage_entries
+from platemae.config.plates import read_plates
+from platemae.contracts import Manifest, canonical, write_text
+from platemae.errors import PlatemaeError
+from platemae.fingerprint import code_digest, digest_json
+from platemae.layout import Results
+
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "timm",
+    "zarr",
+    "numcodecs",
+    "tifffile",
+    "imagecodecs",
+    "anndata",
+    "scanpy",
+    "scikit-learn",
+    "snakemake",
+)
+
+
+def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Namespace) -> int:
+    """Run one stage for one set of wildcards and return the exit code.
+
+    Raises
+    ------
+    PlatemaeError
+        What the stage found wrong; it is also noted in ``logs/errors.jsonl`` for `platemae run`.
+    """
+    log = logs.start(stage, arguments.log)
+    results = Results(arguments.results or Path())
+    try:
+        cfg, base, code = _settings(stage, wildcards, arguments)
+        if arguments.results is None and arguments.cfg is None:
+            results = Results(Path(read_config(_configfile(arguments)).results))
+        started = time.time()
+        manifest = _call(stage, results, cfg, wildcards, arguments, base=base, code=code)
+    except PlatemaeError as error:
+        log.error("%s", error.what)
+        _note_error(results, stage, wildcards, error)
+        raise
+    if int(os.environ.get("RANK", "0")) > 0:
+        return 0  # the first process writes for all
+    _write_provenance(results, stage, wildcards, cfg, code, manifest, started)
+    for warning in manifest.warnings:
+        log.warning("%s", warning)
+    manifest.write(results.manifest(stage, **wildcards))
+    log.info(
+        "%s done in %.1f s: %s", " ".join(wildcards.values()) or "all", time.time() - started, _few(manifest.counts)
+    )
+    return 0
+
+
+def _settings(
+    stage: str, wildcards: Mapping[str, str], arguments: argparse.Namespace
+) -> tuple[dict[str, Any], Path, str]:
+    """Return what the rule passed; a job run by hand reads the configuration itself."""
+    if arguments.cfg is not None:
+        return arguments.cfg, arguments.base or Path(), arguments.code or code_digest(stage)
+    path = _configfile(arguments)
+    config = read_config(path)
+    table = Path(config.plates)
+    plates = read_plates(table, [reader.name for reader in config.readers])
+    code = arguments.code or code_digest(stage, stage_entries(config, plates, stage, **wildcards))
+    return stage_config(config, plates, stage, **wildcards), arguments.base or table.parent, code
+
+
+def _configfile(arguments: argparse.Namespace) -> Path:
+    return arguments.configfile or Path("config.yaml")
+
+
+def _call(
+    stage: str,
+    results: Results,
+    cfg: dict[str, Any],
+    wildcards: Mapping[str, str],
+    arguments: argparse.Namespace,
+    **extra: Any,
+) -> Manifest:
+    run = importlib.import_module(f"platemae.stages.{stage}").run
+    offered = {**vars(arguments), **extra}
+    accepted = [
+        name for name in inspect.signature(run).parameters if name in offered and name not in ("results", "cfg")
+    ]
+    return run(
+        results,
+        cfg,
+        **{name: offered[name] for name in accepted},
+        **{w: v for w, v in wildcards.items() if w not in accepted},
+    )
+
+
+def _note_error(results: Results, stage: str, wildcards: Mapping[str, str], error: PlatemaeError) -> None:
+    results.errors().parent.mkdir(parents=True, exist_ok=True)
+    line = {
+        "stage": stage,
+        "wildcards": dict(wildcards),
+        "what": error.what,
+        "where": error.where,
+        "remedy": error.remedy,
+    }
+    with results.errors().open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _write_provenance(
+    results: Results,
+    stage: str,
+    wildcards: Mapping[str, str],
+    cfg: dict[str, Any],
+    code: str,
+    manifest: Manifest,
+    started: float,
+) -> None:
+    record = {
+        "stage": stage,
+        "wildcards": dict(wildcards),
+        "parameters": cfg,
+        "parameters_digest": digest_json(cfg),
+        "code_digest": code,
+        "content_digest": manifest.digest,
+        "libraries": {name: _version(name) for name in ("platemae", *LIBRARIES)},
+        "python": sys.version.split()[0],
+        "host": platform.node(),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 3),
+    }
+    name = ".".join(wildcards.values()) or "all"
+    write_text(results.provenance(stage, name), json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _few(counts: Mapping[str, Any]) -> str:
+    short = {key: value for key, value in counts.items() if isinstance(value, int | float | str)}
+    return canonical(short)[1:-1][:200]

@@ -1,0 +1,177 @@
+"""The masked autoencoder (PAPER.md 1.2-1.8).
+
+All randomness comes in as arguments, so that a result depends on its inputs alone, whatever the process layout.
+
+Shape legend: B batch, C channels, H W pixels, N patches, K kept patches, D encoder width, L encoder blocks,
+P = C * patch * patch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from platemae.errors import ConfigError, ContractError
+from platemae.models.losses import LossParts, reconstruction_loss
+from platemae.models.masking import Mask, mask_from_noise
+from platemae.models.normalise import standardise, to_image, to_patches
+from platemae.models.settings import POOLINGS, Architecture, Objective
+from platemae.models.vit import Decoder, ViT
+
+PAPER_OBJECTIVE = Objective()
+
+
+class Reconstruction(NamedTuple):
+    """Images in standardised units, (B, C, H, W) float32.
+
+    Attributes
+    ----------
+    target
+        The standardised crop.
+    masked
+        The crop with NaN where it was masked.
+    reconstruction
+        The crop with the network's prediction where it was masked.
+    """
+
+    target: Tensor
+    masked: Tensor
+    reconstruction: Tensor
+
+
+class MAE(nn.Module):
+    """A ViT that learns to fill in masked patches; its encoder embeds whole crops.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    n_channels
+        Channels of a crop.
+    """
+
+    def __init__(self, spec: Architecture, n_channels: int) -> None:
+        super().__init__()
+        self.spec, self.n_channels = spec, n_channels
+        self.encoder = ViT(spec, n_channels)
+        self.encoder_decoder_proj = nn.Linear(spec.width, spec.decoder_width)
+        self.decoder = Decoder(spec)
+        self.decoder_pred = nn.Linear(spec.decoder_width, spec.patch_px**2 * n_channels)
+        self._initialise()
+
+    @classmethod
+    def from_dict(cls, architecture: dict[str, Any], n_channels: int) -> MAE:
+        """Make the network from the fields of its architecture.
+
+        Raises
+        ------
+        ConfigError
+            If a field or the number of channels is wrong.
+        """
+        if n_channels < 1:
+            raise ConfigError("a model needs at least one channel", "n_channels", "Name the channels of the dataset.")
+        return cls(Architecture.from_dict(architecture), n_channels)
+
+    def _initialise(self) -> None:
+        """Xavier-uniform weights (a patch is one vector), zero biases, tokens N(0, 0.02) (PAPER.md 1.5)."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight.view(layer.weight.shape[0], -1))
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.encoder.cls_token, std=0.02)
+        nn.init.normal_(self.decoder.mask_token, std=0.02)
+
+    @property
+    def noise_sizes(self) -> tuple[int, int]:
+        """Uniform numbers that one sample needs: one a patch for the mask, one a block for stochastic depth."""
+        return self.spec.n_patches, self.spec.depth if self.spec.drop_path > 0 else 0
+
+    def patches(self, x_BCHW: Tensor) -> Tensor:
+        """Standardise crops and cut them in patches, (B, N, P).
+
+        Raises
+        ------
+        ContractError
+            If the crops have other channels or another size than the network.
+        """
+        expected = (self.n_channels, self.spec.crop_px, self.spec.crop_px)
+        if tuple(x_BCHW.shape[1:]) != expected:
+            found = f"crops have shape {tuple(x_BCHW.shape)}, the model needs (batch, {', '.join(map(str, expected))})"
+            raise ContractError(found, "model input", "Cut crops of the model's size, in its channels.")
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            return to_patches(standardise(x_BCHW), self.spec.patch_px)
+
+    def predict(self, patches_BNP: Tensor, mask: Mask, path_noise_BL: Tensor | None = None) -> Tensor:
+        """Predict every patch, (B, N, P), from the visible ones."""
+        visible = self.encoder(patches_BNP, mask.keep_BK, path_noise_BL)
+        decoded = self.decoder(self.encoder_decoder_proj(visible), mask.restore_BN)
+        predicted: Tensor = self.decoder_pred(decoded)
+        return predicted
+
+    def forward(
+        self,
+        x_BCHW: Tensor,
+        noise_BN: Tensor,
+        path_noise_BL: Tensor | None = None,
+        objective: Objective = PAPER_OBJECTIVE,
+    ) -> LossParts:
+        """Loss of reconstructing the masked patches.
+
+        Parameters
+        ----------
+        x_BCHW
+            Crops, uint8 or float, 0..255.
+        noise_BN
+            Uniform numbers that decide the mask.
+        path_noise_BL
+            Uniform numbers for stochastic depth; None drops nothing.
+        objective
+            Mask ratio and Fourier term.
+
+        Raises
+        ------
+        ContractError
+            If the crops do not fit the network.
+        """
+        patches_BNP = self.patches(x_BCHW)
+        mask = mask_from_noise(noise_BN, objective.mask_ratio)
+        predicted_BNP = self.predict(patches_BNP, mask, path_noise_BL)
+        return reconstruction_loss(predicted_BNP, patches_BNP, mask.hidden_BN, self.spec.patch_px, objective)
+
+    def encode(self, x_BCHW: Tensor) -> Tensor:
+        """Encode whole crops without a mask, (B, 1 + N, D), class token first."""
+        tokens: Tensor = self.encoder(self.patches(x_BCHW))
+        return tokens
+
+    def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
+        """Embed whole crops, (B, D) float32, deterministic.
+
+        Parameters
+        ----------
+        x_BCHW
+            Crops, uint8 or float, 0..255.
+        pooling
+            ``mean`` of the patch tokens, class token left out (PAPER.md 3), or ``cls``.
+
+        Raises
+        ------
+        ConfigError
+            If the pooling is unknown.
+        """
+        if pooling not in POOLINGS:
+            raise ConfigError(f"unknown pooling {pooling!r}", "pooling", f"Use one of {', '.join(POOLINGS)}.")
+        tokens_BTD = self.encode(x_BCHW).float()
+        return tokens_BTD[:, 1:].mean(dim=1) if pooling == "mean" else tokens_BTD[:, 0]
+
+    @torch.no_grad()
+    def reconstruct(self, x_BCHW: Tensor, noise_BN: Tensor, mask_ratio: float = 0.75) -> Reconstruction:
+        """Show what the network makes of masked crops."""
+        patches_BNP = self.patches(x_BCHW)
+        mask = mask_from_noise(noise_BN, mask_ratio)
+        hidden = mask.hidden_BN[..., None] > 0
+        predicted_BNP = self.predict(patches_BNP, mask).float()
+        images = (patches_BNP, patches_BNP.masked_fill(hidden, torch.nan), predicted_BNP.where(hidden, patches_BNP))
+        return Reconstruction(*(to_image(image, self.spec.patch_px) for image in images))
