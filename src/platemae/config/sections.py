@@ -194,6 +194,9 @@ class CorrectionEntry(Section):
         description="none; centerscale: control z-score; tvn: typical variation normalization"
     )
     batch_unit: Literal["plate", "batch"] = Field(default="plate", description="wells that are aligned together")
+    per: Literal["batch", "global"] = Field(
+        default="batch", description="centerscale: mean and deviation of the unit's own controls, or of all controls"
+    )
     center_per_batch: bool = Field(
         default=True, description="tvn: remove each unit's control mean before it is aligned (EFAAR code: false)"
     )

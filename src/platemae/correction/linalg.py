@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import eigh
+from numpy.linalg import eigh
 from scipy.linalg.lapack import dpstrf
 
 from platemae.correction.control_stats import FloatArray

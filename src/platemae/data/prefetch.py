@@ -15,7 +15,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def prefetch(work: Callable[[Item], Result], items: Iterable[Item], threads: int = 1, depth: int = 2) -> Iterator[Result]:
+def prefetch(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int = 1, depth: int = 2
+) -> Iterator[Result]:
     """Yield ``work(item)`` for each item, in order, computing up to ``depth`` results ahead.
 
     An error in a thread is raised where its result is asked for. Closing the iterator waits for the results under way

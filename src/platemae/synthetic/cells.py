@@ -1,10 +1,12 @@
 """Cells of one field: where they lie, their outlines, and the pixels that each of them owns."""
 
+# ruff: noqa: N815 - fields of dataclasses carry shape suffixes too
 # Shape legend: K cells, P phenotype parameters, A angles of an outline, N pixels inside cells, C channels, H W field
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from platemae.synthetic.organelles import stain_cells
 from platemae.synthetic.settings import CHANNELS, PHENOTYPE, ScreenSettings
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 _ANGLES = 128
 _HARMONICS = np.arange(2, 5)  # the irregular outline of a spread cell

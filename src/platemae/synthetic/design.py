@@ -1,5 +1,6 @@
 """The planted truth: genes in modules, guides, and the well that holds each of them."""
 
+# ruff: noqa: N815 - fields of dataclasses carry shape suffixes too
 # Shape legend: P parameters of the phenotype
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ def phenotype_of(settings: ScreenSettings, plate: int, spot: int, perturbation: 
     """
     names = list(dict.fromkeys(settings.batches))
     batch = names.index(settings.batches[plate])
-    sources = [("batch state", settings.batch_sd, (batch,)), ("plate state", settings.plate_sd, (plate,))]
-    sources.append(("well state", settings.well_sd, (plate, spot)))
+    sources: list[tuple[str, float, tuple[int, ...]]] = [("batch state", settings.batch_sd, (batch,))]
+    sources += [("plate state", settings.plate_sd, (plate,)), ("well state", settings.well_sd, (plate, spot))]
     state_P = np.zeros(len(PHENOTYPE))
     for stream, spread, index in sources:
         state_P += spread * settings.rng(stream, *index).standard_normal(len(PHENOTYPE))

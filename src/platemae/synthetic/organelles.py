@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from platemae.synthetic.settings import CHANNELS, ScreenSettings
 if TYPE_CHECKING:
     from platemae.synthetic.cells import Cells, Pixels
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
-_TILE = 1024
+_TILE = 1024  # a power of two: positions wrap by a bit mask
 _TILE_WAVE = 32.0  # wavelength of the texture in tile pixels: fine enough to be read without interpolation
 _NUCLEOLI = 7
 
@@ -78,9 +78,11 @@ class Painter:
         return pattern_N * gain_K[self.pixels.cell_N]
 
     def _read(self, u_N: Array, v_N: Array) -> Array:
-        start_K2 = self.rng.integers(0, _TILE, (self.count, 2))[self.pixels.cell_N]
-        row_N = (v_N.astype(np.int64) + start_K2[:, 0]) % _TILE
-        column_N = (u_N.astype(np.int64) + start_K2[:, 1]) % _TILE
+        # whole tiles are added first, so that the cast to integers always rounds down
+        start_K2 = (self.rng.integers(0, _TILE, (self.count, 2)) + 2 * _TILE).astype(np.float32)
+        start_N2 = start_K2[self.pixels.cell_N]
+        row_N = (v_N + start_N2[:, 0]).astype(np.int32) & (_TILE - 1)
+        column_N = (u_N + start_N2[:, 1]).astype(np.int32) & (_TILE - 1)
         return noise_tile(self.settings.seed).ravel()[row_N * _TILE + column_N]
 
 
@@ -123,7 +125,7 @@ def _nucleoli(paint: Painter) -> Array:
     cell = pixels.cell_N[inside]
     du = pixels.u_N[inside, None] - (place_KS * np.cos(angle_KS)).astype(np.float32)[cell]
     dv = pixels.v_N[inside, None] - (place_KS * np.sin(angle_KS)).astype(np.float32)[cell]
-    bodies = shown_KS[cell] * np.exp(-((du**2 + dv**2) / (2 * width_KS[cell].astype(np.float32) ** 2)) ** 2)
+    bodies = shown_KS[cell] * np.exp(-(((du**2 + dv**2) / (2 * width_KS[cell].astype(np.float32) ** 2)) ** 2))
     stain_N = np.zeros(len(pixels.cell_N), np.float32)
     stain_N[inside] = bodies.max(1)
     return stain_N

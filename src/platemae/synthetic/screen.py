@@ -230,7 +230,9 @@ def _digest_of(path: Path, root: Path) -> str | None:
     try:
         found = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise InputError(f"not a description of a screen: {error}", str(path), f"delete {root} and write anew") from None
+        raise InputError(
+            f"not a description of a screen: {error}", str(path), f"delete {root} and write anew"
+        ) from None
     return str(found.get("digest", "")) if isinstance(found, dict) else ""
 
 

@@ -16,7 +16,7 @@ def sampler(n=7, batch=12, seed=3, flip=True, size=50, crop=16) -> Sampler:
 @pytest.mark.parametrize("world", [2, 3, 4, 6, 12])
 def test_processes_share_the_batch_of_one(world):
     one = sampler().specs(5)
-    assert sum((sampler().specs(5, rank, world) for rank in range(world)), []) == one
+    assert [spec for rank in range(world) for spec in sampler().specs(5, rank, world)] == one
 
 
 def test_a_step_does_not_depend_on_those_before():

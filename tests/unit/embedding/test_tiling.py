@@ -52,7 +52,9 @@ def test_reflect_holds_every_pixel(height, width, size):
     assert np.array_equal(np.unique(tiles), field.reshape(-1))
 
 
-@pytest.mark.parametrize(("height", "width", "count"), [(640, 640, 9), (1080, 1080, 25), (904, 1224, 20), (256, 256, 1)])
+@pytest.mark.parametrize(
+    ("height", "width", "count"), [(640, 640, 9), (1080, 1080, 25), (904, 1224, 20), (256, 256, 1)]
+)
 def test_sizes_of_real_instruments(height, width, count):
     tiling = tile_field(height, width, 256, "overlap")
     assert hits(height, width, tiling).min() >= 1

@@ -1,0 +1,50 @@
+# Two commands are enough for a newcomer: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LOCK := envs/lock.txt
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+SCREEN := demo-screen
+# uv does not read pip's configuration; a site that keeps its own wheels (find-links) is handed over from there.
+FIND_LINKS := $(shell $(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^.*find-links='\(.*\)'$$/\1/p" | head -n 1)
+UV := $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)" )VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv
+
+.PHONY: demo test slow lint config lock env clean help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+demo: env ## set up, make the synthetic screen, run the whole pipeline on it, end with the report's path
+	@$(BIN)/platemae synthesize-screen $(SCREEN) --workers $(CORES)
+	@$(BIN)/platemae run --cores $(CORES)
+	@echo "report: $(abspath results/report/index.html)"
+
+test: env ## set up, run the fast tests
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+slow: env ## the minutes-long tests
+	@$(BIN)/python -m pytest -m slow --durations=20
+
+lint: env ## format, style, types, workflow
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/snakefmt --check Snakefile rules
+
+config: env ## write config.yaml and its JSON schema from the pydantic sections
+	@$(BIN)/platemae write-config .
+
+env: $(VENV)/.done ## the environment of the lock file
+
+$(VENV)/.done: pyproject.toml $(LOCK)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) pip install --quiet -c $(LOCK) -e '.[dev,slurm]'
+	@touch $@
+
+lock: env ## rewrite the lock from what is installed, names and versions only, and the conda environment from it
+	@$(UV) pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v '^uv==' > $(LOCK)
+	@{ printf '# Written by `make lock` from lock.txt.\nname: platemae\nchannels:\n  - conda-forge\ndependencies:\n'; \
+	   printf '  - python=3.11\n  - pip\n  - pip:\n'; sed 's/^/      - /' $(LOCK); } > envs/platemae.yaml
+
+clean: ## remove the demo's outputs (not the environment)
+	@rm -rf results $(SCREEN)

@@ -1,0 +1,75 @@
+"""The tidy table of scores: one row a number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+STAGE_COLUMNS = ("model", "correction")
+"""Columns that :func:`stamp` puts in front; a benchmark knows neither."""
+
+ROW_COLUMNS = (
+    "benchmark",
+    "source",
+    "metric",
+    "threshold",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "chance",
+    "detail",
+)
+
+SCORE_COLUMNS = (*STAGE_COLUMNS, *ROW_COLUMNS)
+"""Columns of ``scores/{model}/{correction}.parquet``."""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One number with what is needed to judge it.
+
+    Parameters
+    ----------
+    benchmark, source, metric
+        What was measured, on which annotation.
+    threshold
+        Cut of the metric, such as 0.05 for recall in the 5 % tails; NaN for none.
+    value
+        The number; NaN where it could not be measured, with the reason in ``detail``.
+    ci_low, ci_high
+        95 % interval, NaN for none.
+    n
+        Pairs or perturbations behind the value.
+    chance
+        What random vectors give; NaN where there is no such line.
+    detail
+        Counts and settings, JSON-able.
+    """
+
+    benchmark: str
+    source: str
+    metric: str
+    threshold: float = np.nan
+    value: float = np.nan
+    ci_low: float = np.nan
+    ci_high: float = np.nan
+    n: int = 0
+    chance: float = np.nan
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def score_table(rows: Iterable[ScoreRow]) -> pd.DataFrame:
+    """Return rows as a table with :data:`ROW_COLUMNS`; ``detail`` becomes JSON text."""
+    records = [{**asdict(row), "detail": json.dumps(dict(row.detail), sort_keys=True)} for row in rows]
+    return pd.DataFrame.from_records(records, columns=list(ROW_COLUMNS))
+
+
+def stamp(table: pd.DataFrame, model: str, correction: str) -> pd.DataFrame:
+    """Put model and correction in front, giving :data:`SCORE_COLUMNS`."""
+    return table.assign(model=model, correction=correction)[list(SCORE_COLUMNS)]

@@ -1,0 +1,87 @@
+"""Published numbers beside measured ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from platemae.contracts import check_columns
+
+PUBLISHED = Path(__file__).with_name("published.csv")
+"""The published numbers: cells that a source states, and no other."""
+
+PUBLISHED_COLUMNS = (
+    "paper",
+    "model",
+    "dataset",
+    "correction",
+    "benchmark",
+    "source",
+    "metric",
+    "value",
+    "provenance",
+    "note",
+)
+MEASURED_COLUMNS = ("measured_model", "measured_correction", "measured", "ci_low", "ci_high", "n", "difference")
+
+
+def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
+    """Read the published numbers; text stays text, ``value`` is a number.
+
+    Raises
+    ------
+    ContractError
+        When a column is missing.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    check_columns(table.columns, PUBLISHED_COLUMNS, str(path))
+    table["value"] = pd.to_numeric(table["value"])
+    return table[list(PUBLISHED_COLUMNS)]
+
+
+def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Join measured rows to published ones of the same benchmark, source, metric and, where stated, correction.
+
+    Spelling is compared without case and punctuation (``hu.MAP`` is ``humap``). A published row with several measured
+    partners is repeated; one without keeps empty cells.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The published columns, then ``MEASURED_COLUMNS``; ``difference`` is measured minus published.
+    """
+    rows = []
+    for row in published.to_dict("records"):
+        partners = scores[_same(scores, row)]
+        for partner in partners.to_dict("records") or [None]:
+            rows.append(row | _measured(partner, row["value"]))
+    return pd.DataFrame(rows, columns=[*PUBLISHED_COLUMNS, *MEASURED_COLUMNS])
+
+
+def _same(scores: pd.DataFrame, row: dict[str, object]) -> pd.Series:
+    same = pd.Series(True, index=scores.index)
+    for column in ("benchmark", "source", "metric", "correction"):
+        wanted = _key(row[column])
+        if wanted or column != "correction":
+            same &= scores[column].map(_key) == wanted
+    return same
+
+
+def _key(text: object) -> str:
+    return re.sub(r"[^a-z0-9]", "", str(text).lower())
+
+
+def _measured(partner: dict[str, object] | None, value: float) -> dict[str, object]:
+    if partner is None:
+        return dict.fromkeys(MEASURED_COLUMNS)
+    return {
+        "measured_model": partner["model"],
+        "measured_correction": partner["correction"],
+        "measured": partner["value"],
+        "ci_low": partner["ci_low"],
+        "ci_high": partner["ci_high"],
+        "n": partner["n"],
+        "difference": float(str(partner["value"])) - value,
+    }

@@ -1,0 +1,121 @@
+"""Wide score tables (a row a model, a column a correction) as CSV, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from platemae.report.scores import Group, counted, groups, number, with_interval
+
+LEADING = ("source", "metric", "threshold", "model")
+TRAILING = ("chance", "n")
+
+
+def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
+    """Return one group as text: rows are models, columns ``model``, then the corrections.
+
+    A cell is ``value [low, high]``; it is empty where nothing was measured.
+    """
+    rows = []
+    for model, measured in group.rows.groupby("model", sort=False):
+        cells = {
+            row["correction"]: with_interval(row["value"], row["ci_low"], row["ci_high"])
+            for row in measured.to_dict("records")
+        }
+        rows.append({"model": str(model), **{name: cells.get(name, "") for name in corrections}})
+    return pd.DataFrame(rows, columns=["model", *corrections])
+
+
+def caption(group: Group) -> str:
+    """Say what the numbers are: interval, sample size, chance."""
+    chance = sorted({number(value) for value in group.rows["chance"]} - {""})
+    n = counted(group.rows["n"])
+    level = f"; chance {' to '.join(dict.fromkeys([chance[0], chance[-1]]))}" if chance else "; no chance level"
+    return f"{group.title}: value [interval]{'; ' + n if n else ''}{level}"
+
+
+def benchmark_csv(found: Sequence[Group], corrections: Sequence[str]) -> pd.DataFrame:
+    """Return all groups of one benchmark in one table, with what each measures in front and chance and n behind."""
+    frames = []
+    for group in found:
+        frame = wide(group, corrections)
+        for place, (column, text) in enumerate(
+            zip(LEADING[:3], (group.source, group.metric, group.threshold), strict=True)
+        ):
+            frame.insert(place, column, text)
+        by_model = group.rows.groupby("model", sort=False)
+        frame["chance"] = [_span(rows["chance"]) for _, rows in by_model]
+        frame["n"] = [counted(rows["n"]).removeprefix("n = ") for _, rows in by_model]
+        frames.append(frame)
+    columns = [*LEADING, *corrections, *TRAILING]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def _span(values: pd.Series) -> str:
+    known = sorted({number(value) for value in values} - {""})
+    return known[0] if len(known) == 1 else " to ".join([known[0], known[-1]]) if known else ""
+
+
+def benchmark_markdown(found: Sequence[Group], corrections: Sequence[str]) -> str:
+    """Return the groups of one benchmark as Markdown tables, each with its caption."""
+    parts = []
+    for group in found:
+        frame = wide(group, corrections)
+        lines = [_bar(frame.columns), _bar("---" if c == "model" else "---:" for c in frame.columns)]
+        lines += [_bar(_markdown(cell) for cell in row) for row in frame.itertuples(index=False)]
+        parts.append(f"{_markdown(caption(group))}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def benchmark_latex(found: Sequence[Group], corrections: Sequence[str]) -> str:
+    """Return the groups of one benchmark as LaTeX tables with ``booktabs`` rules."""
+    return "\n".join(_latex_table(wide(group, corrections), caption(group)) for group in found)
+
+
+def benchmarks(scores: pd.DataFrame) -> dict[str, list[Group]]:
+    """Return the groups by benchmark."""
+    found: dict[str, list[Group]] = {}
+    for group in groups(scores):
+        found.setdefault(group.benchmark, []).append(group)
+    return found
+
+
+def _bar(cells: Sequence[str] | object) -> str:
+    return "| " + " | ".join(cells) + " |"  # type: ignore[arg-type]
+
+
+def _markdown(text: str) -> str:
+    for mark in "\\|<>*_`":
+        text = text.replace(mark, f"\\{mark}")
+    return text.replace("\n", " ")
+
+
+_LATEX = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "·": r"$\cdot$",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(mark, mark) for mark in text)
+
+
+def _latex_table(frame: pd.DataFrame, text: str) -> str:
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{_latex(text)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (frame.shape[1] - 1)}}}",
+        r"\toprule",
+        " & ".join(map(_latex, frame.columns)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_latex, row)) + r" \\" for row in frame.itertuples(index=False)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"

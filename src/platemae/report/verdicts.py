@@ -1,0 +1,195 @@
+"""What the score rows allow one to say, in words: chance, ties, the effect of a correction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from platemae.report.scores import Group, counted, groups, number, with_interval
+
+ABOVE, BELOW, AT = "above chance", "below chance", "at chance"
+NO_INTERVAL, NO_CHANCE, NOT_MEASURED = "no interval", "no chance level", "not measured"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Sentences about one group of comparable rows.
+
+    Parameters
+    ----------
+    group
+        The rows.
+    headline
+        One or two sentences for the overview.
+    details
+        Further sentences: models under each correction, corrections of each model.
+    """
+
+    group: Group
+    headline: str
+    details: list[str] = field(default_factory=list)
+
+
+def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
+    """Return a verdict for every group of comparable rows.
+
+    Parameters
+    ----------
+    scores
+        ``SCORE_COLUMNS``.
+    n_plates
+        Plates behind the rows; it chooses between "this plate" and "these plates".
+    """
+    subject = "this plate" if n_plates == 1 else "these plates"
+    verdicts = []
+    for group in groups(scores):
+        rows = [Row(**row) for row in group.rows[list(Row.__dataclass_fields__)].to_dict("records")]
+        headline = f"{chance_sentence(rows)} {highest_sentence(rows, subject)}".strip()
+        verdicts.append(Verdict(group, headline, [*_by_correction(rows, subject), *_by_model(rows)]))
+    return verdicts
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured number with its interval; ``chance`` is the level without signal."""
+
+    model: str
+    correction: str
+    value: float
+    ci_low: float
+    ci_high: float
+    n: float
+    chance: float
+
+    @property
+    def name(self) -> str:
+        """Model and correction."""
+        return f"{self.model} with {self.correction}"
+
+    @property
+    def text(self) -> str:
+        """Value, interval and n."""
+        n = counted([self.n])
+        return with_interval(self.value, self.ci_low, self.ci_high) + (f", {n}" if n else "")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an interval."""
+        return bool(np.isfinite(self.ci_low) and np.isfinite(self.ci_high))
+
+
+def against_chance(row: Row) -> str:
+    """Say where the interval lies: above, below or at chance, or why that cannot be said.
+
+    An interval that touches chance is at chance.
+    """
+    if not np.isfinite(row.value):
+        return NOT_MEASURED
+    if not np.isfinite(row.chance):
+        return NO_CHANCE
+    if not row.bounded:
+        return NO_INTERVAL
+    return ABOVE if row.ci_low > row.chance else BELOW if row.ci_high < row.chance else AT
+
+
+def tie(a: Row, b: Row) -> bool:
+    """Tell whether two rows cannot be told apart: equal values, or intervals that overlap."""
+    if np.isclose(a.value, b.value, rtol=0, atol=1e-12):
+        return True
+    return a.bounded and b.bounded and a.ci_low <= b.ci_high and b.ci_low <= a.ci_high
+
+
+def chance_sentence(rows: Sequence[Row]) -> str:
+    """Say how many rows are clear of chance, and name those that are not."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(against_chance(row), []).append(row)
+    level = sorted({number(row.chance) for row in rows} - {""})
+    parts = []
+    if level:
+        chance = level[0] if len(level) == 1 else f"{level[0]} to {level[-1]}"
+        parts.append(f"{len(found.get(ABOVE, []))} of {len(rows)} rows lie clear above chance ({chance})")
+    endings = {
+        AT: "at chance",
+        BELOW: "below chance",
+        NO_INTERVAL: "without interval, so not judged",
+        NO_CHANCE: "without a chance level, so not judged against it",
+        NOT_MEASURED: "not measured",
+    }
+    parts += [f"{ending}: {listed([row.name for row in found[k]])}" for k, ending in endings.items() if k in found]
+    sentence = "; ".join(parts)
+    return sentence[:1].upper() + sentence[1:] + "." if parts else ""
+
+
+def highest_sentence(rows: Sequence[Row], subject: str) -> str:
+    """Name the highest row and those that tie with it."""
+    measured = [row for row in rows if np.isfinite(row.value)]
+    if len(measured) < 2:
+        return f"The only row is {measured[0].name}: {measured[0].text}." if measured else ""
+    top = max(measured, key=lambda row: row.value)
+    others = [row for row in measured if row is not top]
+    if _all_tie(measured):
+        return f"All {len(measured)} rows tie: {subject} cannot tell them apart."
+    return f"The highest row is {top.name}, {top.text}; {_standing(top, others, [row.name for row in others], 'rows')}."
+
+
+def _standing(top: Row, others: Sequence[Row], names: Sequence[str], what: str) -> str:
+    tied = [name for row, name in zip(others, names, strict=True) if tie(top, row)]
+    unjudged = [n for r, n in zip(others, names, strict=True) if not tie(top, r) and not (top.bounded and r.bounded)]
+    if tied:
+        return f"its interval overlaps {listed(tied)}, so they tie"
+    if unjudged:
+        return f"without intervals it cannot be set apart from {listed(unjudged)}"
+    return f"its interval is clear of the {'other ' + what[:-1] if len(others) == 1 else 'other ' + what}"
+
+
+def _all_tie(rows: Sequence[Row]) -> bool:
+    return all(tie(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :])
+
+
+def _by_correction(rows: Sequence[Row], subject: str) -> list[str]:
+    """Compare the models under each correction."""
+    sentences = []
+    for correction in dict.fromkeys(row.correction for row in rows):
+        here = [row for row in rows if row.correction == correction and np.isfinite(row.value)]
+        if len(here) < 2:
+            continue
+        if _all_tie(here):
+            names = listed([row.model for row in here])
+            sentences.append(f"Under {correction}, {names} tie: {subject} cannot tell them apart.")
+            continue
+        top = max(here, key=lambda row: row.value)
+        others = [row for row in here if row is not top]
+        standing = _standing(top, others, [row.model for row in others], "models")
+        sentences.append(f"Under {correction}, {top.model} is highest ({top.text}); {standing}.")
+    return sentences
+
+
+def _by_model(rows: Sequence[Row]) -> list[str]:
+    """Compare each model's other corrections with its first one."""
+    sentences = []
+    for model in dict.fromkeys(row.model for row in rows):
+        here = [row for row in rows if row.model == model and np.isfinite(row.value)]
+        for row in here[1:]:
+            sentences.append(_effect(here[0], row))
+    return sentences
+
+
+def _effect(base: Row, row: Row) -> str:
+    change = row.value - base.value
+    direction = "leaves" if tie(base, row) else "raises" if change > 0 else "lowers"
+    numbers = f"{number(base.value)} to {number(row.value)}"
+    if direction == "leaves":
+        return f"For {row.model}, {row.correction} and {base.correction} tie ({numbers})."
+    sure = "the intervals are apart" if base.bounded and row.bounded else "without intervals, so unproven"
+    return f"For {row.model}, {row.correction} {direction} the value of {base.correction} from {numbers}; {sure}."
+
+
+def listed(names: Sequence[str], most: int = 6) -> str:
+    """Return names as a list in words, cut after ``most``."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

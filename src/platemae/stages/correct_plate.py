@@ -1,0 +1,32 @@
+"""correct_plate: align a plate's wells with the basis and the control statistics of its own batch unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from platemae.contracts import Manifest
+from platemae.correction.control_stats import ControlStats
+from platemae.correction.registry import resolve
+from platemae.fingerprint import digest_anndata
+from platemae.layout import Results
+from platemae.tables import feature_table, read_wells, write_anndata
+
+
+def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, plate: str) -> Manifest:
+    """Write the aligned wells of one plate.
+
+    Raises
+    ------
+    PlatemaeError
+        When a well is not finite, or the unit has too few controls under the policy ``error``.
+    """
+    wells = read_wells(results.embedding(model, plate))
+    parts = [ControlStats.load(results.control_stats(model, name)) for name in cfg["unit_plates"]]
+    unit = ControlStats.merge(parts, unit="+".join(cfg["unit_plates"]))
+    fitted = resolve(cfg["correction"]["kind"]).load(results.correction(model, correction))
+    aligned = feature_table(fitted.transform(wells.X, unit, labels=list(wells.obs_names)), wells.obs, correction)
+    write_anndata(aligned, results.corrected(model, correction, plate))
+    facts = fitted.batch_facts(unit)
+    warnings = [f"plate {plate}: {facts['policy']} used in place of its own controls"] if facts.get("policy") in ("pool", "skip") else []
+    counts = {"wells": aligned.n_obs, "dims": aligned.n_vars} | facts
+    return Manifest("correct_plate", digest_anndata(aligned), counts, warnings)

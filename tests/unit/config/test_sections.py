@@ -1,0 +1,79 @@
+"""The committed config.yaml and schema say what the pydantic sections say; wrong keys are named."""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from platemae.config import Config, load_config, read_config
+from platemae.config.document import default_yaml
+from platemae.errors import ConfigError
+
+
+def test_committed_config_and_schema_are_up_to_date(project):
+    assert (project / "config.yaml").read_text() == default_yaml(), "run `make config`"
+    schema = json.loads((project / "workflow/schemas/config.schema.json").read_text())
+    assert schema == Config.model_json_schema(), "run `make config`"
+
+
+def test_config_yaml_holds_every_default(project):
+    """Every key of every plain section stands in the file, at its default."""
+    values = yaml.safe_load((project / "config.yaml").read_text())
+    assert load_config(values) == Config()
+    for name in ("ingest", "qc", "train", "embed", "map", "report"):
+        assert set(values[name]) == set(type(getattr(Config(), name)).model_fields), name
+
+
+def test_config_yaml_and_presets_keep_the_schema(project):
+    schema = json.loads((project / "workflow/schemas/config.schema.json").read_text())
+    files = [project / "config.yaml", *sorted((project / "workflow/configs").glob("*.yaml"))]
+    for path in files:
+        jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+        assert isinstance(read_config(path), Config)
+
+
+def test_every_key_is_described():
+    def undescribed(schema):
+        for name, definition in {"Config": schema, **schema["$defs"]}.items():
+            for key, value in definition.get("properties", {}).items():
+                if "description" not in value and "$ref" not in value:
+                    yield f"{name}.{key}"
+
+    assert list(undescribed(Config.model_json_schema())) == []
+
+
+def test_unknown_keys_and_values_are_all_named_at_once():
+    with pytest.raises(ConfigError) as error:
+        load_config({"train": {"stepz": 1, "lr": -1}, "modells": []}, "my.yaml")
+    text = str(error.value)
+    assert "train.stepz" in text
+    assert "train.lr" in text
+    assert "modells" in text
+    assert "steps" in text, "the allowed keys are listed"
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"models": [{"name": "a", "kind": "mae", "dataset": "nope", "intensity": "controls"}]}, "nope"),
+        ({"models": [{"name": "a", "kind": "mae"}]}, "needs dataset"),
+        ({"corrections": [{"name": "x", "kind": "tvn"}, {"name": "x", "kind": "none"}]}, "used twice"),
+        ({"models": [{"name": "../up", "kind": "profiles", "source": "well_position"}]}, "name"),
+        ({"benchmarks": [{"name": "b", "kind": "known_relations"}]}, "belong together"),
+        ({"models": [{"name": "a", "kind": "profiles", "source": "well_position", "train": {"x": 1}}]}, "x"),
+    ],
+)
+def test_entries_that_do_not_fit_are_refused(values, word):
+    with pytest.raises(ConfigError, match=word):
+        load_config(values)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(ConfigError, match="no mapping"):
+        read_config(path)
+    path.write_text("a: [1\n")
+    with pytest.raises(ConfigError, match="no valid YAML"):
+        read_config(path)

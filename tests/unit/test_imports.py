@@ -1,0 +1,94 @@
+"""Who may import whom: DESIGN section 2, walked over the syntax trees."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+LOW = {"errors", "contracts", "fingerprint", "logs", "layout"}
+MAY_IMPORT = {
+    "errors": set(),
+    "contracts": {"errors"},
+    "layout": {"errors"},
+    "logs": {"errors"},
+    "fingerprint": {"contracts", "errors"},
+    "tables": LOW,
+    "config": LOW,
+    "readers": LOW | {"config"},
+    "store": LOW,
+    "qc": LOW,
+    "measure": LOW,
+    "models": {"errors"},
+    "training": {"errors", "models"},
+    "data": LOW | {"store"},
+    "embedding": LOW | {"models", "data", "store", "tables"},
+    "correction": LOW,
+    "benchmarks": LOW,
+    "report": LOW | {"tables"},
+    "synthetic": LOW,
+    "stages": LOW
+    | {"tables", "config", "readers", "store", "qc", "measure", "models", "training", "data", "embedding", "correction", "benchmarks", "report"},
+}
+OUTSIDE = {
+    "models": {"torch", "timm", "torchvision", "numpy", "safetensors"},
+    "training": {"torch", "timm", "numpy", "safetensors"},
+    "correction": {"numpy", "scipy", "pandas", "anndata", "sklearn"},
+    "benchmarks": {"numpy", "scipy", "pandas", "anndata", "sklearn"},
+}
+
+
+def imports(path, package_root):
+    """Yield the modules that a file imports, absolute."""
+    tree = ast.parse(path.read_text())
+    here = ["platemae", *path.relative_to(package_root).with_suffix("").parts]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = here[: -node.level] if node.level else []
+            base = ".".join([*prefix, *([node.module] if node.module else [])])
+            yield from ([f"{base}.{alias.name}" for alias in node.names] if base == "platemae" else [base])
+
+
+def test_imports_go_one_way(project):
+    root = project / "src/platemae"
+    wrong = []
+    for path in sorted(root.rglob("*.py")):
+        room = path.relative_to(root).parts[0].removesuffix(".py")
+        if room not in MAY_IMPORT:
+            continue  # cli, job and run may reach everything
+        for name in imports(path, root):
+            parts = name.split(".")
+            if parts[0] == "platemae" and len(parts) > 1 and parts[1] != room and parts[1] not in MAY_IMPORT[room]:
+                if parts[1] != "__version__":
+                    wrong.append(f"{path.relative_to(root)} imports {name}")
+            allowed = OUTSIDE.get(room)
+            if allowed and parts[0] not in allowed | {"platemae"} | sys.stdlib_module_names:
+                wrong.append(f"{path.relative_to(root)} imports {name}")
+    assert wrong == []
+
+
+def test_every_room_of_the_package_has_its_rule(project):
+    rooms = {path.name.removesuffix(".py") for path in (project / "src/platemae").iterdir() if not path.name.startswith("_")}
+    assert rooms - set(MAY_IMPORT) == {"cli", "job", "run"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["train-model", "--help"], ["build-map", "--help"]])
+def test_help_imports_neither_torch_nor_scanpy(arguments):
+    code = (
+        "import sys\nfrom platemae.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n    assert e.code == 0\n"
+        "heavy = {'torch', 'scanpy', 'numpy', 'pandas', 'anndata', 'zarr', 'snakemake'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout
+
+
+def test_parsing_the_workflow_imports_nothing_heavy():
+    code = (
+        "import sys\nimport platemae.config, platemae.fingerprint, platemae.config.plates\n"
+        "heavy = {'torch', 'scanpy', 'pandas', 'anndata', 'zarr', 'sklearn'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
