@@ -18,7 +18,8 @@ except PlatemaeError as error:
     sys.exit(2)
 
 RESULTS = str(Path(workflow.basedir, CONFIG.results))
-BASE = str(TABLE.parent)
+# A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
+BASE = TABLE.parent
 PLATE_NAMES = [plate.plate for plate in PLATES]
 PROFILES = [model.name for model in CONFIG.models if model.kind == "profiles"]
 NETWORKS = [model.name for model in CONFIG.models if model.kind != "profiles"]

@@ -21,11 +21,12 @@ rule import_profiles:
     params:
         cfg=cfg("import_profiles"),
         code=code("import_profiles"),
+        base=BASE,
     message:
         "Plate {wildcards.plate}: {wildcards.model} from a table"
     shell:
         "platemae import-profiles "
         "--model {wildcards.model} --plate {wildcards.plate} "
-        "--base {BASE:q} "
+        "--base {params.base:q} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

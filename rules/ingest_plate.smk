@@ -18,11 +18,12 @@ rule ingest_plate:
     params:
         cfg=cfg("ingest_plate"),
         code=code("ingest_plate"),
+        base=BASE,
     message:
         "Plate {wildcards.plate}: raw folder to OME-Zarr"
     shell:
         "platemae ingest-plate "
         "--plate {wildcards.plate} "
-        "--base {BASE:q} "
+        "--base {params.base:q} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

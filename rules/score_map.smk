@@ -19,11 +19,12 @@ rule score_map:
     params:
         cfg=cfg("score_map"),
         code=code("score_map"),
+        base=BASE,
     message:
         "Benchmarks of {wildcards.model}, {wildcards.correction}"
     shell:
         "platemae score-map "
         "--model {wildcards.model} --correction {wildcards.correction} "
-        "--base {BASE:q} "
+        "--base {params.base:q} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

@@ -83,5 +83,5 @@ def write_h5ad(data: anndata.AnnData, path: Path) -> None:
     """Write atomically: to a temporary sibling, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    data.write_h5ad(temporary, compression="gzip")
+    data.write_h5ad(temporary)
     temporary.replace(path)

@@ -46,7 +46,7 @@ def training_flops(spec: Architecture, n_channels: int, mask_ratio: float) -> Fl
     """
     visible = n_kept(spec.n_patches, mask_ratio)
     projection = 2 * (visible + 1) * spec.width * spec.decoder_width
-    prediction = 2 * spec.n_patches * spec.decoder_width * spec.patch_px**2 * n_channels
+    prediction = 2 * (spec.n_patches - visible) * spec.decoder_width * spec.patch_px**2 * n_channels
     blocks = _blocks(spec.decoder_depth, spec.n_patches + 1, spec.decoder_width, spec.mlp_ratio)
     return Flops(encoder_flops(spec, n_channels, visible), projection + blocks + prediction)
 

@@ -1,6 +1,6 @@
-"""The reconstruction loss of PAPER.md 1.8, always in float32.
+"""The reconstruction loss of PAPER.md 1.8, always in float32, on masked patches alone.
 
-Shape legend: B batch, N patches, P = C * patch * patch, C channels, H W pixels.
+Shape legend: B batch, N patches, M masked patches, P = C * patch * patch, C channels, H W pixels, ... any.
 """
 
 from __future__ import annotations
@@ -10,60 +10,71 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from platemae.models.masking import Mask, restore, take
 from platemae.models.normalise import to_image
 from platemae.models.settings import Objective
 
 
 class LossParts(NamedTuple):
-    """Scalars: ``total`` = (1 - a) ``mse`` + a ``fourier``."""
+    """Scalars: ``total`` = (1 - a) ``mse`` + a ``fourier``; only ``total`` carries a gradient."""
 
     total: Tensor
     mse: Tensor
     fourier: Tensor
 
 
-def masked_mean(value_BN: Tensor, hidden_BN: Tensor) -> Tensor:
-    """Average over the masked patches alone."""
-    return (value_BN * hidden_BN).sum() / hidden_BN.sum()
-
-
-def masked_mse(predicted_BNP: Tensor, target_BNP: Tensor, hidden_BN: Tensor) -> Tensor:
-    """Mean squared error of a patch's pixels, averaged over masked patches; no per-patch pixel norm."""
-    return masked_mean((predicted_BNP - target_BNP).square().mean(-1), hidden_BN)
-
-
-def _amplitude_distance(predicted: Tensor, target: Tensor, norm: str) -> Tensor:
-    difference = torch.fft.fft2(predicted).abs() - torch.fft.fft2(target).abs()
-    return difference.abs() if norm == "l1" else difference.square()
-
-
-def fourier_patch(predicted_BNP: Tensor, target_BNP: Tensor, hidden_BN: Tensor, patch_px: int, norm: str) -> Tensor:
-    """Distance of the amplitudes |FFT2| (un-normalised) of each channel of each masked patch."""
-    shape = (*predicted_BNP.shape[:2], -1, patch_px, patch_px)
-    distance = _amplitude_distance(predicted_BNP.view(shape), target_BNP.view(shape), norm)
-    return masked_mean(distance.flatten(2).mean(-1), hidden_BN)
-
-
-def fourier_image(predicted_BNP: Tensor, target_BNP: Tensor, hidden_BN: Tensor, patch_px: int, norm: str) -> Tensor:
-    """Distance of the amplitudes |FFT2| (un-normalised) of whole channels.
-
-    Visible patches carry the true pixels: the network is not asked for them, so they must not bend the spectrum.
-    """
-    pasted_BNP = torch.where(hidden_BN[..., None] > 0, predicted_BNP, target_BNP)
-    return _amplitude_distance(to_image(pasted_BNP, patch_px), to_image(target_BNP, patch_px), norm).mean()
-
-
-def reconstruction_loss(
-    predicted_BNP: Tensor, target_BNP: Tensor, hidden_BN: Tensor, patch_px: int, objective: Objective
-) -> LossParts:
-    """Mix squared error and Fourier term.
+def amplitude_distance(predicted: Tensor, target: Tensor, norm: str) -> Tensor:
+    """Mean distance of the amplitudes |FFT2|, un-normalised transform, over the last two dimensions.
 
     Parameters
     ----------
-    predicted_BNP, target_BNP
-        Patches in standardised units.
-    hidden_BN
-        1 where a patch is masked.
+    predicted, target
+        Real images (..., H, W).
+    norm
+        ``l1`` mean absolute or ``l2`` mean squared difference.
+
+    Returns
+    -------
+    Tensor
+        A scalar, the mean over all images and all H * W frequencies.
+    """
+    # A real image has a symmetric spectrum: half of it is enough when the mirrored columns count twice.
+    difference = torch.fft.rfft2(predicted).abs() - torch.fft.rfft2(target).abs()
+    distance = difference.abs() if norm == "l1" else difference.square()
+    mirrored = distance[..., 1 : (predicted.shape[-1] + 1) // 2]
+    return (distance.sum() + mirrored.sum()) / predicted.numel()
+
+
+def fourier_patch(predicted_BMP: Tensor, target_BMP: Tensor, patch_px: int, norm: str) -> Tensor:
+    """Compare the spectra of each channel of each masked patch."""
+    shape = (*predicted_BMP.shape[:2], -1, patch_px, patch_px)
+    return amplitude_distance(predicted_BMP.reshape(shape), target_BMP.reshape(shape), norm)
+
+
+def fourier_image(predicted_BMP: Tensor, patches_BNP: Tensor, mask: Mask, patch_px: int, norm: str) -> Tensor:
+    """Compare the spectra of whole channels.
+
+    Visible patches carry the true pixels: the network is not asked for them, so they must not bend the spectrum.
+    """
+    pasted_BNP = restore(take(patches_BNP, mask.keep_BK), predicted_BMP, mask.restore_BN)
+    return amplitude_distance(to_image(pasted_BNP, patch_px), to_image(patches_BNP, patch_px), norm)
+
+
+def reconstruction_loss(
+    predicted_BMP: Tensor, patches_BNP: Tensor, mask: Mask, patch_px: int, objective: Objective
+) -> LossParts:
+    """Mix squared error and Fourier term.
+
+    Every sample has the same number of masked patches, so that the mean over processes is the mean over the batch.
+
+    Parameters
+    ----------
+    predicted_BMP
+        The masked patches as the network sees them, in standardised units.
+    patches_BNP
+        All true patches.
+    mask
+        Which patches are masked.
     patch_px
         Side of a patch in pixels.
     objective
@@ -72,14 +83,16 @@ def reconstruction_loss(
     Returns
     -------
     LossParts
-        Scalars with gradient; the Fourier part is 0 where its weight is.
+        The Fourier part is 0 where its weight is.
     """
-    with torch.autocast(predicted_BNP.device.type, enabled=False):  # bfloat16 spectra would be noise
-        predicted_BNP, target_BNP = predicted_BNP.float(), target_BNP.float()
-        mse = masked_mse(predicted_BNP, target_BNP, hidden_BN)
-        weight = objective.fourier_weight
+    with torch.autocast(predicted_BMP.device.type, enabled=False):  # bfloat16 spectra would be noise
+        predicted_BMP, target_BMP = predicted_BMP.float(), take(patches_BNP, mask.hidden_BM)
+        mse = (predicted_BMP - target_BMP).square().mean()
+        weight, norm = objective.fourier_weight, objective.fourier_norm
         if weight == 0:
             return LossParts(mse, mse.detach(), torch.zeros_like(mse))
-        distance = fourier_patch if objective.fourier_layout == "patch" else fourier_image
-        fourier = distance(predicted_BNP, target_BNP, hidden_BN, patch_px, objective.fourier_norm)
+        if objective.fourier_layout == "patch":
+            fourier = fourier_patch(predicted_BMP, target_BMP, patch_px, norm)
+        else:
+            fourier = fourier_image(predicted_BMP, patches_BNP, mask, patch_px, norm)
         return LossParts((1 - weight) * mse + weight * fourier, mse.detach(), fourier.detach())

@@ -2,7 +2,7 @@
 
 All randomness comes in as arguments, so that a result depends on its inputs alone, whatever the process layout.
 
-Shape legend: B batch, C channels, H W pixels, N patches, K kept patches, D encoder width, L encoder blocks,
+Shape legend: B batch, C channels, H W pixels, N patches, M masked patches, D encoder width, L encoder blocks,
 P = C * patch * patch.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from platemae.errors import ConfigError, ContractError
 from platemae.models.losses import LossParts, reconstruction_loss
-from platemae.models.masking import Mask, mask_from_noise
+from platemae.models.masking import Mask, mask_from_noise, restore, take
 from platemae.models.normalise import standardise, to_image, to_patches
 from platemae.models.settings import POOLINGS, Architecture, Objective
 from platemae.models.vit import Decoder, ViT
@@ -105,9 +105,9 @@ class MAE(nn.Module):
             return to_patches(standardise(x_BCHW), self.spec.patch_px)
 
     def predict(self, patches_BNP: Tensor, mask: Mask, path_noise_BL: Tensor | None = None) -> Tensor:
-        """Predict every patch, (B, N, P), from the visible ones."""
+        """Predict the masked patches, (B, M, P), from the visible ones."""
         visible = self.encoder(patches_BNP, mask.keep_BK, path_noise_BL)
-        decoded = self.decoder(self.encoder_decoder_proj(visible), mask.restore_BN)
+        decoded = self.decoder(self.encoder_decoder_proj(visible), mask)
         predicted: Tensor = self.decoder_pred(decoded)
         return predicted
 
@@ -138,8 +138,8 @@ class MAE(nn.Module):
         """
         patches_BNP = self.patches(x_BCHW)
         mask = mask_from_noise(noise_BN, objective.mask_ratio)
-        predicted_BNP = self.predict(patches_BNP, mask, path_noise_BL)
-        return reconstruction_loss(predicted_BNP, patches_BNP, mask.hidden_BN, self.spec.patch_px, objective)
+        predicted_BMP = self.predict(patches_BNP, mask, path_noise_BL)
+        return reconstruction_loss(predicted_BMP, patches_BNP, mask, self.spec.patch_px, objective)
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
         """Encode whole crops without a mask, (B, 1 + N, D), class token first."""
@@ -171,7 +171,10 @@ class MAE(nn.Module):
         """Show what the network makes of masked crops."""
         patches_BNP = self.patches(x_BCHW)
         mask = mask_from_noise(noise_BN, mask_ratio)
-        hidden = mask.hidden_BN[..., None] > 0
-        predicted_BNP = self.predict(patches_BNP, mask).float()
-        images = (patches_BNP, patches_BNP.masked_fill(hidden, torch.nan), predicted_BNP.where(hidden, patches_BNP))
-        return Reconstruction(*(to_image(image, self.spec.patch_px) for image in images))
+        predicted_BMP = self.predict(patches_BNP, mask)
+        visible_BKP = take(patches_BNP, mask.keep_BK)
+        blank_BNP, filled_BNP = (
+            restore(visible_BKP, masked, mask.restore_BN)
+            for masked in (torch.full_like(predicted_BMP, torch.nan), predicted_BMP)
+        )
+        return Reconstruction(*(to_image(p, self.spec.patch_px) for p in (patches_BNP, blank_BNP, filled_BNP)))

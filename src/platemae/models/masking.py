@@ -1,6 +1,6 @@
 """Which patches the encoder sees, as a function of noise that the caller draws (PAPER.md 1.4).
 
-Shape legend: B batch, N patches, K kept patches, D features of a patch.
+Shape legend: B batch, N patches, K visible patches, M masked patches (K + M = N), D features of a patch.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from torch import Tensor
 
 
 class Mask(NamedTuple):
-    """Kept patches and the way back.
+    """Visible and masked patches, and the way back.
 
     Attributes
     ----------
     keep_BK
         Indices of the visible patches.
-    hidden_BN
-        1 where a patch is masked, 0 where it is visible, float32.
+    hidden_BM
+        Indices of the masked patches.
     restore_BN
         Where each patch lies in (visible patches, masked patches).
     """
 
     keep_BK: Tensor
-    hidden_BN: Tensor
+    hidden_BM: Tensor
     restore_BN: Tensor
 
 
@@ -36,11 +36,9 @@ def n_kept(n_patches: int, mask_ratio: float) -> int:
 
 def mask_from_noise(noise_BN: Tensor, mask_ratio: float) -> Mask:
     """Keep the patches with the smallest noise, the same number of each sample."""
-    n_patches = noise_BN.shape[1]
     order_BN = noise_BN.argsort(dim=1, stable=True)
-    restore_BN = order_BN.argsort(dim=1)
-    kept = n_kept(n_patches, mask_ratio)
-    return Mask(order_BN[:, :kept], (restore_BN >= kept).float(), restore_BN)
+    kept = n_kept(noise_BN.shape[1], mask_ratio)
+    return Mask(order_BN[:, :kept], order_BN[:, kept:], order_BN.argsort(dim=1))
 
 
 def take(x_BND: Tensor, index_BK: Tensor) -> Tensor:
@@ -48,8 +46,6 @@ def take(x_BND: Tensor, index_BK: Tensor) -> Tensor:
     return x_BND.gather(1, index_BK[..., None].expand(-1, -1, x_BND.shape[-1]))
 
 
-def restore(x_BKD: Tensor, filler_D: Tensor, restore_BN: Tensor) -> Tensor:
-    """Put visible tokens back in their places and ``filler_D`` in the others, (B, N, D)."""
-    n_batch, kept, width = x_BKD.shape
-    filler = filler_D.to(x_BKD.dtype).expand(n_batch, restore_BN.shape[1] - kept, width)
-    return take(torch.cat([x_BKD, filler], dim=1), restore_BN)
+def restore(visible_BKD: Tensor, masked_BMD: Tensor, restore_BN: Tensor) -> Tensor:
+    """Put visible and masked patches back in their places, (B, N, D)."""
+    return take(torch.cat([visible_BKD, masked_BMD.to(visible_BKD.dtype)], dim=1), restore_BN)

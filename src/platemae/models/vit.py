@@ -1,6 +1,6 @@
 """The ViT encoder and the MAE decoder (PAPER.md 1.2, 1.5).
 
-Shape legend: B batch, N patches, K kept patches, T = 1 + patches, D encoder width, E decoder width, L blocks,
+Shape legend: B batch, N patches, K visible and M masked patches, T = 1 + patches, D encoder width, E decoder width, L blocks,
 P = C * patch * patch.
 """
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from platemae.models.blocks import NORM_EPSILON, Block, ParallelScalingBlock
-from platemae.models.masking import restore, take
+from platemae.models.masking import Mask, restore, take
 from platemae.models.positions import sincos_positions
 from platemae.models.settings import Architecture
 
@@ -88,7 +88,13 @@ class ViT(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Visible tokens back in place, mask tokens elsewhere, plain blocks, final norm."""
+    """Visible tokens back in place, mask tokens elsewhere, plain blocks, final norm of what is to be predicted.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    """
 
     pos_embeddings: Tensor
 
@@ -100,11 +106,12 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(width, spec.decoder_heads, spec.mlp_ratio) for _ in range(spec.decoder_depth))
         self.norm = nn.LayerNorm(width, eps=NORM_EPSILON)
 
-    def forward(self, x_BTE: Tensor, restore_BN: Tensor) -> Tensor:
-        """Decode (B, 1 + K, E) visible tokens to (B, N, E); the class token takes part and is dropped at the end."""
-        full = torch.cat([x_BTE[:, :1], restore(x_BTE[:, 1:], self.mask_token, restore_BN)], dim=1)
+    def forward(self, x_BTE: Tensor, mask: Mask) -> Tensor:
+        """Decode the class token and visible tokens, (B, 1 + K, E), to the masked patches, (B, M, E)."""
+        filler_BME = self.mask_token.expand(*mask.hidden_BM.shape, -1)
+        full = torch.cat([x_BTE[:, :1], restore(x_BTE[:, 1:], filler_BME, mask.restore_BN)], dim=1)
         x = full + self.pos_embeddings
         for block in self.blocks:
             x = block(x)
-        patches: Tensor = self.norm(x[:, 1:])
-        return patches
+        masked: Tensor = self.norm(take(x[:, 1:], mask.hidden_BM))
+        return masked

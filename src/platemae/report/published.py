@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from platemae.contracts import check_columns
+from platemae.report.scores import plain
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 """The published numbers: cells that a source states, and no other."""
@@ -20,11 +21,24 @@ PUBLISHED_COLUMNS = (
     "benchmark",
     "source",
     "metric",
+    "threshold",
     "value",
     "provenance",
     "note",
 )
-MEASURED_COLUMNS = ("measured_model", "measured_correction", "measured", "ci_low", "ci_high", "n", "difference")
+OPTIONAL_KEYS = ("correction", "threshold")
+"""A published row that leaves one of these open is compared with every measured one."""
+
+MEASURED_COLUMNS = (
+    "measured_model",
+    "measured_correction",
+    "measured_threshold",
+    "measured",
+    "ci_low",
+    "ci_high",
+    "n",
+    "difference",
+)
 
 
 def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
@@ -42,7 +56,9 @@ def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
 
 
 def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Join measured rows to published ones of the same benchmark, source, metric and, where stated, correction.
+    """Join measured rows to published ones of the same benchmark, source and metric.
+
+    Correction and threshold must agree too where the published row states them.
 
     Spelling is compared without case and punctuation (``hu.MAP`` is ``humap``). A published row with several measured
     partners is repeated; one without keeps empty cells.
@@ -62,26 +78,26 @@ def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
 
 def _same(scores: pd.DataFrame, row: dict[str, object]) -> pd.Series:
     same = pd.Series(True, index=scores.index)
-    for column in ("benchmark", "source", "metric", "correction"):
+    for column in ("benchmark", "source", "metric", *OPTIONAL_KEYS):
         wanted = _key(row[column])
-        if wanted or column != "correction":
+        if wanted or column not in OPTIONAL_KEYS:
             same &= scores[column].map(_key) == wanted
     return same
 
 
-def _key(text: object) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(text).lower())
+def _key(value: object) -> str:
+    return re.sub(r"[^a-z0-9.]|(?<![0-9])[.]", "", plain(value).lower())
 
 
-def _measured(partner: dict[str, object] | None, value: float) -> dict[str, object]:
+def _measured(partner: dict[str, object] | None, published: float) -> dict[str, object]:
     if partner is None:
         return dict.fromkeys(MEASURED_COLUMNS)
+    value = float(str(partner["value"]))
     return {
         "measured_model": partner["model"],
         "measured_correction": partner["correction"],
-        "measured": partner["value"],
-        "ci_low": partner["ci_low"],
-        "ci_high": partner["ci_high"],
-        "n": partner["n"],
-        "difference": float(str(partner["value"])) - value,
+        "measured_threshold": partner["threshold"],
+        "measured": value,
+        **{column: partner[column] for column in ("ci_low", "ci_high", "n")},
+        "difference": value - published,
     }

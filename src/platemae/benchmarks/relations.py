@@ -1,0 +1,115 @@
+"""Known pairs laid onto the genes of a map.
+
+Shapes: P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from platemae.benchmarks.annotations import Relations
+from platemae.errors import ContractError, InputError
+
+IntArray = npt.NDArray[np.int64]
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class KnownPairs:
+    """Pairs of one source with both genes in the map.
+
+    Parameters
+    ----------
+    name
+        Of the source.
+    left, right
+        (P,) positions of the two genes, left < right.
+    strength
+        (P,) graded strength, or None where the source has none.
+    notes
+        Counts: of the file, and n_genes_source, n_pairs_outside_map.
+    """
+
+    name: str
+    left: IntArray
+    right: IntArray
+    strength: npt.NDArray[np.float64] | None
+    notes: Mapping[str, Any]
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes of the map that have a known pair."""
+        return len(np.union1d(self.left, self.right))
+
+    def levels(self) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+        """Name and pairs of the whole source, then of each strength in ascending order."""
+        whole = [(self.name, np.ones(len(self.left), dtype=bool))]
+        if self.strength is None:
+            return whole
+        graded = np.unique(self.strength)
+        return whole + [(f"{self.name}[strength={level}]", self.strength == level) for level in graded.tolist()]
+
+
+def check_genes(genes: Sequence[str]) -> None:
+    """Refuse a map that names a gene twice.
+
+    Raises
+    ------
+    ContractError
+        Naming the genes.
+    """
+    seen, counts = np.unique(np.asarray(genes, dtype=str), return_counts=True)
+    twice = seen[counts > 1]
+    if len(twice):
+        what = f"{len(twice)} genes have more than one row: {', '.join(twice[:_SHOWN])}"
+        raise ContractError(what, "perturbation map", "aggregate to one row a gene")
+
+
+def place_pairs(name: str, relations: Relations, genes: Sequence[str], all_genes: Sequence[str]) -> KnownPairs:
+    """Find the pairs of a source in a map.
+
+    Parameters
+    ----------
+    name
+        Of the source.
+    relations
+        Its pairs.
+    genes
+        The usable genes of the map, in the order of its rows.
+    all_genes
+        All genes of the map, to tell a source that does not fit it.
+
+    Raises
+    ------
+    InputError
+        If not a single gene of the map is in the source.
+    """
+    pairs, position = relations.pairs, {gene: index for index, gene in enumerate(genes)}
+    _check_overlap(name, set(pairs["entity1"]) | set(pairs["entity2"]), all_genes)
+    a_P = pairs["entity1"].map(position).to_numpy(dtype=np.float64)
+    b_P = pairs["entity2"].map(position).to_numpy(dtype=np.float64)
+    found_P = np.isfinite(a_P) & np.isfinite(b_P)
+    a_P, b_P = a_P[found_P].astype(np.int64), b_P[found_P].astype(np.int64)
+    left_P, right_P = np.minimum(a_P, b_P), np.maximum(a_P, b_P)
+    strength = pairs["strength"].to_numpy(dtype=np.float64)[found_P] if "strength" in pairs else None
+    counts = {"n_genes_source": len(np.union1d(a_P, b_P)), "n_pairs_outside_map": int((~found_P).sum())}
+    file_counts = {f"file_{key}": value for key, value in relations.notes.items()}
+    return KnownPairs(name, left_P, right_P, strength, {**file_counts, **counts})
+
+
+def _check_overlap(name: str, known: set[str], genes: Sequence[str]) -> None:
+    if known & set(genes):
+        return
+    what = f"no gene of the map is in '{name}' (map: {_few(genes)}; source: {_few(sorted(known))})"
+    if {gene.casefold() for gene in known} & {str(gene).casefold() for gene in genes}:
+        raise InputError(what, f"benchmarks: sources: {name}", "they differ in upper and lower case: write them alike")
+    raise InputError(what, f"benchmarks: sources: {name}", "use the same identifiers, or leave this source out")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(str, list(names)[:3])) + ", ..."

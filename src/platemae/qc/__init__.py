@@ -1,0 +1,1 @@
+"""Quality control: arrays in, tables out."""

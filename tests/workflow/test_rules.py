@@ -1,0 +1,81 @@
+"""Hygiene of the workflow: every rule is complete, five names agree, lint and format are clean."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from platemae.layout import MANIFESTS
+
+DIRECTIVES = ("message", "input", "output", "params", "log", "benchmark", "threads", "resources", "conda", "shell")
+
+
+@pytest.fixture(scope="module")
+def tiny_project(tmp_path_factory, project):
+    """A configuration with a table of plates, so that the Snakefile can be parsed."""
+    folder = tmp_path_factory.mktemp("lint")
+    (folder / "layout.tsv").write_text("well\tperturbation\tcontrol_type\nA01\tNTC\tnegcon\n")
+    (folder / "plates.tsv").write_text("plate\tbatch\treader\tpath\tlayout\nP1\tB1\tsynthetic\tP1\tlayout.tsv\n")
+    (folder / "config.yaml").write_text(f"plates: {folder}/plates.tsv\nresults: {folder}/results\n")
+    return folder / "config.yaml"
+
+
+def snakemake(project, *arguments):
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("stage", MANIFESTS)
+def test_every_rule_is_complete_and_named_after_its_stage(project, stage):
+    text = (project / "rules" / f"{stage}.smk").read_text()
+    assert re.findall(r"^rule (\w+):", text, re.M) == [stage]
+    missing = [name for name in DIRECTIVES if not re.search(rf"^    {name}:", text, re.M)]
+    assert missing == []
+    assert f'"platemae {stage.replace("_", "-")} ' in text, "the shell line calls the subcommand of the same name"
+    assert f'cfg=cfg("{stage}")' in text
+    assert f'code=code("{stage}")' in text
+    assert f'"logs/{stage}/' in text
+    assert (project / f"src/platemae/stages/{stage}.py").is_file()
+    assert (project / f"tests/stages/test_{stage}.py").is_file()
+
+
+def test_there_is_a_rules_file_for_each_stage_and_common_holds_the_functions(project):
+    assert {path.stem for path in (project / "rules").glob("*.smk")} == {*MANIFESTS, "common"}
+    for path in [project / "Snakefile", *(project / "rules").glob("*.smk")]:
+        if path.name != "common.smk":
+            assert not re.search(r"^\s*def ", path.read_text(), re.M), path
+
+
+def test_lint_is_silent(project, tiny_project):
+    done = snakemake(project, "--lint", "--configfile", str(tiny_project))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_format_is_clean(project):
+    done = subprocess.run(
+        [Path(sys.executable).parent / "snakefmt", "--check", "Snakefile", "rules"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_both_profiles_use_the_greedy_scheduler(project):
+    for name in ("local", "slurm"):
+        text = (project / f"workflow/profiles/{name}/config.yaml").read_text()
+        assert re.search(r"^scheduler: greedy\b", text, re.M)
+        assert re.search(r"^rerun-incomplete: true\b", text, re.M)
+
+
+def test_one_lock_for_conda_and_pip(project):
+    lock = (project / "envs/lock.txt").read_text().split()
+    conda = re.findall(r"^      - (\S+)$", (project / "envs/platemae.yaml").read_text(), re.M)
+    assert conda == lock
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!_]+", line) for line in lock), "names and versions only"
+    assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(lock), "a pair"
