@@ -92,9 +92,10 @@ def build_gene_map(x_ND: npt.NDArray[Any], obs: pd.DataFrame, settings: Aggregat
     counts["n_plates"] = obs.loc[used_N, "Metadata_Plate"].astype(str).groupby(gene_N[used_N]).nunique()
     labels = np.where(used_N, gene_N, "")
     pool_N = finite_N & (treated_N | settings.null_from_controls)
-    replicates = consistency(x_ND, labels, pool_N, settings.n_null, settings.seed)
+    replicates = consistency(x_ND, labels.tolist(), pool_N, settings.n_null, settings.seed)
     table = counts.join(replicates[["consistency", "p"]])
     table.insert(0, "gene", table.index.astype(str))
+    table.index.name = None
     notes = _notes(obs, treated_N, gene_N, finite_N)
     return ad.AnnData(map_GD.astype(np.float32), obs=table, uns={"notes": notes})
 

@@ -1,4 +1,4 @@
-"""Do the replicate wells of a perturbation point the same way?
+"""How much the replicate wells of a perturbation point the same way.
 
 The mean pairwise cosine of k unit vectors is (||sum u||^2 - k) / (k (k - 1)). Its p-value comes from sets of k wells
 drawn at random from the screen: p = (1 + number of sets at least as consistent) / (1 + sets).

@@ -31,7 +31,7 @@ def unit_rows(x_ND: npt.NDArray[Any]) -> tuple[FloatArray, npt.NDArray[np.bool_]
         Rows that are zero or not finite have no direction: they are returned as zeros and marked False.
     """
     rows_ND = np.asarray(x_ND, dtype=np.float64)
-    usable_N = np.isfinite(rows_ND).all(axis=1)
+    usable_N = np.asarray(np.isfinite(rows_ND).all(axis=1))
     rows_ND = np.where(usable_N[:, None], rows_ND, 0.0)
     # Dividing by the largest value first keeps the squares of huge and tiny rows in range.
     peak_N = np.abs(rows_ND).max(axis=1, initial=0.0)
@@ -97,11 +97,11 @@ def histogram_and_values(u_GD: FloatArray, left_P: IntArray, right_P: IntArray) 
 
 @dataclass
 class _Window:
-    """Pairs with low <= cosine < high, and for every replicate the weight of the pairs below."""
+    """Pairs with low <= cosine < high, and for every replicate (B,) the weight of the pairs below."""
 
     low: float
     high: float
-    below_B: FloatArray
+    below: FloatArray
     parts: list[tuple[FloatArray, IntArray, IntArray]]
 
     def add(self, start: int, c_RM: FloatArray, w32_GB: npt.NDArray[np.float32]) -> None:
@@ -109,7 +109,7 @@ class _Window:
         if self.low > -np.inf:
             sums_RB = (c_RM < self.low).astype(np.float32) @ w32_GB[start:]
             rows_RB = w32_GB[start : start + len(c_RM)]
-            self.below_B += np.einsum("rb,rb->b", sums_RB, rows_RB, dtype=np.float64)
+            self.below += np.einsum("rb,rb->b", sums_RB, rows_RB, dtype=np.float64)
         rows, columns = np.nonzero((c_RM >= self.low) & (c_RM < self.high))
         self.parts.append((c_RM[rows, columns], rows + start, columns + start))
 
@@ -121,7 +121,7 @@ class _Window:
         value_P, left_P, right_P = (np.concatenate(column) for column in zip(*self.parts, strict=True))
         order_P = np.argsort(value_P, kind="stable")
         value_P, left_P, right_P = value_P[order_P], left_P[order_P], right_P[order_P]
-        room_B = targets_B - self.below_B.astype(np.int64)
+        room_B = targets_B - self.below.astype(np.int64)
         found_B = np.empty(len(targets_B))
         for row, (room, w_G) in enumerate(zip(room_B, weights_BG, strict=True)):
             cum_P = np.cumsum(w_G[left_P] * w_G[right_P])
@@ -192,14 +192,14 @@ def _window(fractions_B: FloatArray, spread: float, counts: IntArray, n_replicat
 
 @dataclass(frozen=True, eq=False)
 class TailPairs:
-    """One bit a pair: does its cosine lie in the tails of a cut?"""
+    """One bit a pair, left < right, set where the cosine lies in the tails; (G, G / 8), eight columns a byte."""
 
-    bits_GG8: npt.NDArray[np.uint8]
+    bits: npt.NDArray[np.uint8]
 
     def share(self, left_P: IntArray, right_P: IntArray) -> float:
         """Share of the given pairs (any order of the two genes, never the same twice) in the tails."""
         low_P, high_P = np.minimum(left_P, right_P), np.maximum(left_P, right_P)
-        bits_P = self.bits_GG8[low_P, high_P >> 3] >> (7 - (high_P & 7)).astype(np.uint8) & 1
+        bits_P = self.bits[low_P, high_P >> 3] >> (7 - (high_P & 7)).astype(np.uint8) & 1
         return float(bits_P.mean())
 
 

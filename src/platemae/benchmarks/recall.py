@@ -157,11 +157,14 @@ def _reason(pairs: KnownPairs, settings: RecallSettings) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class _Scores:
-    """What all sources share: the tails of the null, for the genes as they are (replicate 0) and resampled."""
+    """What all sources share: the tails of the null, for the genes as they are (replicate 0) and resampled.
 
-    weights_BG: IntArray
-    low_TB: FloatArray
-    high_TB: FloatArray
+    ``weights`` is (B, G), ``low`` and ``high`` are (T, B).
+    """
+
+    weights: IntArray
+    low: FloatArray
+    high: FloatArray
     tails: list[TailPairs]
     values: dict[str, FloatArray]
     shuffles: list[IntArray]
@@ -188,10 +191,10 @@ class _Scores:
         """Recall of chosen pairs in every replicate, the genes as they are first; NaN where no pair was drawn."""
         values_P = self.values[pairs.name][chosen_P]
         left_P, right_P = pairs.left[chosen_P], pairs.right[chosen_P]
-        recall_B = np.empty(len(self.weights_BG))
+        recall_B = np.empty(len(self.weights))
         for start in range(0, len(recall_B), _REPLICATES):
             part = slice(start, start + _REPLICATES)
-            w_BG, low_B, high_B = self.weights_BG[part], self.low_TB[threshold, part], self.high_TB[threshold, part]
+            w_BG, low_B, high_B = self.weights[part], self.low[threshold, part], self.high[threshold, part]
             w_BP = w_BG[:, left_P] * w_BG[:, right_P]
             hit_BP = (values_P < low_B[:, None]) | (values_P > high_B[:, None])
             total_B = w_BP.sum(axis=1)
@@ -233,7 +236,12 @@ def _source_rows(
             recall_B = scores.recall(pairs, chosen_P, threshold)
             low, high = percentile_interval(recall_B[1:])
             used = {**detail, "n_boot": int(np.isfinite(recall_B[1:]).sum())}
-            spread = {"value": float(recall_B[0]), "ci_low": low, "ci_high": high, "n": int(chosen_P.sum())}
+            spread: dict[str, Any] = {
+                "value": float(recall_B[0]),
+                "ci_low": low,
+                "ci_high": high,
+                "n": int(chosen_P.sum()),
+            }
             yield ScoreRow(source=source, metric="recall", detail=used, **spread, **common)
         shuffled = scores.shuffled(pairs, threshold)
         low, high = percentile_interval(shuffled)

@@ -117,7 +117,7 @@ def _batches(
 
     def tiles_of(field: int) -> np.ndarray:
         field_CHW = read(field)
-        return tile_field(*field_CHW.shape[1:], size, tiling).cut(field_CHW)
+        return tile_field(field_CHW.shape[1], field_CHW.shape[2], size, tiling).cut(field_CHW)
 
     held: list[np.ndarray] = []
     owners: list[int] = []

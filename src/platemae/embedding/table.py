@@ -5,9 +5,7 @@ Legend: W wells, D dimensions of the vector.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import anndata
 import numpy as np
@@ -77,11 +75,3 @@ def assemble(
 def _text(column: pd.Series) -> np.ndarray:
     """Return a column as plain text, with nothing for what is missing."""
     return column.astype(object).where(column.notna(), "").astype(str).to_numpy(object)
-
-
-def write_h5ad(data: anndata.AnnData, path: Path) -> None:
-    """Write atomically: to a temporary sibling, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    data.write_h5ad(temporary)
-    temporary.replace(path)

@@ -15,15 +15,15 @@ TRAILING = ("chance", "n")
 def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
     """Return one group as text: rows are models, columns ``model``, then the corrections.
 
-    A cell is ``value [low, high]``; it is empty where nothing was measured.
+    A cell is ``value [low, high]``; it is empty where nothing was measured, and holds several numbers, set apart by
+    semicolons, where two entries of the configuration measured the same thing.
     """
     rows = []
     for model, measured in group.rows.groupby("model", sort=False):
-        cells = {
-            row["correction"]: with_interval(row["value"], row["ci_low"], row["ci_high"])
-            for row in measured.to_dict("records")
-        }
-        rows.append({"model": str(model), **{name: cells.get(name, "") for name in corrections}})
+        cells: dict[str, list[str]] = {name: [] for name in corrections}
+        for row in measured.to_dict("records"):
+            cells[row["correction"]].append(with_interval(row["value"], row["ci_low"], row["ci_high"]))
+        rows.append({"model": str(model), **{name: "; ".join(filter(None, cells[name])) for name in corrections}})
     return pd.DataFrame(rows, columns=["model", *corrections])
 
 

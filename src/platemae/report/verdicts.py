@@ -180,12 +180,12 @@ def _by_model(rows: Sequence[Row]) -> list[str]:
 
 def _effect(base: Row, row: Row) -> str:
     change = row.value - base.value
-    direction = "leaves" if tie(base, row) else "raises" if change > 0 else "lowers"
-    numbers = f"{number(base.value)} to {number(row.value)}"
-    if direction == "leaves":
-        return f"For {row.model}, {row.correction} and {base.correction} tie ({numbers})."
+    numbers = f"from {base.text} ({base.correction}) to {row.text} ({row.correction})"
+    if tie(base, row):
+        return f"For {row.model}, {base.correction} and {row.correction} tie: {numbers}."
+    direction = "raises" if change > 0 else "lowers"
     sure = "the intervals are apart" if base.bounded and row.bounded else "without intervals, so unproven"
-    return f"For {row.model}, {row.correction} {direction} the value of {base.correction} from {numbers}; {sure}."
+    return f"For {row.model}, {row.correction} {direction} the value by {number(abs(change))}, {numbers}; {sure}."
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:

@@ -81,6 +81,8 @@ def _remove_stale(folder: Path, kept: set[str]) -> None:
 
 
 def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    if "n" in table and table["n"].dtype.kind == "f":
+        table = table.assign(n=table["n"].astype("Int64"))
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 

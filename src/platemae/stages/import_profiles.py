@@ -6,24 +6,24 @@ model that cannot beat it has learned the plate), ``table`` is made elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from platemae.config.plates import normalise_well, resolve
-from platemae.contracts import QC_COLUMNS, Manifest, check_columns
-from platemae.embedding.table import assemble, wells_of, write_h5ad
+from platemae.config.plates import resolve
+from platemae.contracts import Manifest
+from platemae.embedding.fields import passed_qc, read_qc
+from platemae.embedding.profiles import read_profiles
+from platemae.embedding.table import assemble, wells_of
 from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
+from platemae.tables import write_anndata
 
-READERS: dict[str, Callable[[Path], pd.DataFrame]] = {}
 
-
-def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: Path, threads: int) -> Manifest:
+def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: Path) -> Manifest:
     """Write one plate's profiles.
 
     Parameters
@@ -36,8 +36,6 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: 
         Names.
     base
         Folder that a relative table path starts at.
-    threads
-        Unused: the work is a few table operations.
 
     Raises
     ------
@@ -46,33 +44,39 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: 
     ContractError
         When a file of an earlier stage lacks columns.
     """
-    fields = pd.read_parquet(results.fields(plate))
-    wells = wells_of(fields, str(results.fields(plate)))
-    source = cfg["model"]["source"]
-    passed = _passed(results.qc(plate))
-    if source == "table":
-        path = resolve(cfg["model"]["table"].format(plate=plate), base)
-        profiles = read_profiles(path, plate, list(wells.index))
-    elif source == "intensity_means":
-        profiles = passed.pivot_table(index="well", columns="channel", values="mean", aggfunc="mean", sort=False)
-        profiles = profiles[list(dict.fromkeys(passed["channel"]))]
-    else:
-        kept = wells.loc[wells.index.isin(passed["well"])]
-        profiles = kept[["row", "column"]].assign(row=[_row_number(row) for row in kept["row"]])
+    wells = wells_of(pd.read_parquet(results.fields(plate)), str(results.fields(plate)))
+    qc = passed_qc(read_qc(results.qc(plate)))
+    profiles = _profiles(cfg["model"], wells, qc, plate, base)
     kept = wells.loc[wells.index.isin(profiles.index)]
     if kept.empty:
-        raise InputError("no well of the plate has a profile", f"plate {plate}, source {source}", "see the QC verdicts")
-    counts = passed.drop_duplicates(["well", "field"])["well"].value_counts()
-    n_fields = counts.reindex(kept.index).fillna(0).to_numpy()
-    data = assemble(
-        profiles.loc[kept.index].to_numpy(np.float64),
-        [str(c) for c in profiles.columns],
-        kept,
-        n_fields,
-        np.zeros(len(kept)),
-    )
-    write_h5ad(data, results.embedding(model, plate))
+        raise InputError("no well has a profile", f"plate {plate}", "see the verdicts of qc_plate")
+    n_fields = qc.drop_duplicates(["well", "field"])["well"].value_counts().reindex(kept.index).fillna(0)
+    x_WD = profiles.loc[kept.index].to_numpy(np.float64)
+    data = assemble(x_WD, [str(c) for c in profiles.columns], kept, n_fields.to_numpy(), np.zeros(len(kept)))
+    write_anndata(data, results.embedding(model, plate))
     dropped = sorted(set(wells.index) - set(kept.index))
     warnings = [f"plate {plate}: {len(dropped)} wells without a profile: {', '.join(dropped[:8])}"] if dropped else []
-    summary = {"wells": data.n_obs, "wells_dropped": len(dropped), "dimensions": data.n_vars, "source": source}
-    return Manifest("import_profiles", digest_anndata(data), summary, warnings)
+    counts = {"wells": data.n_obs, "wells_dropped": len(dropped), "dimensions": data.n_vars}
+    return Manifest("import_profiles", digest_anndata(data), counts, warnings)
+
+
+def _profiles(entry: dict[str, Any], wells: pd.DataFrame, qc: pd.DataFrame, plate: str, base: Path) -> pd.DataFrame:
+    """Return a row a well (index) and a column a feature."""
+    if entry["source"] == "table":
+        path = resolve(entry["table"].replace("{plate}", plate), base)
+        return read_profiles(path, plate, list(wells.index))
+    if entry["source"] == "intensity_means":
+        means = qc.groupby(["well", "channel"], sort=False)["mean"].mean().unstack("channel")
+        return means[list(dict.fromkeys(qc["channel"]))]
+    seen = wells.loc[wells.index.isin(qc["well"])]
+    return pd.DataFrame(
+        {"row": [_row_number(str(row)) for row in seen["row"]], "column": seen["column"].astype(int)}, index=seen.index
+    )
+
+
+def _row_number(row: str) -> int:
+    """Return 1 for A, 27 for AA, as plates of 1536 wells have them."""
+    number = 0
+    for letter in row:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number

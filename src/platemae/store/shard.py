@@ -88,7 +88,6 @@ def encode(x_CYX: np.ndarray, layout: ShardLayout) -> list[bytes]:
         block = x_CYX[:, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
         short = [(0, 0), (0, rows - block.shape[1]), (0, columns - block.shape[2])]
         chunk = np.ascontiguousarray(np.pad(block, short) if any(map(any, short)) else block)
-        # Flat bytes: for a buffer of numbers the codec would take their size as the type size, and so it must.
         parts.append(blosc.compress(chunk, CODEC.encode(), LEVEL, blosc.BITSHUFFLE))
         index_N2[number] = offset, len(parts[-1])
         offset += len(parts[-1])

@@ -1,12 +1,11 @@
 """AnnData assembly keeps the contract and joins by well."""
 
-import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
 from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS
-from platemae.embedding.table import assemble, wells_of, write_h5ad
+from platemae.embedding.table import assemble, wells_of
 from platemae.errors import ContractError
 
 
@@ -46,15 +45,6 @@ def test_columns_types_and_order():
     assert np.isnan(data.obs["Metadata_Concentration"].iloc[0])
     assert data.obs["Metadata_Concentration"].iloc[1] == 1.5
     assert data.uns["feature_kind"] == "embedding"
-
-
-def test_round_trip_leaves_one_file(tmp_path):
-    data = assemble(np.eye(2), ["a", "b"], wells_of(fields(), "fields"), np.array([2, 2]), np.array([8, 8]))
-    write_h5ad(data, tmp_path / "deep" / "P1.h5ad")
-    again = anndata.read_h5ad(tmp_path / "deep" / "P1.h5ad")
-    assert np.array_equal(again.X, np.eye(2))
-    assert again.obs["Metadata_Control_Type"].tolist() == ["negcon", "treatment"]
-    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["P1.h5ad"]
 
 
 def test_nan_names_well_and_dimension():

@@ -1,0 +1,115 @@
+"""The axis from negative to positive controls: are the controls told apart, and does dose rise along the axis?
+
+Both numbers come from corrected wells. Controls: leave-one-out nearest centroid (Euclidean), each control well against
+the centroids of the others. Dose: Spearman correlation of concentration with the projection of the treated wells on the
+line from the negative to the positive centroid.
+
+Shapes: W wells, D dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import spearmanr
+
+from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
+from platemae.benchmarks.rows import ScoreRow, score_table
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+BENCHMARK = "control_axis"
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ControlAxisSettings:
+    """Settings of :class:`ControlAxis`.
+
+    Parameters
+    ----------
+    n_boot
+        Resamples of the wells, for the intervals.
+    seed
+        Of the resamples.
+    """
+
+    n_boot: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_at_least(self.n_boot, 10, "n_bootstrap")
+
+
+class ControlAxis:
+    """Accuracy on the controls and dose correlation, on wells rather than on a map."""
+
+    Settings: ClassVar[type[ControlAxisSettings]] = ControlAxisSettings
+    reads: ClassVar[str] = "wells"
+
+    @staticmethod
+    def score(wells: AnnData, settings: ControlAxisSettings) -> pd.DataFrame:
+        """Score wells that carry ``Metadata_Control_Type`` and ``Metadata_Concentration``.
+
+        Returns
+        -------
+        Two rows; a row without a value says in its detail what is missing.
+        """
+        kind_W = wells.obs["Metadata_Control_Type"].astype(str).to_numpy()
+        x_WD = np.asarray(wells.X, dtype=np.float64)
+        groups = [x_WD[kind_W == name] for name in ("negcon", "poscon")]
+        if min(len(group) for group in groups) < 2:
+            missing = {"missing": f"two wells of each control ({len(groups[0])} negcon, {len(groups[1])} poscon)"}
+            rows = [ScoreRow(BENCHMARK, "controls", metric, detail=missing) for metric in _METRICS]
+            return score_table(rows)
+        dose_W = pd.to_numeric(wells.obs["Metadata_Concentration"].astype(str), errors="coerce").to_numpy()
+        treated = (kind_W == "treatment") & np.isfinite(dose_W)
+        return score_table(_rows(groups, x_WD[treated], dose_W[treated], settings))
+
+
+_METRICS = ("leave_one_out_accuracy", "dose_spearman")
+
+
+def _rows(groups: list[FloatArray], x_WD: FloatArray, dose_W: FloatArray, settings: ControlAxisSettings) -> Iterator[ScoreRow]:
+    hits_W = leave_one_out_hits(*groups)
+    low, high = _interval(lambda pick: float(hits_W[pick].mean()), len(hits_W), settings)
+    detail: dict[str, Any] = {"negcon": len(groups[0]), "poscon": len(groups[1])}
+    largest = max(len(group) for group in groups) / len(hits_W)
+    value = float(hits_W.mean())
+    yield ScoreRow(BENCHMARK, "controls", _METRICS[0], np.nan, value, low, high, len(hits_W), largest, detail)
+    if len(np.unique(dose_W)) < 3:
+        yield ScoreRow(BENCHMARK, "dose", _METRICS[1], detail={"missing": "three concentrations"})
+        return
+    axis_D = groups[1].mean(0) - groups[0].mean(0)
+    along_W = (x_WD - groups[0].mean(0)) @ axis_D
+    low, high = _interval(lambda pick: _spearman(dose_W[pick], along_W[pick]), len(dose_W), settings)
+    yield ScoreRow(BENCHMARK, "dose", _METRICS[1], np.nan, _spearman(dose_W, along_W), low, high, len(dose_W), 0.0)
+
+
+def leave_one_out_hits(negative_WD: FloatArray, positive_WD: FloatArray) -> FloatArray:
+    """Return 1 for each control well that lies nearer to its own group's other wells, else 0; a tie counts half."""
+    hits = []
+    for own_WD, other_WD in ((negative_WD, positive_WD), (positive_WD, negative_WD)):
+        total_D, n = own_WD.sum(0), len(own_WD)
+        rest_WD = (total_D - own_WD) / (n - 1)
+        to_own = np.linalg.norm(own_WD - rest_WD, axis=1)
+        to_other = np.linalg.norm(own_WD - other_WD.mean(0), axis=1)
+        hits.append(0.5 * (1 + np.sign(to_other - to_own)))
+    return np.concatenate(hits)
+
+
+def _spearman(a_W: FloatArray, b_W: FloatArray) -> float:
+    if len(np.unique(a_W)) < 2 or len(np.unique(b_W)) < 2:
+        return float("nan")
+    return float(spearmanr(a_W, b_W).statistic)
+
+
+def _interval(value: Callable[[npt.NDArray[np.int64]], float], n: int, settings: ControlAxisSettings) -> tuple[float, float]:
+    rng = np.random.default_rng(settings.seed)
+    return percentile_interval(np.array([value(rng.integers(0, n, n)) for _ in range(settings.n_boot)]))

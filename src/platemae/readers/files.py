@@ -1,0 +1,50 @@
+"""The files below a plate's folder; no path leaves it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from platemae.errors import InputError, MissingError, raise_all
+from platemae.readers.base import RawFile
+
+
+def list_files(folder: Path) -> list[RawFile]:
+    """Return all files below ``folder``, sorted by name; hidden files and linked folders are passed over.
+
+    Raises
+    ------
+    MissingError
+        When there is no such folder.
+    InputError
+        When a link leads out of the folder.
+    """
+    if not folder.is_dir():
+        raise MissingError(
+            "the folder of a plate is missing", str(folder), "correct column `path` of plates.tsv, or PLATEMAE_DATA"
+        )
+    root = folder.resolve()
+    found: list[RawFile] = []
+    problems: list[InputError] = []
+    for entry, name in _walk(root, ""):
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            remedy = "copy the file into the folder, or let `path` name the folder that holds it"
+            problems.append(InputError("a link leads out of the plate's folder", entry.path, remedy))
+            continue
+        if entry.is_file():
+            status = entry.stat()
+            found.append(RawFile(name, status.st_size, status.st_mtime))
+    raise_all(problems)
+    return sorted(found, key=lambda file: file.name)
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            else:
+                yield entry, prefix + entry.name

@@ -1,0 +1,125 @@
+"""What the page is made from: the results folder, the configuration slice, every manifest and the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest, check_columns
+from platemae.errors import MissingError
+from platemae.layout import Results
+from platemae.report.scores import read_scores
+
+
+@dataclass(frozen=True)
+class Record:
+    """The manifest of one job; None where the job has not run."""
+
+    stage: str
+    wildcards: dict[str, str]
+    manifest: Manifest | None
+
+    @property
+    def label(self) -> str:
+        """The job in words: its wildcards."""
+        return " / ".join(self.wildcards.values())
+
+
+@dataclass(frozen=True)
+class Source:
+    """Read access for the sections.
+
+    Parameters
+    ----------
+    results
+        The results folder.
+    cfg
+        ``report``, ``plates``, ``models``, ``corrections``, ``benchmarks`` as the stage gets them.
+    """
+
+    results: Results
+    cfg: dict[str, Any]
+
+    @property
+    def plates(self) -> list[str]:
+        """Names of the plates."""
+        return list(self.cfg["plates"])
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order of the tables."""
+        return [model["name"] for model in self.cfg["models"]]
+
+    @property
+    def corrections(self) -> list[str]:
+        """Names of the corrections, in the order of the tables."""
+        return [correction["name"] for correction in self.cfg["corrections"]]
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the models that have a folder of their own: all but imported profiles."""
+        return [model["name"] for model in self.cfg["models"] if model["kind"] != "profiles"]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The manifests of all jobs upstream, in the order of the pipeline."""
+        return [Record(stage, wildcards, self._manifest(stage, wildcards)) for stage, wildcards in self._jobs()]
+
+    def of(self, stage: str) -> list[Record]:
+        """Return the jobs of one stage."""
+        return [record for record in self.records if record.stage == stage]
+
+    @cached_property
+    def scores(self) -> tuple[pd.DataFrame, list[str]]:
+        """Score rows, and ``model / correction`` of those that are missing."""
+        return read_scores(self.results, self.models, self.corrections)
+
+    @cached_property
+    def fields(self) -> pd.DataFrame:
+        """The fields of all plates that are there."""
+        return self._tables([self.results.fields(plate) for plate in self.plates], FIELDS_COLUMNS)
+
+    @cached_property
+    def qc(self) -> pd.DataFrame:
+        """QC rows of all plates that are there."""
+        return self._tables([self.results.qc(plate) for plate in self.plates], QC_COLUMNS)
+
+    def _tables(self, paths: list[Path], columns: tuple[str, ...]) -> pd.DataFrame:
+        frames = []
+        for path in paths:
+            if path.is_file():
+                frame = pd.read_parquet(path)
+                check_columns(frame.columns, columns, str(path))
+                frames.append(frame[list(columns)])
+        filled = [frame for frame in frames if len(frame)]
+        return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
+
+    def _jobs(self) -> Iterator[tuple[str, dict[str, str]]]:
+        profiles = [model["name"] for model in self.cfg["models"] if model["kind"] == "profiles"]
+        for stage in ("ingest_plate", "qc_plate"):
+            yield from ((stage, {"plate": plate}) for plate in self.plates)
+        for key, stage in (("intensity", "fit_intensity"), ("dataset", "build_dataset")):
+            names = dict.fromkeys(model[key] for model in self.cfg["models"] if model.get(key))
+            yield from ((stage, {key: name}) for name in names)
+        yield from (("train_model", {"model": model}) for model in self.networks)
+        for model in self.models:
+            stage = "import_profiles" if model in profiles else "embed_plate"
+            yield from ((stage, {"model": model, "plate": plate}) for plate in self.plates)
+        for stage in ("fit_correction", "correct_plate", "build_map", "score_map"):
+            for model in self.models:
+                for correction in self.corrections:
+                    pair = {"model": model, "correction": correction}
+                    plates = [{"plate": plate} for plate in self.plates] if stage == "correct_plate" else [{}]
+                    yield from ((stage, pair | plate) for plate in plates)
+        yield "compare_models", {}
+
+    def _manifest(self, stage: str, wildcards: dict[str, str]) -> Manifest | None:
+        try:
+            return Manifest.read(self.results.manifest(stage, **wildcards))
+        except MissingError:
+            return None

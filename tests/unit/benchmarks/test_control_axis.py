@@ -1,0 +1,62 @@
+"""Controls and dose along the axis, against scikit-learn, scipy and closed forms."""
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import spearmanr
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.neighbors import NearestCentroid
+
+from platemae.benchmarks.control_axis import ControlAxis, ControlAxisSettings, leave_one_out_hits
+
+
+def wells(x, kinds, doses):
+    obs = pd.DataFrame({"Metadata_Control_Type": kinds, "Metadata_Concentration": [str(d) for d in doses]})
+    obs.index = [f"w{i}" for i in range(len(obs))]
+    return anndata.AnnData(X=np.asarray(x, dtype=np.float32), obs=obs)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0, 5.0])
+def test_hits_equal_scikit_learns_nearest_centroid(shift):
+    rng = np.random.default_rng(3)
+    negative, positive = rng.normal(size=(9, 4)), rng.normal(size=(5, 4)) + shift
+    x, y = np.vstack([negative, positive]), np.repeat([0, 1], [9, 5])
+    expected = cross_val_predict(NearestCentroid(), x, y, cv=LeaveOneOut()) == y
+    np.testing.assert_array_equal(leave_one_out_hits(negative, positive), expected)
+
+
+def test_dose_equals_spearman_of_the_projection():
+    rng = np.random.default_rng(0)
+    dose = np.repeat(np.arange(1, 7), 4)
+    x = rng.normal(size=(len(dose) + 10, 3))
+    x[:5] -= 2
+    x[5:10] += 2
+    x[10:] += np.linspace(-1, 1, len(dose))[:, None]
+    kinds = ["negcon"] * 5 + ["poscon"] * 5 + ["treatment"] * len(dose)
+    table = ControlAxis.score(wells(x, kinds, [0] * 10 + list(dose)), ControlAxisSettings(n_boot=200))
+    row = table.set_index("metric").loc["dose_spearman"]
+    x = x.astype(np.float32).astype(float)
+    axis = x[5:10].mean(0) - x[:5].mean(0)
+    assert row["value"] == pytest.approx(spearmanr(dose, x[10:] @ axis).statistic)
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+    assert row["n"] == len(dose)
+    assert row["chance"] == 0
+
+
+def test_random_wells_are_at_chance():
+    rng = np.random.default_rng(1)
+    values = []
+    for _ in range(40):
+        kinds = ["negcon"] * 20 + ["poscon"] * 20 + ["treatment"] * 30
+        table = ControlAxis.score(wells(rng.normal(size=(70, 5)), kinds, [0] * 40 + list(rng.integers(1, 9, 30))), ControlAxisSettings(n_boot=10))
+        values.append(table["value"].to_numpy())
+    accuracy, dose = np.mean(values, axis=0)
+    assert abs(accuracy - 0.5) < 0.08
+    assert abs(dose) < 0.08
+
+
+def test_missing_controls_are_said_not_scored():
+    table = ControlAxis.score(wells(np.ones((3, 2)), ["negcon"] * 3, [0] * 3), ControlAxisSettings())
+    assert table["value"].isna().all()
+    assert table["detail"].str.contains("two wells of each control").all()
