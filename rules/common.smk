@@ -20,7 +20,7 @@ except PlatemaeError as error:
 RESULTS = str(Path(workflow.basedir, CONFIG.results))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
 BASE = TABLE.parent
-PLATE_NAMES = [plate.plate for plate in PLATES]
+PLATE_NAMES = sorted(plate.plate for plate in PLATES)
 PROFILES = [model.name for model in CONFIG.models if model.kind == "profiles"]
 NETWORKS = [model.name for model in CONFIG.models if model.kind != "profiles"]
 

@@ -3,6 +3,10 @@ rule score_map:
         map="maps/{model}/{correction}.manifest.json",
         table=ancient("maps/{model}/{correction}.h5ad"),
         relations=relation_files,
+        wells=expand(
+            "corrected/{{model}}/{{correction}}/{plate}.manifest.json",
+            plate=PLATE_NAMES,
+        ),
     output:
         manifest="scores/{model}/{correction}.manifest.json",
         scores="scores/{model}/{correction}.parquet",

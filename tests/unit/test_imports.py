@@ -28,7 +28,21 @@ MAY_IMPORT = {
     "report": LOW | {"tables"},
     "synthetic": LOW,
     "stages": LOW
-    | {"tables", "config", "readers", "store", "qc", "measure", "models", "training", "data", "embedding", "correction", "benchmarks", "report"},
+    | {
+        "tables",
+        "config",
+        "readers",
+        "store",
+        "qc",
+        "measure",
+        "models",
+        "training",
+        "data",
+        "embedding",
+        "correction",
+        "benchmarks",
+        "report",
+    },
 }
 OUTSIDE = {
     "models": {"torch", "timm", "torchvision", "numpy", "safetensors"},
@@ -70,11 +84,15 @@ def test_imports_go_one_way(project):
 
 
 def test_every_room_of_the_package_has_its_rule(project):
-    rooms = {path.name.removesuffix(".py") for path in (project / "src/platemae").iterdir() if not path.name.startswith("_")}
+    rooms = {
+        path.name.removesuffix(".py") for path in (project / "src/platemae").iterdir() if not path.name.startswith("_")
+    }
     assert rooms - set(MAY_IMPORT) == {"cli", "job", "run"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["train-model", "--help"], ["build-map", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["train-model", "--help"], ["build-map", "--help"]]
+)
 def test_help_imports_neither_torch_nor_scanpy(arguments):
     code = (
         "import sys\nfrom platemae.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n    assert e.code == 0\n"

@@ -40,7 +40,8 @@ def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcar
 
 
 def _named(plates: dict[str, Plate], names: list[str] | str) -> list[str]:
-    return list(plates) if names == "all" else list(names)
+    """Return plates in one order, so that rows of plates.tsv or names in another order rerun nothing."""
+    return sorted(plates if names == "all" else names)
 
 
 def _dump(section: Any) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate:
     """Return the plates whose controls align ``plate``: itself, or all plates of its batch."""
     unit = config.entry("corrections", correction).batch_unit
     batch = next(p.batch for p in plates if p.plate == plate)
-    return [plate] if unit == "plate" else [p.plate for p in plates if p.batch == batch]
+    return [plate] if unit == "plate" else sorted(p.plate for p in plates if p.batch == batch)
 
 
 def _correct(config: Config, plates: dict[str, Plate], model: str, correction: str, plate: str) -> dict[str, Any]:
@@ -102,10 +103,6 @@ def _correct(config: Config, plates: dict[str, Plate], model: str, correction: s
     }
 
 
-def _all_plates(plates: dict[str, Plate]) -> list[str]:
-    return list(plates)
-
-
 def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
     return {"models": [m.name for m in config.models], "corrections": [c.name for c in config.corrections]}
 
@@ -113,7 +110,7 @@ def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
 def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
     return {
         "report": _dump(config.report),
-        "plates": _all_plates(plates),
+        "plates": sorted(plates),
         "models": [{"name": m.name, "kind": m.kind, "dataset": m.dataset} for m in config.models],
         "corrections": [_dump(c) for c in config.corrections],
         "benchmarks": [_dump(b) for b in config.benchmarks],
@@ -131,8 +128,11 @@ _SLICES: dict[str, Any] = {
     "summarize_controls": lambda config, plates, model, plate: {},
     "fit_correction": _correction,
     "correct_plate": _correct,
-    "build_map": lambda config, plates, model, correction: {"map": _dump(config.map), "plates": _all_plates(plates)},
-    "score_map": lambda config, plates, model, correction: {"benchmarks": [_dump(b) for b in config.benchmarks]},
+    "build_map": lambda config, plates, model, correction: {"map": _dump(config.map), "plates": sorted(plates)},
+    "score_map": lambda config, plates, model, correction: {
+        "benchmarks": [_dump(b) for b in config.benchmarks],
+        "plates": sorted(plates),
+    },
     "compare_models": _compare,
     "render_report": _report,
 }

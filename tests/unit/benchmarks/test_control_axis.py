@@ -49,7 +49,10 @@ def test_random_wells_are_at_chance():
     values = []
     for _ in range(40):
         kinds = ["negcon"] * 20 + ["poscon"] * 20 + ["treatment"] * 30
-        table = ControlAxis.score(wells(rng.normal(size=(70, 5)), kinds, [0] * 40 + list(rng.integers(1, 9, 30))), ControlAxisSettings(n_boot=10))
+        table = ControlAxis.score(
+            wells(rng.normal(size=(70, 5)), kinds, [0] * 40 + list(rng.integers(1, 9, 30))),
+            ControlAxisSettings(n_boot=10),
+        )
         values.append(table["value"].to_numpy())
     accuracy, dose = np.mean(values, axis=0)
     assert abs(accuracy - 0.5) < 0.08

@@ -60,7 +60,13 @@ def test_layout_problems_name_their_cells(tmp_path):
     with pytest.raises(ConfigError) as error:
         read_layout(path)
     text = str(error.value)
-    for part in ("A01 stands twice", "row 4, column perturbation", "'much' is no concentration", "'XX' is no well", "unknown control type 'control'"):
+    for part in (
+        "A01 stands twice",
+        "row 4, column perturbation",
+        "'much' is no concentration",
+        "'XX' is no well",
+        "unknown control type 'control'",
+    ):
         assert part in text, part
 
 

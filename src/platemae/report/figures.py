@@ -1,0 +1,281 @@
+"""Figures as data URIs, drawn by matplotlib without pyplot, so that nothing stays open and no display is needed.
+
+Colours are Okabe and Ito's, safe for colour-blind readers; colour never stands alone, markers differ too.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from PIL import Image
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
+GREY = "#8A8F98"
+
+STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555B66",
+    "axes.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "platemae",
+    "text.parse_math": False,  # a $ in a name is a $
+}
+
+P = ParamSpec("P")
+
+
+def styled(draw: Callable[P, str]) -> Callable[P, str]:
+    """Run a drawing function under the page's style."""
+
+    @wraps(draw)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> str:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def canvas(width: float, height: float) -> Canvas:
+    """Return an empty figure, sizes in inches."""
+    figure = Canvas(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def svg(figure: Canvas) -> str:
+    """Return a line figure as an SVG data URI, without date."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return _uri("image/svg+xml", buffer.getvalue())
+
+
+def png(figure: Canvas, dpi: int = 120, grey: bool = False) -> str:
+    """Return a picture as a PNG data URI of 256 colours or greys, a quarter of the size of full colour."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    image = Image.open(buffer).convert("RGB")
+    image = image.convert("L") if grey else image.quantize(256, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    image.save(small, format="PNG", optimize=True)
+    return _uri("image/png", small.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@styled
+def plate_heatmaps(
+    grids: Sequence[Sequence[npt.NDArray[np.float64]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    limits: Sequence[Sequence[tuple[float, float]]],
+    failed: npt.NDArray[np.bool_],
+) -> str:
+    """Draw one plate: a panel a measure (down) and channel (across), a square a well.
+
+    Parameters
+    ----------
+    grids
+        (measures)(channels) arrays (plate rows, plate columns), NaN for no well.
+    rows, columns
+        Names of measures and channels.
+    limits
+        (measures)(channels) ends of the colour range.
+    failed
+        (plate rows, plate columns) wells with an excluded field, marked with a cross.
+    """
+    height, width = failed.shape
+    panel = 1.75
+    figure = canvas(panel * len(columns) + 0.4, (panel * height / width + 0.45) * len(rows) + 0.2)
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    marked_y, marked_x = np.nonzero(failed)
+    for i, name in enumerate(rows):
+        for j, channel in enumerate(columns):
+            axis: Axes = axes[i, j]
+            low, high = limits[i][j]
+            picture = axis.imshow(grids[i][j], cmap="viridis", vmin=low, vmax=high, aspect="equal")
+            axis.plot(marked_x, marked_y, "x", color="white", markersize=3.5, markeredgewidth=1.6)
+            axis.plot(marked_x, marked_y, "x", color=RED, markersize=3, markeredgewidth=0.9)
+            axis.set_xticks([0, width - 1], ["1", str(width)], fontsize=6)
+            axis.set_yticks([0, height - 1], [row_name(0), row_name(height - 1)], fontsize=6)
+            axis.tick_params(length=2, pad=1)
+            axis.set_title(channel if i == 0 else "", fontsize=8)
+            axis.set_ylabel(name if j == 0 else "", fontsize=8)
+            bar = figure.colorbar(picture, ax=axis, location="bottom", fraction=0.06, pad=0.02, aspect=24)
+            bar.ax.tick_params(labelsize=6, length=2, pad=1)
+            bar.locator = mpl.ticker.MaxNLocator(3)
+            bar.outline.set_visible(False)  # type: ignore[operator]
+    return png(figure)
+
+
+def row_name(index: int) -> str:
+    """Return the letters of a plate row: 0 is A, 25 is Z, 26 is AA."""
+    return chr(65 + index) if index < 26 else chr(64 + index // 26) + chr(65 + index % 26)
+
+
+@styled
+def curves(panels: Sequence[tuple[str, Sequence[tuple[str, npt.ArrayLike, npt.ArrayLike]]]], label: str) -> str:
+    """Draw panels of lines side by side.
+
+    Parameters
+    ----------
+    panels
+        Title and lines; a line is a name, x and y.
+    label
+        Name of the x axis.
+    """
+    figure = canvas(2.9 * len(panels), 2.4)
+    for axis, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for place, (name, x, y) in enumerate(lines):
+            points = np.asarray(x).size
+            axis.plot(
+                x,
+                y,
+                color=PALETTE[place % 8],
+                linewidth=1.3,
+                label=name,
+                marker=MARKERS[place % 8] if points <= 30 else "",
+                markersize=3,
+            )
+        axis.set_title(title, loc="left")
+        axis.set_xlabel(label)
+        if len(lines) > 1:
+            axis.legend()
+    return svg(figure)
+
+
+@styled
+def crop(images: npt.NDArray[np.float32], rows: Sequence[str], columns: Sequence[str]) -> str:
+    """Draw one crop: a row an image (original, masked, reconstructed), a column a channel, in grey.
+
+    Parameters
+    ----------
+    images
+        (rows, channels, height, width); a channel's grey range is that of its first row, 0.5 to 99.5 %.
+    rows, columns
+        Names.
+    """
+    figure = canvas(1.35 * len(columns) + 0.3, 1.35 * len(rows) + 0.25)
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    for j, channel in enumerate(columns):
+        low, high = np.nanpercentile(images[0, j], [0.5, 99.5])
+        for i, name in enumerate(rows):
+            axis: Axes = axes[i, j]
+            axis.imshow(images[i, j], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+            axis.set_title(channel if i == 0 else "", fontsize=8)
+            axis.set_ylabel(name if j == 0 else "", fontsize=8)
+    return png(figure, dpi=115, grey=True)
+
+
+@styled
+def scatter(
+    columns: Sequence[tuple[str, npt.NDArray[np.float64]]],
+    rows: Sequence[tuple[str, npt.NDArray[np.str_], dict[str, tuple[str, str]]]],
+) -> str:
+    """Draw points in several layouts (across) under several colourings (down).
+
+    Parameters
+    ----------
+    columns
+        Title and (N, 2) coordinates.
+    rows
+        Title, (N,) labels, and label -> (colour, marker) in the order of drawing and of the legend.
+    """
+    width = 2.75 * len(columns) + 1.5
+    figure = canvas(width, 2.6 * len(rows))
+    axes = figure.subplots(len(rows), len(columns), squeeze=False)
+    for i, (legend, labels_N, looks) in enumerate(rows):
+        size = float(np.clip(4000 / max(len(labels_N), 1), 2, 22))
+        for j, (title, xy_N2) in enumerate(columns):
+            axis: Axes = axes[i, j]
+            for name, (colour, marker) in looks.items():
+                here = labels_N == name
+                axis.scatter(*xy_N2[here].T, s=size, c=colour, marker=marker, linewidths=0, label=name, rasterized=True)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_xlabel("UMAP 1", fontsize=7)
+            axis.set_ylabel("UMAP 2" if j == 0 else "", fontsize=7)
+            axis.set_title(title if i == 0 else "", loc="left")
+        shown = axes[i, -1].get_legend_handles_labels()
+        few = len(looks) <= 16
+        axes[i, -1].legend(
+            *(part if few else [part[0], part[-1]] for part in shown),
+            title=legend,
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            markerscale=max(1.0, 4 / np.sqrt(size)),
+            alignment="left",
+        )
+    return png(figure, dpi=115)
+
+
+def looks(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return a colour and a marker each: the palette for up to eight names, else an ordered colour scale."""
+    if len(names) <= len(PALETTE):
+        return {name: (PALETTE[i], MARKERS[i]) for i, name in enumerate(names)}
+    scale = mpl.colormaps["viridis"](np.linspace(0, 1, len(names)))
+    return {name: (mpl.colors.to_hex(colour), "o") for name, colour in zip(names, scale, strict=True)}
+
+
+@styled
+def forest(
+    names: Sequence[str],
+    series: Sequence[tuple[str, npt.NDArray[np.float64]]],
+    chance: Sequence[float],
+    label: str,
+) -> str:
+    """Draw values with intervals: a line a name, a mark a series; chance is a dashed line.
+
+    Parameters
+    ----------
+    names
+        Models, from the top.
+    series
+        Name of a correction, and (names, 3) value, low end, high end; NaN where absent.
+    chance
+        Levels of chance; more than one gives a band from the lowest to the highest.
+    label
+        Name of the x axis.
+    """
+    figure = canvas(6.2, 0.55 + 0.2 * len(names) * (len(series) + 0.8) + 0.35)
+    axis = figure.subplots()
+    if len(chance):
+        axis.axvspan(min(chance), max(chance), color=GREY, alpha=0.15, linewidth=0)
+        axis.axvline(float(np.mean(chance)), color=GREY, linestyle="--", linewidth=1, label="chance")
+    step = 0.8 / max(len(series), 1)
+    for place, (name, numbers) in enumerate(series):
+        y = np.arange(len(names)) + (place - (len(series) - 1) / 2) * step
+        value, low, high = numbers.T
+        colour = PALETTE[place % 8]
+        axis.hlines(y, low, high, color=colour, linewidth=1.6)
+        axis.plot(value, y, MARKERS[place % 8], color=colour, markersize=5, label=name)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", color="#E3E6EA", linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.set_xlabel(label)
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return svg(figure)

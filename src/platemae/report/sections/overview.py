@@ -1,0 +1,96 @@
+"""What was run, what the scores say, and every warning."""
+
+from __future__ import annotations
+
+from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Text, grid
+from platemae.report.qc import failed_fields
+from platemae.report.source import Source
+from platemae.report.verdicts import judge
+
+SHOWN_WARNINGS = 8
+
+
+def build(source: Source) -> Section:
+    """Return key numbers, verdicts, models, and warnings."""
+    blocks: list[Block] = [Facts(_facts(source)), *_verdicts(source), *_warnings(source), *_absent(source)]
+    return Section("overview", "Overview", [*blocks, Heading("What was run"), *_entries(source)])
+
+
+def _facts(source: Source) -> list[tuple[str, str, str]]:
+    fields = source.fields
+    wells = fields[["plate", "well"]].drop_duplicates()
+    batches = fields["batch"].nunique()
+    excluded = len(failed_fields(source.qc))
+    share = f"{excluded / len(fields):.1%} of fields" if len(fields) else ""
+    scores, _ = source.scores
+    return [
+        ("plates", str(len(source.plates)), f"in {batches} batch{'es' if batches != 1 else ''}" if batches else ""),
+        ("wells", f"{len(wells):,}", ""),
+        ("fields", f"{len(fields):,}", ""),
+        ("excluded by QC", f"{excluded:,}", share),
+        ("models", str(len(source.models)), ""),
+        ("corrections", str(len(source.corrections)), ""),
+        ("scores", f"{len(scores):,}", ""),
+    ]
+
+
+def _verdicts(source: Source) -> list[Block]:
+    scores, _ = source.scores
+    heading = Heading("What the scores say")
+    if not len(scores):
+        return [heading, Text("No score was measured, so nothing can be said about the models.", "note")]
+    verdicts = judge(scores, len(source.plates))
+    return [heading, Items([f"{verdict.group.title}: {verdict.headline}" for verdict in verdicts])]
+
+
+def _warnings(source: Source) -> list[Block]:
+    found: dict[str, list[str]] = {}
+    for record in source.records:
+        for text in record.manifest.warnings if record.manifest else []:
+            found.setdefault(f"{record.stage}: {text}", []).append(record.label)
+    heading = Heading("Warnings")
+    if not found:
+        return [heading, Text("No stage gave a warning.")]
+    lines = [f"{text} ({_jobs(labels)})" for text, labels in found.items()]
+    blocks: list[Block] = [heading, Items(lines[:SHOWN_WARNINGS], "warning")]
+    rest = lines[SHOWN_WARNINGS:]
+    return [*blocks, Fold(f"{len(rest)} more warnings", [Items(rest, "warning")])] if rest else blocks
+
+
+def _jobs(labels: list[str]) -> str:
+    named = ", ".join(filter(None, labels[:4])) or "all"
+    return f"{named} and {len(labels) - 4} more" if len(labels) > 4 else named
+
+
+def _absent(source: Source) -> list[Block]:
+    absent: dict[str, list[str]] = {}
+    for record in source.records:
+        if record.manifest is None:
+            absent.setdefault(record.stage, []).append(record.label)
+    if not absent:
+        return []
+    lines = [f"{stage}: {_jobs(labels)}" for stage, labels in absent.items()]
+    return [Text("These stages left no manifest, so the page lacks what they make.", "note"), Items(lines)]
+
+
+def _entries(source: Source) -> list[Block]:
+    models = [(m["name"], m["kind"], m.get("dataset") or "") for m in source.cfg["models"]]
+    shown = ("batch_unit", "ridge", "n_components", "few_controls")
+    corrections = [
+        (c["name"], c["kind"], *("" if c["kind"] == "none" or c.get(key) is None else c[key] for key in shown))
+        for c in source.cfg["corrections"]
+    ]
+    return [
+        grid(models, ("model", "kind", "training set"), "Models: the rows of every table"),
+        grid(
+            corrections,
+            ("correction", "kind", "unit", "ridge", "components", "few controls"),
+            "Corrections: the columns of every table",
+            numeric="ridge components",
+        ),
+        grid(
+            [(b["name"], b["kind"], b.get("relations") or "") for b in source.cfg["benchmarks"]],
+            ("benchmark", "kind", "relations"),
+            "Benchmarks",
+        ),
+    ]

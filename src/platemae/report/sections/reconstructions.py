@@ -1,0 +1,69 @@
+"""Crops as the model saw them, masked and reconstructed."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from platemae.errors import ContractError
+from platemae.report.blocks import Block, Figure, Heading, Section, Text
+from platemae.report.figures import crop
+from platemae.report.source import Source
+
+ARRAYS = ("target", "masked", "reconstruction")
+ROWS = ("original", "masked", "reconstructed")
+MAX_CROPS = 24
+"""Crops on the whole page, so that many models still fit into an e-mail."""
+
+
+def build(source: Source) -> Section:
+    """Return the galleries of all models that have one."""
+    blocks: list[Block] = [
+        Text(
+            "Each crop was standardised per channel, as the model sees it. A row is the original, the part that the model "
+            "was shown, and its reconstruction; the grey range of a channel is that of the original."
+        )
+    ]
+    having = [m for m in source.networks if (source.results.model(m) / "reconstructions.npz").is_file()]
+    each = max(1, min(source.cfg["report"]["reconstructions"], MAX_CROPS // max(len(having), 1)))
+    for model in having[:MAX_CROPS]:
+        blocks += [Heading(model), *_gallery(source, model, each)]
+    without = [model for model in source.models if model not in having]
+    if without:
+        blocks.append(Text(f"Without reconstructions, as nothing was trained to make them: {', '.join(without)}.", "note"))
+    if len(having) > MAX_CROPS:
+        blocks.append(Text(f"Of {len(having)} models the first {MAX_CROPS} are shown.", "note"))
+    return Section("reconstructions", "Reconstructions", blocks if having else blocks[1:])
+
+
+def _gallery(source: Source, model: str, most: int) -> list[Block]:
+    folder = source.results.model(model)
+    images = _read(folder / "reconstructions.npz")
+    channels = _channels(folder / "model.json", images.shape[2])
+    figures: list[Block] = []
+    for index in range(min(most, images.shape[1])):
+        alt = (
+            f"Crop {index + 1} of {model} in {len(channels)} channels ({', '.join(channels)}): original, masked and "
+            "reconstructed, one below the other."
+        )
+        uri = crop(images[:, index], ROWS, channels)
+        figures.append(Figure(uri, alt, f"{model}, crop {index + 1}", 155 * len(channels) + 35, len(channels) > 2))
+    return figures
+
+
+def _read(path: Path) -> np.ndarray:
+    """Return (3, crops, channels, height, width)."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.stack([arrays[name].astype(np.float32) for name in ARRAYS])
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+        raise ContractError(f"reconstructions cannot be read: {error}", str(path), "train the model again") from None
+
+
+def _channels(path: Path, count: int) -> list[str]:
+    facts = json.loads(path.read_text()) if path.is_file() else {}
+    names = [entry["name"] if isinstance(entry, dict) else str(entry) for entry in facts.get("channels", [])]
+    return names if len(names) == count else [f"channel {i + 1}" for i in range(count)]

@@ -1,0 +1,100 @@
+"""Training curves and facts of the models that have a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
+from platemae.report.figures import curves
+from platemae.report.source import Source
+
+LOSSES, FOURIER, RATE = ("loss", "mse"), ("fourier",), ("lr",)
+VOLATILE = re.compile(r"second|hour|time|date|host|device|per_s|started|finished|version", re.IGNORECASE)
+"""Facts that differ from run to run: on the page, but not in its digest."""
+MAX_FACTS = 60
+
+
+def build(source: Source) -> Section:
+    """Return curves and facts of each model."""
+    blocks: list[Block] = []
+    for model in source.networks:
+        blocks += [Heading(model), *_curves(source, model), *_facts(source, model)]
+    if not blocks:
+        blocks.append(Text("No model was trained here: all rows are imported profiles.", "note"))
+    return Section("training", "Training", blocks)
+
+
+def _curves(source: Source, model: str) -> list[Block]:
+    path = source.results.model(model) / "history.parquet"
+    history = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    panels = _panels(history)
+    if not panels:
+        kind = next(m["kind"] for m in source.cfg["models"] if m["name"] == model)
+        return [Text(f"There is no training curve for {model} (kind {kind}).", "note")]
+    last = int(history["step"].iloc[-1])
+    names = ", ".join(name for _, lines in panels for name, _, _ in lines)
+    ends = "; ".join(f"{name} ends at {y[-1]:.4g}" for _, lines in panels for name, _, y in lines)
+    alt = f"Training curves of {model} over {last} steps: {ends}."
+    caption = f"{model}: {names} over {last:,} steps"
+    return [Figure(curves(panels, "step"), alt, caption, width=280 * len(panels), scroll=len(panels) > 1)]
+
+
+def _panels(history: pd.DataFrame) -> list[tuple[str, list[tuple[str, np.ndarray, np.ndarray]]]]:
+    """Return the panels that the history has columns for: losses with validation, Fourier term, learning rate."""
+    if "step" not in history or not len(history):
+        return []
+    validation = tuple(name for name in history if str(name).startswith("val"))
+    wanted = (
+        ("Loss", LOSSES + tuple(name for name in validation if "fourier" not in name)),
+        ("Fourier term", FOURIER + tuple(name for name in validation if "fourier" in name)),
+        ("Learning rate", RATE),
+    )
+    found = [(title, [line for name in names for line in _line(history, name)]) for title, names in wanted]
+    return [(title, lines) for title, lines in found if lines]
+
+
+def _line(history: pd.DataFrame, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    if name in history:
+        y = pd.to_numeric(history[name]).to_numpy(dtype=np.float64)
+        there = np.isfinite(y)
+        if there.any():
+            yield name.replace("_", " "), history["step"].to_numpy()[there], y[there]
+
+
+def _facts(source: Source, model: str) -> list[Block]:
+    path = source.results.model(model) / "model.json"
+    if not path.is_file():
+        return [Text(f"There is no model.json for {model}.", "note")]
+    facts = list(flat(json.loads(path.read_text())))[:MAX_FACTS]
+    lasting = [fact for fact in facts if not VOLATILE.search(fact[0])]
+    passing = [fact for fact in facts if VOLATILE.search(fact[0])]
+    tables: list[Block] = [grid(lasting, ("fact", "value"), f"Facts of {model}")]
+    if passing:
+        tables.append(Table(("fact", "value"), passing, f"Time and machine of {model}", volatile=True))
+    return tables
+
+
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the numbers and texts in nested JSON as (dotted key, text); short lists are joined, long ones counted."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list):
+        short = len(value) <= 12 and all(isinstance(item, int | float | str) for item in value)
+        yield prefix, ", ".join(_text(item) for item in value) if short else f"{len(value)} entries"
+    elif value is not None:
+        yield prefix, _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

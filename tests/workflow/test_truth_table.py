@@ -1,0 +1,172 @@
+"""Exact reruns (DESIGN section 4): after an edit, exactly these rules run again, and no other."""
+
+import shutil
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import jobs_of, keep_plates, make_project
+
+pytestmark = pytest.mark.slow
+
+AFTER_MAPS = {"score_map": 4, "compare_models": 1, "render_report": 1}
+AFTER_EMBEDDING = {"summarize_controls": 2, "fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2}
+ENDS = {"compare_models": 1, "render_report": 1}
+
+
+@pytest.fixture(scope="module")
+def done_project(tmp_path_factory, project, tiny_screen):
+    """A project that ran to the end, copied for no test: each test puts back what it edits."""
+    made = make_project(tmp_path_factory.mktemp("truth") / "project", project, tiny_screen)
+    made.run()
+    assert made.stale() == {}, "a second run has nothing to do"
+    return made
+
+
+@pytest.fixture
+def done(done_project):
+    """Restore configuration, tables and package after a test that only looked (dry run)."""
+    saved = done_project.root.parent / "saved"
+    for name in ("config.yaml", "screen/plates.tsv", "src"):
+        source, target = done_project.root / name, saved / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy2(source, target)
+    yield done_project
+    for name in ("config.yaml", "screen/plates.tsv", "src"):
+        source, target = saved / name, done_project.root / name
+        if source.is_dir():
+            shutil.rmtree(target)
+            shutil.copytree(source, target)
+        else:
+            shutil.copy2(source, target)
+    shutil.rmtree(saved)
+
+
+def change(project, **sections):
+    """Change sections of the configuration; a function edits the section in place."""
+    path = project.root / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    for key, edit in sections.items():
+        values[key] = edit(values.get(key))
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def test_a_value_of_one_stage(done):
+    change(done, train=lambda train: train | {"lr": 2e-3})
+    assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
+
+
+def test_a_value_of_the_report(done):
+    change(done, report=lambda _: {"title": "Another title"})
+    assert done.stale() == {"render_report": 1}
+
+
+def test_a_value_of_one_models_own_training(done):
+    change(done, models=lambda models: [models[0] | {"embed": {"tiling": "reflect"}}, models[1]])
+    assert done.stale() == {"embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
+
+
+def test_a_comment_and_a_docstring(done):
+    path = done.root / "src/platemae/models/mae.py"
+    path.write_text(path.read_text().replace('"""', '"""Other words. ', 1) + "\n# a comment\n")
+    assert done.stale() == {}
+
+
+def test_a_real_change_in_a_module_of_one_stage(done):
+    path = done.root / "src/platemae/benchmarks/recall.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert done.stale() == AFTER_MAPS
+
+
+def test_a_real_change_in_a_module_of_one_kind_of_correction(done):
+    path = done.root / "src/platemae/correction/tvn.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert done.stale() == {"fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2, **ENDS}
+
+
+def test_the_code_of_the_report(done):
+    path = done.root / "src/platemae/report/page.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert done.stale() == {"render_report": 1}
+
+
+def test_code_that_makes_no_result(done):
+    for name in ("cli.py", "logs.py", "errors.py", "layout.py", "run.py"):
+        path = done.root / "src/platemae" / name
+        path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert done.stale() == {}
+
+
+def test_a_touched_layout(done):
+    for path in (done.root / "screen/layouts").iterdir():
+        path.write_text(path.read_text())
+    (done.root / "screen/plates.tsv").touch()
+    assert done.stale() == {}
+
+
+def test_keys_and_rows_in_another_order(done):
+    values = yaml.safe_load((done.root / "config.yaml").read_text())
+    values["models"] = [dict(reversed(entry.items())) for entry in values["models"]]
+    values["train"] = dict(reversed(values["train"].items()))
+    (done.root / "config.yaml").write_text(yaml.safe_dump(dict(reversed(values.items())), sort_keys=False))
+    header, *rows = (done.root / "screen/plates.tsv").read_text().splitlines()
+    (done.root / "screen/plates.tsv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+    assert done.stale() == {}
+
+
+def test_a_new_plate(done):
+    keep_plates(done.root, ("P1", "P2", "P3"))
+    assert done.stale() == {
+        "ingest_plate": 1,
+        "qc_plate": 1,
+        "embed_plate": 1,
+        "import_profiles": 1,
+        "summarize_controls": 2,
+        "correct_plate": 4,
+        "build_map": 4,
+        **AFTER_MAPS,
+    }
+
+
+def test_a_new_model(done):
+    change(done, models=lambda models: [*models, models[0] | {"name": "floor", "kind": "untrained"}])
+    assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
+
+
+def test_a_new_correction(done):
+    change(done, corrections=lambda entries: [*entries, entries[0] | {"name": "scaled", "kind": "centerscale"}])
+    assert done.stale() == {"fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2, **ENDS}
+
+
+def test_a_new_benchmark(done):
+    change(done, benchmarks=lambda entries: [*entries, {"name": "replicates", "kind": "replicate_consistency"}])
+    assert done.stale() == AFTER_MAPS
+
+
+def test_results_moved_to_another_folder(done):
+    (done.root / "results").rename(done.root / "elsewhere")
+    try:
+        change(done, results=lambda _: "elsewhere")
+        assert done.stale() == {}
+        change(done, report=lambda _: {"title": "Still compared after the move"})
+        assert done.stale() == {"render_report": 1}
+    finally:
+        (done.root / "elsewhere").rename(done.root / "results")
+
+
+def test_raw_data_moved_with_its_table(done):
+    (done.root / "screen").rename(done.root / "moved-screen")
+    try:
+        change(done, plates=lambda _: "moved-screen/plates.tsv")
+        assert done.stale() == {}
+    finally:
+        (done.root / "moved-screen").rename(done.root / "screen")
+
+
+def test_a_reader_that_leaves_pixels_equal_runs_ingest_alone(done):
+    """The one row that needs a real run: equal content stops the rerun between the calls of ``platemae run``."""
+    path = done.root / "src/platemae/readers/synthetic.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    output = done.run()
+    assert jobs_of(output.stdout + output.stderr) == {"ingest_plate": 2}
+    assert done.stale() == {}
