@@ -88,9 +88,6 @@ def _add_synthesize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="where the screen is written")
     parser.add_argument("--seed", type=int, default=None, help="another seed is another screen")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw fields")
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="other parameters, such as n_plates=2"
-    )
     parser.set_defaults(command=_synthesize)
 
 
@@ -147,8 +144,7 @@ def _synthesize(arguments: argparse.Namespace) -> int:
     from platemae.synthetic.screen import write_screen
     from platemae.synthetic.settings import ScreenSettings
 
-    pairs = dict(pair.partition("=")[::2] for pair in arguments.set)
-    settings = ScreenSettings.from_text(pairs, seed=arguments.seed)
+    settings = ScreenSettings() if arguments.seed is None else ScreenSettings(seed=arguments.seed)
     print(write_screen(arguments.folder, settings, workers=arguments.workers))
     return 0
 

@@ -38,7 +38,10 @@ class TVNSettings:
     n_components
         Components kept, at most the numerical rank; None keeps the numerical rank.
     center_per_batch
-        Subtract the mean of the unit's own controls instead of the mean of all.
+        Subtract the mean of the unit's own controls instead of the mean of all. Off by default, as published: the
+        mean of a handful of controls is itself noisy, and every well of the plate would share that noise. On
+        BBBC021 (55 plates of 6 controls) recall in the 5 % tails is 0.47 either way. Turn it on where the table
+        of scores shows that plates still stand apart.
     few_controls
         A unit with fewer than two controls: ``error`` stops and names it; ``pool`` aligns it by mean and covariance
         of all controls; ``skip`` leaves step 4 out.

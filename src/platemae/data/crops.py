@@ -1,7 +1,7 @@
 """Crops from plate stores, mapped to 0..255, and batches of them in time for the training step.
 
-float32 and not uint8: a crop is standardised by its own spread before the network sees it, so in a dim channel the steps
-of uint8 would become noise of the size of the signal.
+float32 and not uint8: a crop is standardised by its own spread before the network sees it, so in a dim channel the
+steps of uint8 would become noise of the size of the signal.
 
 Legend: B crops of a batch, C channels in the model's order, H height, W width, S edge of a crop.
 """
@@ -64,14 +64,17 @@ class FieldCache:
     budget: int
     used: int = 0
     fields: dict[int, np.ndarray] = field(default_factory=dict)
+    claimed: set[int] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def reserve(self, size: int) -> bool:
-        """Claim ``size`` bytes; False when they do not fit."""
+    def claim(self, index: int, size: int) -> bool:
+        """Reserve ``size`` bytes for a field; False when they do not fit, or another thread is reading it."""
         with self.lock:
-            fits = self.used + size <= self.budget
-            self.used += size if fits else 0
-            return fits
+            if index in self.claimed or self.used + size > self.budget:
+                return False
+            self.claimed.add(index)
+            self.used += size
+            return True
 
 
 def default_cache_bytes(processes: int = 1) -> int:
@@ -143,8 +146,8 @@ class CropSource:
         held_CHW = self.cache.fields.get(index)
         if held_CHW is None:
             _, rows, columns = plate.store.shape
-            if self.cache.reserve(len(plate.order) * rows * columns * plate.store.dtype.itemsize):
-                held_CHW = self.cache.fields.setdefault(index, plate.pick(plate.store.read_field(group)))
+            if self.cache.claim(index, len(plate.order) * rows * columns * plate.store.dtype.itemsize):
+                held_CHW = self.cache.fields[index] = plate.pick(plate.store.read_field(group))
         return held_CHW
 
     def batch(self, specs: Sequence[CropSpec]) -> np.ndarray:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -24,7 +24,19 @@ SCHEMA = 1
 _OWN_KEYS = ("schema", "architecture", "n_channels", "weights_sha256")
 
 
-def save_model(folder: Path, module: nn.Module, facts: dict[str, Any]) -> None:
+class Network(Protocol):
+    """What can be saved: a torch module that knows how it was built."""
+
+    n_channels: int
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that ``registry.build`` needs to build it again."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the weights, as every torch module does."""
+
+
+def save_model(folder: Path, module: Network, facts: dict[str, Any]) -> None:
     """Write weights and facts, each to a temporary sibling that is then renamed.
 
     Parameters
@@ -52,7 +64,7 @@ def save_model(folder: Path, module: nn.Module, facts: dict[str, Any]) -> None:
         save_file({name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}, weights)
         own = {
             "schema": SCHEMA,
-            "architecture": module.spec.to_dict(),  # type: ignore[union-attr,operator]
+            "architecture": module.architecture(),
             "n_channels": module.n_channels,
             "weights_sha256": _sha256(weights),
         }

@@ -74,6 +74,10 @@ class MAE(nn.Module):
             raise ConfigError("a model needs at least one channel", "n_channels", "Name the channels of the dataset.")
         return cls(Architecture.from_dict(architecture), n_channels)
 
+    def architecture(self) -> dict[str, Any]:
+        """Return the fields of the spec, as model.json holds them."""
+        return self.spec.to_dict()
+
     def _initialise(self) -> None:
         """Xavier-uniform weights (a patch is one vector), zero biases, tokens N(0, 0.02) (PAPER.md 1.5)."""
         for layer in self.modules():

@@ -94,7 +94,9 @@ def _window(x_YX: np.ndarray) -> dict[str, float]:
 
 def array(layout: ShardLayout) -> dict[str, Any]:
     """Return the ``zarr.json`` of a field's array: one shard, chunks of all channels, blosc zstd-1 with bitshuffle."""
-    little = {"name": "bytes", "configuration": {"endian": "little"}} if layout.dtype.itemsize > 1 else {"name": "bytes"}
+    little = (
+        {"name": "bytes", "configuration": {"endian": "little"}} if layout.dtype.itemsize > 1 else {"name": "bytes"}
+    )
     blosc = {
         "typesize": layout.dtype.itemsize,
         "cname": "zstd",

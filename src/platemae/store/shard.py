@@ -139,9 +139,7 @@ def _read_index(handle: int, layout: ShardLayout, path: Path) -> np.ndarray:
 
 def _touched(layout: ShardLayout, y: tuple[int, int], x: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """Yield row and column of each chunk that overlaps the window."""
-    spans = [
-        range(low // size, -(-high // size)) for (low, high), size in zip((y, x), layout.chunk, strict=True)
-    ]
+    spans = [range(low // size, -(-high // size)) for (low, high), size in zip((y, x), layout.chunk, strict=True)]
     yield from product(*spans)
 
 

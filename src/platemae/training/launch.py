@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from types import FrameType
 
 from platemae.errors import TrainingError
-from platemae.training.preempt import SIGNALS, Interrupted
+from platemae.training.preempt import LAUNCHER, SIGNALS, Interrupted
 
 # The launcher of torch stops its processes on SIGTERM and dies of SIGUSR1: hand on what it understands.
 _HAND_ON = {signal.SIGUSR1: signal.SIGTERM}
@@ -41,7 +42,9 @@ def launch(argv: list[str], n_procs: int) -> None:
         If they failed of themselves.
     """
     received: list[signal.Signals] = []
-    child = subprocess.Popen(command(argv, n_procs), start_new_session=True)
+    environment = os.environ | {LAUNCHER: str(os.getpid())}
+    # A session of its own: Ctrl-C at the terminal then comes once, through the handler below.
+    child = subprocess.Popen(command(argv, n_procs), env=environment, start_new_session=True)
 
     def hand_on(number: int, _frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
