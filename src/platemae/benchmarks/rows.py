@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-STAGE_COLUMNS = ("model", "correction")
-"""Columns that :func:`stamp` puts in front; a benchmark knows neither."""
+from platemae.contracts import SCORE_COLUMNS
 
 ROW_COLUMNS = (
     "benchmark",
@@ -25,9 +24,6 @@ ROW_COLUMNS = (
     "chance",
     "detail",
 )
-
-SCORE_COLUMNS = (*STAGE_COLUMNS, *ROW_COLUMNS)
-"""Columns of ``scores/{model}/{correction}.parquet``."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,6 @@ def score_table(rows: Iterable[ScoreRow]) -> pd.DataFrame:
     return pd.DataFrame.from_records(records, columns=list(ROW_COLUMNS))
 
 
-def stamp(table: pd.DataFrame, model: str, correction: str) -> pd.DataFrame:
-    """Put model and correction in front, giving :data:`SCORE_COLUMNS`."""
-    return table.assign(model=model, correction=correction)[list(SCORE_COLUMNS)]
+def stamp(table: pd.DataFrame, model: str, correction: str, overlap: str) -> pd.DataFrame:
+    """Add what a benchmark does not know: model, correction, and what training saw of the scored plates."""
+    return table.assign(model=model, correction=correction, overlap=overlap)[list(SCORE_COLUMNS)]

@@ -215,6 +215,9 @@ class CorrectionEntry(Section):
 class MapSection(Section):
     """build_map: wells to guides to genes."""
 
+    entity: Literal["gene", "compound", "perturbation"] = Field(
+        default="gene", description="column of the layouts that becomes a row of the map"
+    )
     aggregate: Literal["mean", "median"] = Field(
         default="mean", description="how wells become a guide and guides become a gene"
     )

@@ -103,6 +103,23 @@ def _correct(config: Config, plates: dict[str, Plate], model: str, correction: s
     }
 
 
+def _score(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
+    return {
+        "benchmarks": [_dump(b) for b in config.benchmarks],
+        "plates": sorted(plates),
+        "overlap": _overlap(config, plates, model),
+    }
+
+
+def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
+    """Return what training saw of the scored plates: nothing, or their images."""
+    entry = config.entry("models", model)
+    if entry.kind in ("profiles", "untrained"):
+        return "none"
+    trained = _named(plates, config.entry("datasets", entry.dataset).plates)
+    return "images" if set(trained) & set(plates) else "none"
+
+
 def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
     return {"models": [m.name for m in config.models], "corrections": [c.name for c in config.corrections]}
 
@@ -129,10 +146,7 @@ _SLICES: dict[str, Any] = {
     "fit_correction": _correction,
     "correct_plate": _correct,
     "build_map": lambda config, plates, model, correction: {"map": _dump(config.map), "plates": sorted(plates)},
-    "score_map": lambda config, plates, model, correction: {
-        "benchmarks": [_dump(b) for b in config.benchmarks],
-        "plates": sorted(plates),
-    },
+    "score_map": _score,
     "compare_models": _compare,
     "render_report": _report,
 }

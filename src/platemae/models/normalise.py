@@ -1,6 +1,7 @@
 """Self-standardisation of crops (PAPER.md 1.3), and crops as rows of patches.
 
-Shape legend: B batch, C channels, H W pixels, N patches (row-major), P = C * patch * patch, ordered channel, row, column.
+Shape legend: B batch, C channels, H W pixels, N patches (row-major),
+P = C * patch * patch (channel, row, column).
 """
 
 from __future__ import annotations

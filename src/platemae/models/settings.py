@@ -58,7 +58,7 @@ class Architecture:
             raise ConfigError("; ".join(problems), "architecture", "Correct the named keys.")
 
     def _type_problems(self) -> list[str]:
-        kinds = {"int": int, "float": (int, float), "bool": bool, "str": str}
+        kinds: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str}
         values = {f.name: (getattr(self, f.name), str(f.type)) for f in fields(self)}
         return [
             f"{name} must be {kind}, not {value!r}"

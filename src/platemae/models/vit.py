@@ -1,7 +1,7 @@
 """The ViT encoder and the MAE decoder (PAPER.md 1.2, 1.5).
 
-Shape legend: B batch, N patches, K visible and M masked patches, T = 1 + patches, D encoder width, E decoder width, L blocks,
-P = C * patch * patch.
+Shape legend: B batch, N patches, K visible and M masked patches, T = 1 + patches, D encoder width, E decoder width,
+L blocks, P = C * patch * patch.
 """
 
 from __future__ import annotations

@@ -133,7 +133,9 @@ def stable(blocks: Iterable[Block]) -> list[Block]:
     return kept
 
 
-def grid(rows: Sequence[Sequence[object]], columns: Sequence[str], caption: str = "", numeric: str = "") -> Table:
-    """Return a table of any cells; ``numeric`` names the right-aligned columns, set apart by spaces."""
-    right = frozenset(columns.index(name) for name in columns if name in numeric.split())
+def grid(
+    rows: Sequence[Sequence[object]], columns: Sequence[str], caption: str = "", numeric: Sequence[str] = ()
+) -> Table:
+    """Return a table of any cells; ``numeric`` names the right-aligned columns."""
+    right = frozenset(place for place, name in enumerate(columns) if name in numeric)
     return Table(columns, [[str(cell) for cell in row] for row in rows], caption, right)

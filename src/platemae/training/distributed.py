@@ -19,7 +19,7 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all of them.
+    """One process among all of them.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def data_parallel(module: nn.Module, mine: Ranks) -> nn.Module:
 
 
 def summed(values: list[float], device: torch.device, mine: Ranks) -> list[float]:
-    """Add numbers over all processes, in float64."""
+    """Add numbers over all processes, in float64; all of them wait for the last."""
     if mine.world_size == 1:
         return values
     total: Tensor = torch.tensor(values, dtype=torch.float64, device=device)

@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 LAUNCHER = "PLATEMAE_LAUNCHER"  # process id of launch.launch, in the environment of what it starts
 
 
-class Interrupted(TrainingError):
+class Interrupted(TrainingError):  # noqa: N818  (asked for, nothing went wrong)
     """Training was asked to stop and wrote a checkpoint; the same call goes on from there."""
 
 

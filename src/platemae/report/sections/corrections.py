@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from platemae.report.blocks import Block, Fold, Heading, Section, Text, grid
-from platemae.report.sections.training import flat
-from platemae.report.source import Source
+from platemae.report.blocks import Block, Fold, Heading, Items, Section, Table, Text, grid
+from platemae.report.source import Record, Source
 
-FIT = ("n_controls", "n_plates", "n_units", "batch_unit", "dims", "rank", "components", "ridge", "few_controls")
-UNIT = ("unit", "n_controls", "rank", "ridge", "policy", "dims")
+FIT = {
+    "n_controls": "controls",
+    "n_plates": "plates",
+    "n_units": "units",
+    "batch_unit": "unit",
+    "dims": "dimensions",
+    "rank": "rank",
+    "components": "components",
+    "ridge": "ridge",
+    "few_controls": "few controls",
+}
+"""Counts of fit_correction and their headings."""
+
+UNIT = {"unit": "aligned with", "n_controls": "controls", "rank": "rank", "ridge": "ridge", "policy": "policy"}
+"""Counts of correct_plate and their headings."""
+
+TEXT = ("batch_unit", "few_controls", "unit", "policy")
 
 
 def build(source: Source) -> Section:
     """Return the facts of all fits, the steps in words, and the plates."""
-    fitted = [record for record in source.of("fit_correction") if record.manifest is not None]
-    if not fitted:
+    fits = [record for record in source.of("fit_correction") if record.manifest is not None]
+    if not fits:
         return Section("corrections", "Corrections", [Text("No correction was fitted.", "note")])
+    fits.sort(key=lambda record: source.corrections.index(record.wildcards["correction"]))
     intro = (
         "A correction learns from negative controls alone. With fewer controls than dimensions it keeps the rank that "
         "they span; the ridge bounds how much a direction is amplified."
     )
-    rows = [(r.wildcards["correction"], r.wildcards["model"], _counts(r)) for r in fitted]
-    rows.sort(key=lambda row: source.corrections.index(row[0]))
-    shown = [key for key in FIT if any(key in facts for *_, facts in rows)]
-    table = grid(
-        [(correction, model, *(_cell(facts, key) for key in shown)) for correction, model, facts in rows],
-        ("correction", "model", *map(_title, shown)),
-        "Fits",
-        numeric="n_controls n_plates n_units dims rank components ridge".replace("_", " "),
-    )
-    blocks: list[Block] = [Text(intro), _aligned(table), *_steps(rows), Heading("By plate"), *_plates(source)]
+    blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits), *_plates(source)]
     return Section("corrections", "Corrections", blocks)
 
 
-def _counts(record: Any) -> dict[str, Any]:
-    return record.manifest.counts
+def _counts(record: Record) -> Mapping[str, Any]:
+    return record.manifest.counts if record.manifest else {}
 
 
-def _title(key: str) -> str:
-    return key.removeprefix("n_").replace("_", " ")
+def _table(records: list[Record], titles: Mapping[str, str], wildcards: tuple[str, ...], caption: str) -> Table:
+    shown = [key for key in titles if any(key in _counts(record) for record in records)]
+    rows = [
+        [*(record.wildcards[name] for name in wildcards), *(_cell(_counts(record).get(key)) for key in shown)]
+        for record in records
+    ]
+    right = [titles[key] for key in shown if key not in TEXT]
+    return grid(rows, [*wildcards, *(titles[key] for key in shown)], caption, right)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _steps(fits: list[Record]) -> list[Block]:
+    steps = {record.wildcards["correction"]: _counts(record).get("steps") for record in fits}
+    lines = [f"{name}: {'; '.join(map(str, done))}." for name, done in steps.items() if done]
+    return [Heading("Steps"), Items(lines)] if lines else []
+
+
+def _plates(source: Source) -> list[Block]:
+    """Return one folded table a correction: controls, rank and policy of every plate under every model."""
+    blocks: list[Block] = []
+    for correction in source.corrections:
+        records = [
+            record
+            for record in source.of("correct_plate")
+            if record.wildcards["correction"] == correction and {"rank", "policy", "n_controls"} & set(_counts(record))
+        ]
+        if records:
+            table = _table(records, UNIT, ("plate", "model"), f"{correction}: what each plate was aligned with")
+            blocks.append(Fold(f"{correction} by plate", [table]))
+    return [Heading("By plate"), *blocks] if blocks else []

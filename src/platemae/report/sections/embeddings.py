@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,6 +12,8 @@ from platemae.report.figures import BLACK, BLUE, RED, looks, scatter
 from platemae.report.source import Source
 from platemae.report.umap import MAX_WELLS, MIN_WELLS, thinned, umap
 from platemae.tables import read_wells
+
+Features = npt.NDArray[np.float32]
 
 MAX_MODELS = 16
 CONTROL_LOOKS = {
@@ -53,36 +53,58 @@ def _intro(source: Source, after: str | None) -> str:
 
 
 def _model(source: Source, model: str, after: str | None) -> list[Block]:
-    before_paths = [source.results.embedding(model, plate) for plate in source.plates]
-    obs, x_ND = _read(before_paths)
+    report = source.cfg["report"]
+    obs, x_ND, total = _sample(source, model)
     if len(obs) < MIN_WELLS:
         return [Text(f"{model} has {len(obs)} embedded wells, too few for a picture.", "note")]
-    report = source.cfg["report"]
-    kept = thinned(len(obs), MAX_WELLS, report["seed"])
-    obs, views, notes = obs.iloc[kept], [("before", x_ND[kept])], []
-    if len(kept) < len(x_ND):
-        notes.append(f"{len(kept):,} of {len(x_ND):,} wells are drawn.")
+    notes = [f"{len(obs):,} of {total:,} wells are drawn."] if len(obs) < total else []
+    views = [("before", x_ND)]
     if after is not None:
-        corrected, y_NE = _read([source.results.corrected(model, after, plate) for plate in source.plates])
-        places = corrected.index.get_indexer(obs.index)
-        if (places >= 0).all():
-            views.append((f"after {after}", y_NE[places]))
+        y_NE = _corrected(source, model, after, obs.index)
+        if y_NE is None:
+            notes.append(f"Wells of {model} corrected by {after} were not found, so only the first picture is drawn.")
         else:
-            notes.append(f"Wells corrected by {after} were not found for all of {model}, so only the first is drawn.")
-    finite = np.logical_and.reduce([np.isfinite(x).all(axis=1) for _, x in views])
-    if not finite.all():
-        notes.append(f"{int((~finite).sum())} wells with values that are not finite are left out.")
-    layouts = [(title, umap(x[finite], report["umap_neighbors"], report["seed"])) for title, x in views]
-    return [_figure(model, obs[finite], layouts), *(Text(note, "note") for note in notes)]
+            views.append((f"after {after}", y_NE))
+    finite_N = np.logical_and.reduce([np.isfinite(x).all(axis=1) for _, x in views])
+    if not finite_N.all():
+        notes.append(f"{int((~finite_N).sum())} wells with values that are not finite are left out.")
+    if finite_N.sum() < MIN_WELLS:
+        return [Text(note, "note") for note in notes]
+    layouts = [(title, umap(x[finite_N], report["umap_neighbors"], report["seed"])) for title, x in views]
+    return [_figure(model, obs[finite_N], layouts), *(Text(note, "note") for note in notes)]
 
 
-def _read(paths: list[Path]) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
-    """Return obs and X of all plates that are there, with unique well names."""
-    tables = [read_wells(path) for path in paths if path.is_file()]
-    if not tables:
-        return pd.DataFrame(), np.empty((0, 0), np.float32)
-    obs = pd.concat([table.obs for table in tables])
-    return obs, np.concatenate([np.asarray(table.X, dtype=np.float32) for table in tables])
+def _sample(source: Source, model: str) -> tuple[pd.DataFrame, Features, int]:
+    """Return obs and X of the wells to draw, and how many there are; of each plate the same share is kept."""
+    expected = len(source.fields[["plate", "well"]].drop_duplicates())
+    share = min(1.0, MAX_WELLS / max(expected, 1))
+    kept_obs, kept_x, total = [], [], 0
+    for plate in source.plates:
+        path = source.results.embedding(model, plate)
+        if path.is_file():
+            wells = read_wells(path)
+            places = thinned(wells.n_obs, int(np.ceil(share * wells.n_obs)), source.cfg["report"]["seed"])
+            kept_obs.append(wells.obs.iloc[places])
+            kept_x.append(np.asarray(wells.X, dtype=np.float32)[places])
+            total += wells.n_obs
+    if not kept_obs:
+        return pd.DataFrame(), np.empty((0, 0), np.float32), 0
+    places = thinned(sum(map(len, kept_obs)), MAX_WELLS, source.cfg["report"]["seed"])
+    return pd.concat(kept_obs).iloc[places], np.concatenate(kept_x)[places], total
+
+
+def _corrected(source: Source, model: str, correction: str, names: pd.Index) -> Features | None:
+    """Return the corrected rows of the named wells, or None where one of them is missing."""
+    found_names, found_x = [], []
+    for plate in source.plates:
+        path = source.results.corrected(model, correction, plate)
+        if path.is_file():
+            wells = read_wells(path)
+            here = wells.obs_names.isin(names)
+            found_names += list(wells.obs_names[here])
+            found_x.append(np.asarray(wells.X, dtype=np.float32)[here])
+    places = pd.Index(found_names).get_indexer(names)
+    return None if (places < 0).any() else np.concatenate(found_x)[places]
 
 
 def _figure(model: str, obs: pd.DataFrame, layouts: list[tuple[str, npt.NDArray[np.float64]]]) -> Figure:

@@ -86,7 +86,7 @@ def _entries(source: Source) -> list[Block]:
             corrections,
             ("correction", "kind", "unit", "ridge", "components", "few controls"),
             "Corrections: the columns of every table",
-            numeric="ridge components",
+            numeric=("ridge", "components"),
         ),
         grid(
             [(b["name"], b["kind"], b.get("relations") or "") for b in source.cfg["benchmarks"]],

@@ -40,7 +40,7 @@ def _numbers(source: Source, failed: pd.DataFrame) -> Block:
         rows.append((plate, fields["well"].nunique(), len(fields), excluded, share, *medians))
     columns = ("plate", "wells", "fields", "excluded", "share", *MEASURES, "background", "saturation")
     caption = "Fields by plate. Measures are medians over fields and channels, on source pixels."
-    return grid(rows, columns, caption, numeric=" ".join(columns[1:]))
+    return grid(rows, columns, caption, numeric=columns[1:])
 
 
 def _listed(failed: pd.DataFrame) -> list[Block]:
@@ -50,7 +50,7 @@ def _listed(failed: pd.DataFrame) -> list[Block]:
     plates = failed["plate"].nunique()
     where = "1 plate" if plates == 1 else f"{plates} plates"
     text = f"{len(failed)} field{'s' if len(failed) > 1 else ''} of {where} were left out of training and embedding."
-    summary = grid(list(reasons.items()), ("reason", "fields"), "Why fields were excluded", numeric="fields")
+    summary = grid(list(reasons.items()), ("reason", "fields"), "Why fields were excluded", numeric=("fields",))
     rows = failed.head(MAX_LISTED)[["plate", "well", "field", "reason"]].to_numpy().tolist()
     title = "Excluded fields" + (f", the first {MAX_LISTED} of {len(failed)}" if len(failed) > MAX_LISTED else "")
     return [Text(text), summary, Fold(title, [grid(rows, ("plate", "well", "field", "reason"))])]

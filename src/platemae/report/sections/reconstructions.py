@@ -33,7 +33,9 @@ def build(source: Source) -> Section:
         blocks += [Heading(model), *_gallery(source, model, each)]
     without = [model for model in source.models if model not in having]
     if without:
-        blocks.append(Text(f"Without reconstructions, as nothing was trained to make them: {', '.join(without)}.", "note"))
+        blocks.append(
+            Text(f"Without reconstructions, as nothing was trained to make them: {', '.join(without)}.", "note")
+        )
     if len(having) > MAX_CROPS:
         blocks.append(Text(f"Of {len(having)} models the first {MAX_CROPS} are shown.", "note"))
     return Section("reconstructions", "Reconstructions", blocks if having else blocks[1:])

@@ -1,0 +1,72 @@
+"""What is wrong between a plate's folder and its layout, all of it, before a pixel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from platemae.errors import ConfigError, InputError, PlatemaeError
+from platemae.readers.base import FieldRecord, Inventory
+
+LISTED = 20
+"""Fields or wells that errors name before they only count them."""
+
+
+def inventory_problems(
+    plate: str, folder: Path, inventory: Inventory, control_types: Mapping[str, str], allow_missing: bool
+) -> list[PlatemaeError]:
+    """Return what is wrong with a plate.
+
+    Parameters
+    ----------
+    plate
+        Plate id.
+    folder
+        Its raw folder.
+    inventory
+        What the folder holds.
+    control_types
+        Control type of each well of the layout. An ``empty`` well need not have been imaged.
+    allow_missing
+        Whether missing images are accepted.
+    """
+    imaged = {record.well for record in inventory.records}
+    wanted = {well for well, control_type in control_types.items() if control_type != "empty"}
+    problems: list[PlatemaeError] = []
+    lacking, unlabelled = sorted(wanted - imaged), sorted(imaged - set(control_types))
+    if lacking:
+        what = f"the layout of plate {plate} names {len(lacking)} wells that the plate lacks: {_few(lacking)}"
+        problems.append(ConfigError(what, str(folder), "correct the layout, or mark wells without images `empty`"))
+    if unlabelled:
+        what = f"{len(unlabelled)} wells of plate {plate} are not in its layout: {_few(unlabelled)}"
+        problems.append(ConfigError(what, str(folder), "add a row a well; `empty` for those without a perturbation"))
+    if not allow_missing:
+        problems += _missing(plate, folder, inventory)
+    return problems
+
+
+def _missing(plate: str, folder: Path, inventory: Inventory) -> list[PlatemaeError]:
+    problems: list[PlatemaeError] = []
+    found = len(inventory.files)
+    if inventory.promised is not None and found < inventory.promised:
+        what = f"plate {plate} has {found} images, its own metadata lists {inventory.promised}"
+        remedy = "wait until the copy is complete, or set ingest.allow_missing: true"
+        problems.append(InputError(what, str(folder), remedy))
+    gaps = [record for record in inventory.records if record.missing]
+    for record in gaps[:LISTED]:
+        problems.append(
+            InputError(_gap(plate, record), str(folder), "copy the file, or set ingest.allow_missing: true")
+        )
+    if len(gaps) > LISTED:
+        problems.append(InputError(f"{len(gaps) - LISTED} more fields of plate {plate} lack a channel", str(folder)))
+    return problems
+
+
+def _gap(plate: str, record: FieldRecord) -> str:
+    channels = ", ".join(record.missing)
+    return f"no file for plate {plate}, well {record.well}, field {record.field}, channel {channels}"
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:LISTED]) + (" ..." if len(names) > LISTED else "")

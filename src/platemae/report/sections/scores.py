@@ -1,0 +1,158 @@
+"""Score tables with interval, n and chance; verdicts; published numbers beside measured ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from platemae.report.blocks import Block, Figure, Fold, Heading, Items, Section, Table, Text, grid
+from platemae.report.figures import forest
+from platemae.report.scores import Group, number, plain
+from platemae.report.source import Source
+from platemae.report.tables import caption, wide
+from platemae.report.verdicts import AT, Row, Verdict, against_chance, judge
+
+MAX_ROWS = 500
+
+
+def build(source: Source) -> Section:
+    """Return a figure, a table and sentences for every benchmark, source and metric."""
+    scores, missing = source.scores
+    blocks: list[Block] = []
+    if missing:
+        blocks.append(Text(f"Without scores: {', '.join(missing)}.", "note"))
+    if not len(scores):
+        blocks.append(Text("No score was measured.", "note"))
+        return Section("scores", "Scores", [*blocks, *_published(source)])
+    intro = (
+        "A number stands with its 95 % interval. A row is clear of chance when its interval does not touch the chance level, "
+        "else it is called at chance and shown in grey. Rows tie when their values are equal or their intervals overlap: "
+        "the data cannot tell them apart."
+    )
+    blocks.append(Text(intro))
+    for verdict in judge(scores, len(source.plates)):
+        blocks += _group(verdict, source.corrections)
+    return Section("scores", "Scores", [*blocks, _all_rows(scores), *_published(source)])
+
+
+def _group(verdict: Verdict, corrections: list[str]) -> list[Block]:
+    group = verdict.group
+    blocks: list[Block] = [Heading(group.title), Text(verdict.headline)]
+    if np.isfinite(group.rows["value"]).any():
+        blocks.append(_forest(verdict, corrections))
+    blocks.append(_wide(group, corrections))
+    return [*blocks, Fold("Models under each correction, corrections of each model", [Items(verdict.details)])]
+
+
+def _forest(verdict: Verdict, corrections: list[str]) -> Figure:
+    rows = verdict.group.rows
+    models = list(dict.fromkeys(rows["model"]))
+    series = [(name, _numbers(rows[rows["correction"] == name], models)) for name in corrections]
+    chance = [float(value) for value in rows["chance"].unique() if np.isfinite(value)]
+    uri = forest(models, series, chance, verdict.group.metric.replace("_", " "))
+    alt = f"Values with intervals of {len(models)} models under {', '.join(corrections)}. {verdict.headline}"
+    return Figure(uri, alt, verdict.group.title, width=640)
+
+
+def _numbers(rows: pd.DataFrame, models: list[str]) -> npt.NDArray[np.float64]:
+    first = rows.drop_duplicates("model").set_index("model")
+    return first.reindex(models)[["value", "ci_low", "ci_high"]].to_numpy(dtype=np.float64)
+
+
+def _wide(group: Group, corrections: list[str]) -> Table:
+    table = wide(group, corrections)
+    at_chance = {
+        (row["model"], row["correction"])
+        for row in group.rows.to_dict("records")
+        if against_chance(Row(**{key: row[key] for key in Row.__dataclass_fields__})) == AT
+    }
+    faint = {
+        (i, j + 1)
+        for i, model in enumerate(table["model"])
+        for j, correction in enumerate(corrections)
+        if (model, correction) in at_chance
+    }
+    rows = table.to_numpy().tolist()
+    return Table(list(table), rows, caption(group), frozenset(range(1, len(corrections) + 1)), frozenset(faint))
+
+
+def _all_rows(scores: pd.DataFrame) -> Fold:
+    columns = [str(column) for column in scores.columns]
+    numbers = ("value", "ci_low", "ci_high", "chance")
+    rows = [
+        [
+            number(row[name]) if name in numbers else _whole(row[name]) if name == "n" else plain(row[name])
+            for name in columns
+        ]
+        for row in scores.head(MAX_ROWS).to_dict("records")
+    ]
+    more = f" (the first {MAX_ROWS}; tables/scores.csv has all)" if len(scores) > MAX_ROWS else ""
+    return Fold(f"All {len(scores)} rows{more}", [grid(rows, columns, "", [*numbers, "n", "threshold"])])
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}" if np.isfinite(value) else ""
+
+
+def _published(source: Source) -> list[Block]:
+    path = source.results.tables() / "published.csv"
+    heading = Heading("Published and measured")
+    if not path.is_file():
+        return [heading, Text("There is no table of published numbers beside these.", "note")]
+    table = pd.read_csv(path, dtype={"threshold": str}, keep_default_na=True)
+    joined = table[table["measured"].notna()]
+    blocks: list[Block] = [heading]
+    if len(joined):
+        blocks.append(_beside(joined, "Published, measured, and measured minus published"))
+    else:
+        text = "None of the published numbers is of a benchmark and source that was measured here."
+        blocks.append(Text(text))
+    rest = table[table["measured"].isna()]
+    if len(rest):
+        blocks.append(Fold(f"{len(rest)} published numbers without a measured one", [_alone(rest)]))
+    return blocks
+
+
+def _beside(table: pd.DataFrame, text: str) -> Table:
+    columns = (
+        "paper",
+        "published model",
+        "source",
+        "metric",
+        "model",
+        "correction",
+        "published",
+        "measured",
+        "difference",
+    )
+    rows = [
+        (
+            *(
+                plain(row[key])
+                for key in ("paper", "model", "source", "metric", "measured_model", "measured_correction")
+            ),
+            number(row["value"]),
+            f"{number(row['measured'])} [{number(row['ci_low'])}, {number(row['ci_high'])}]",
+            f"{row['difference']:+.3f}",
+        )
+        for row in table.to_dict("records")
+    ]
+    return grid(rows, columns, text, ("published", "measured", "difference"))
+
+
+def _alone(table: pd.DataFrame) -> Table:
+    columns = (
+        "paper",
+        "model",
+        "dataset",
+        "correction",
+        "benchmark",
+        "source",
+        "metric",
+        "value",
+        "provenance",
+        "note",
+    )
+    rows = [[plain(row[key]) for key in columns] for row in table.to_dict("records")]
+    return grid(rows, columns, "Provenance codes are those of workflow/resources", ("value",))

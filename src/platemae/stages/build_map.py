@@ -1,0 +1,36 @@
+"""build_map: corrected wells of all plates -> guides -> genes, with replicate counts and consistency."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anndata
+
+from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
+from platemae.contracts import Manifest
+from platemae.fingerprint import digest_anndata
+from platemae.layout import Results
+from platemae.tables import read_wells, write_anndata
+
+ENTITIES = {"gene": "Metadata_Gene", "compound": "Metadata_Compound", "perturbation": "Metadata_Perturbation"}
+
+
+def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -> Manifest:
+    """Aggregate the wells of all plates to one row a gene, compound or perturbation.
+
+    Raises
+    ------
+    InputError
+        When no treated well names the wanted entity, or a guide belongs to two genes.
+    """
+    parts = [read_wells(results.corrected(model, correction, plate)) for plate in cfg["plates"]]
+    wells = anndata.concat(parts, join="inner")
+    entity = ENTITIES[cfg["map"]["entity"]]
+    settings = AggregateSettings(entity=entity, method=cfg["map"]["aggregate"])
+    gene_map = build_gene_map(wells.X, wells.obs, settings)
+    notes = dict(gene_map.uns["notes"])
+    write_anndata(gene_map, results.map(model, correction))
+    bad = notes.pop("not_finite")
+    warnings = [f"wells left out of the map as not finite: {', '.join(bad)}"] if len(bad) else []
+    counts = {"rows": gene_map.n_obs, "dims": gene_map.n_vars, "entity": cfg["map"]["entity"], **notes}
+    return Manifest("build_map", digest_anndata(gene_map), counts, warnings)

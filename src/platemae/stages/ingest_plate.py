@@ -1,0 +1,158 @@
+"""ingest_plate: a raw plate folder becomes an OME-Zarr store and a table of its fields."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from platemae.config.plates import read_layout, resolve
+from platemae.contracts import FIELDS_COLUMNS, Manifest, write_text
+from platemae.errors import PlatemaeError, raise_all
+from platemae.fingerprint import digest_json, digest_table
+from platemae.layout import Results
+from platemae.readers.base import FieldRecord, Inventory, Reader
+from platemae.readers.checks import inventory_problems
+from platemae.readers.names import field_order, split_well
+from platemae.readers.registry import resolve as resolve_reader
+from platemae.store.parquet import write_parquet
+from platemae.store.plate_reader import StoreChannel
+from platemae.store.plate_writer import FieldSource, PlateFacts, write_plate
+
+STAGE = "ingest_plate"
+_log = logging.getLogger("platemae")
+
+
+def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, threads: int) -> Manifest:
+    """Write a plate's store and fields table.
+
+    Parameters
+    ----------
+    results
+        Where they go.
+    cfg
+        ``plate`` (its row of plates.tsv), ``reader`` (its entry), ``ingest``.
+    plate
+        Plate id.
+    base
+        Folder of plates.tsv, where relative paths start.
+    threads
+        Fields read, compressed and written at once.
+
+    Raises
+    ------
+    PlatemaeError
+        All problems of folder and layout at once, before a pixel is read; then all images that cannot be read.
+    """
+    row, ingest = cfg["plate"], cfg["ingest"]
+    reader: Reader = resolve_reader(cfg["reader"]["kind"])()
+    inventory, layout = _look(reader, cfg, plate, base)
+    groups = _groups(inventory)
+    table = _fields_table(row, inventory, layout, groups)
+    facts = write_plate(
+        results.store(plate),
+        plate,
+        [_source(reader, plate, record, group) for record, group in zip(inventory.records, groups, strict=True)],
+        [StoreChannel(channel.name, channel.stain) for channel in inventory.channels],
+        inventory.pixel_size_um,
+        chunk_px=ingest["chunk_px"],
+        threads=threads,
+        # An older manifest would vouch for the new store while the stage is not done.
+        before_swap=lambda: results.manifest(STAGE, plate=plate).unlink(missing_ok=True),
+    )
+    write_parquet(table, results.fields(plate))
+    _write_inventory(results, plate, resolve(row["path"], base), inventory)
+    return _manifest(inventory, table, facts)
+
+
+def _look(
+    reader: Reader, cfg: Mapping[str, Any], plate: str, base: Path
+) -> tuple[Inventory, dict[str, dict[str, str]]]:
+    """Return inventory and layout of a plate; problems of both are raised together."""
+    folder = resolve(cfg["plate"]["path"], base)
+    problems: list[PlatemaeError] = []
+    layout: dict[str, dict[str, str]] = {}
+    inventory = None
+    try:
+        layout = read_layout(resolve(cfg["plate"]["layout"], base))
+    except PlatemaeError as error:
+        problems.append(error)
+    try:
+        inventory = reader.inventory(folder, cfg["reader"])
+    except PlatemaeError as error:
+        problems.append(error)
+    if inventory is None or problems:
+        raise_all(problems)
+    assert inventory is not None  # raise_all has raised otherwise
+    control_types = {well: labels["control_type"] for well, labels in layout.items()}
+    raise_all(inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"]))
+    return inventory, layout
+
+
+def _groups(inventory: Inventory) -> list[str]:
+    """Return the group of each record; the rank of its label on the plate, so that a missing field shifts no other."""
+    labels = sorted({record.field for record in inventory.records}, key=field_order)
+    rank = {label: number for number, label in enumerate(labels)}
+    wells = (split_well(record.well) for record in inventory.records)
+    return [
+        f"{row}/{column}/{rank[record.field]}" for (row, column), record in zip(wells, inventory.records, strict=True)
+    ]
+
+
+def _source(reader: Reader, plate: str, record: FieldRecord, group: str) -> FieldSource:
+    name = f"plate {plate}, well {record.well}, field {record.field}"
+    return FieldSource(group, record.field, name, partial(reader.load, record))
+
+
+def _fields_table(
+    row: Mapping[str, str], inventory: Inventory, layout: Mapping[str, Mapping[str, str]], groups: list[str]
+) -> pd.DataFrame:
+    rows = []
+    for record, group in zip(inventory.records, groups, strict=True):
+        letters, column = split_well(record.well)
+        place = {"plate": row["plate"], "batch": row["batch"], "well": record.well, "field": record.field}
+        place |= {"row": letters, "column": column, "group": group, "missing_channels": ",".join(record.missing)}
+        rows.append(place | dict(layout[record.well]))
+    return pd.DataFrame(rows, columns=list(FIELDS_COLUMNS))
+
+
+def _write_inventory(results: Results, plate: str, folder: Path, inventory: Inventory) -> None:
+    """Note the raw files (name, size, mtime) beside the job's provenance, so that a changed folder can be named."""
+    record = {
+        "folder": str(folder),
+        "files": [[file.name, file.size, file.mtime] for file in inventory.files],
+        "unmatched": list(inventory.unmatched),
+        "promised": inventory.promised,
+    }
+    write_text(results.provenance(STAGE, f"{plate}.inventory"), json.dumps(record) + "\n")
+    if inventory.unmatched:
+        _log.info(
+            "%d files of the folder belong to no field, such as %s", len(inventory.unmatched), inventory.unmatched[0]
+        )
+
+
+def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts) -> Manifest:
+    stains = {channel.name: channel.stain for channel in inventory.channels}
+    digest = digest_json({"pixels": facts.digest, "stains": stains, "fields": digest_table(table)})
+    missing = sum(len(record.missing) for record in inventory.records)
+    images = [name for name in inventory.unmatched if name.lower().endswith((".tif", ".tiff"))]
+    warnings = [f"{len(images)} TIFFs do not match the reader's pattern, such as {images[0]}"] if images else []
+    if missing:
+        warnings.append(f"{missing} images are missing; their fields are zero-filled there and fail QC")
+    counts = {
+        "wells": int(table["well"].nunique()),
+        "fields": len(table),
+        "channels": list(stains),
+        "shape": list(facts.shape),
+        "dtype": facts.dtype,
+        "pixel_size_um": inventory.pixel_size_um,
+        "missing_images": missing,
+        "pixel_bytes": facts.pixel_bytes,
+        "pixels": facts.digest,
+    }
+    return Manifest(STAGE, digest, counts, warnings)

@@ -1,0 +1,59 @@
+"""score_map: every benchmark of a map, as tidy rows with interval and chance."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import anndata
+import pandas as pd
+
+from platemae.benchmarks.registry import resolve as resolve_benchmark
+from platemae.benchmarks.rows import stamp
+from platemae.config.plates import resolve as resolve_path
+from platemae.contracts import Manifest
+from platemae.errors import MissingError
+from platemae.fingerprint import digest_table
+from platemae.layout import Results
+from platemae.tables import read_wells, write_table
+
+
+def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, base: Path) -> Manifest:
+    """Score one map.
+
+    Raises
+    ------
+    PlatemaeError
+        When the map or a relation file is missing or wrong.
+    """
+    inputs = {"map": lambda: _read_map(results.map(model, correction)), "wells": lambda: _wells(results, cfg, model, correction)}
+    tables = []
+    for entry in cfg["benchmarks"]:
+        cls = resolve_benchmark(entry["kind"])
+        data = inputs[getattr(cls, "reads", "map")]()
+        table = cls.score(data, _settings(cls.Settings, entry, base))
+        tables.append(table.assign(benchmark=entry["name"]))
+    scores = stamp(pd.concat(tables, ignore_index=True), model, correction, cfg["overlap"])
+    write_table(scores, results.scores(model, correction))
+    return Manifest("score_map", digest_table(scores), {"rows": len(scores)})
+
+
+def _settings(cls: Any, entry: dict[str, Any], base: Path) -> Any:
+    """Return a benchmark's settings from its configuration entry."""
+    values: dict[str, Any] = {"n_boot": entry["n_bootstrap"], "n_shuffles": entry["n_shuffles"], "seed": entry["seed"]}
+    if entry["relations"]:
+        values["sources"] = {Path(entry["relations"]).stem: str(resolve_path(entry["relations"], base))}
+    known = {f.name for f in fields(cls)}
+    return cls(**{key: value for key, value in values.items() if key in known})
+
+
+def _read_map(path: Path) -> anndata.AnnData:
+    if not path.is_file():
+        raise MissingError("the map is missing", str(path), "run build_map")
+    return anndata.read_h5ad(path)
+
+
+def _wells(results: Results, cfg: dict[str, Any], model: str, correction: str) -> anndata.AnnData:
+    parts = [read_wells(results.corrected(model, correction, plate)) for plate in cfg["plates"]]
+    return anndata.concat(parts, join="inner")
