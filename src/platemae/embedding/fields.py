@@ -6,10 +6,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from platemae.contracts import QC_COLUMNS, check_columns
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS
+from platemae.store.parquet import read_parquet
 
 PASSED = "pass"
 """The verdict of a field that is kept."""
+
+
+def read_fields(path: Path) -> pd.DataFrame:
+    """Read the fields table of a plate, a row a field.
+
+    Raises
+    ------
+    PlatemaeError
+        When it is missing, torn or lacks columns.
+    """
+    return read_parquet(path, FIELDS_COLUMNS)
 
 
 def read_qc(path: Path) -> pd.DataFrame:
@@ -17,12 +29,10 @@ def read_qc(path: Path) -> pd.DataFrame:
 
     Raises
     ------
-    ContractError
-        When columns are missing.
+    PlatemaeError
+        When it is missing, torn or lacks columns.
     """
-    table = pd.read_parquet(path)
-    check_columns(table.columns, QC_COLUMNS, str(path))
-    return table
+    return read_parquet(path, QC_COLUMNS)
 
 
 def passed_qc(qc: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, check_columns
+from platemae.contracts import OBS_COLUMNS
 from platemae.errors import ContractError
 
 TEXT = {
@@ -25,15 +25,8 @@ TEXT = {
 }
 
 
-def wells_of(fields: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return one row a well of a plate's fields table, sorted by well name, with the well as index.
-
-    Raises
-    ------
-    ContractError
-        When columns are missing.
-    """
-    check_columns(fields.columns, FIELDS_COLUMNS, where)
+def wells_of(fields: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a well of a plate's fields table, sorted by well name, with the well as index."""
     return fields.drop_duplicates("well").sort_values("well").set_index("well", drop=False)
 
 

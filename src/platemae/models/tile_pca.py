@@ -47,10 +47,6 @@ class TilePCASpec:
             problem = f"tile_px {self.tile_px} does not divide crop_px {self.crop_px}"
             raise ConfigError(problem, "architecture", "Choose a divisor.")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as a plain dictionary, as model.json holds them."""
-        return asdict(self)
-
 
 class TilePCA(nn.Module):
     """Principal components of the tiles of training crops.
@@ -96,6 +92,10 @@ class TilePCA(nn.Module):
                 f"unknown keys {', '.join(map(repr, unknown))}", "architecture", f"Known keys: {', '.join(known)}."
             )
         return cls(TilePCASpec(**architecture), n_channels)
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the fields of the spec, as model.json holds them."""
+        return asdict(self.spec)
 
     def tiles(self, x_BCHW: Tensor) -> Tensor:
         """Standardise crops (0..255) and cut them in tiles, (B, N, P).

@@ -9,7 +9,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -47,7 +47,7 @@ def styled(draw: Callable[P, str]) -> Callable[P, str]:
 
     @wraps(draw)
     def inner(*args: P.args, **kwargs: P.kwargs) -> str:
-        with mpl.rc_context(STYLE):
+        with mpl.rc_context(cast(Any, STYLE)):
             return draw(*args, **kwargs)
 
     return inner
@@ -211,8 +211,8 @@ def scatter(
         for j, (title, xy_N2) in enumerate(columns):
             axis: Axes = axes[i, j]
             for name, (colour, marker) in looks.items():
-                here = labels_N == name
-                axis.scatter(*xy_N2[here].T, s=size, c=colour, marker=marker, linewidths=0, label=name, rasterized=True)
+                x_N, y_N = xy_N2[labels_N == name].T
+                axis.scatter(x_N, y_N, s=size, c=colour, marker=marker, linewidths=0, label=name, rasterized=True)
             axis.set_xticks([])
             axis.set_yticks([])
             axis.set_xlabel("UMAP 1", fontsize=7)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -70,13 +72,12 @@ def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
     """
     rows = []
     for row in published.to_dict("records"):
-        partners = scores[_same(scores, row)]
-        for partner in partners.to_dict("records") or [None]:
-            rows.append(row | _measured(partner, row["value"]))
+        partners = [_measured(partner, row["value"]) for partner in scores[_same(scores, row)].to_dict("records")]
+        rows += [row | partner for partner in partners or [dict.fromkeys(MEASURED_COLUMNS)]]
     return pd.DataFrame(rows, columns=[*PUBLISHED_COLUMNS, *MEASURED_COLUMNS])
 
 
-def _same(scores: pd.DataFrame, row: dict[str, object]) -> pd.Series:
+def _same(scores: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.Series:
     same = pd.Series(True, index=scores.index)
     for column in ("benchmark", "source", "metric", *OPTIONAL_KEYS):
         wanted = _key(row[column])
@@ -89,10 +90,8 @@ def _key(value: object) -> str:
     return re.sub(r"[^a-z0-9.]|(?<![0-9])[.]", "", plain(value).lower())
 
 
-def _measured(partner: dict[str, object] | None, published: float) -> dict[str, object]:
-    if partner is None:
-        return dict.fromkeys(MEASURED_COLUMNS)
-    value = float(str(partner["value"]))
+def _measured(partner: Mapping[Hashable, Any], published: float) -> dict[str, Any]:
+    value = partner["value"]
     return {
         "measured_model": partner["model"],
         "measured_correction": partner["correction"],

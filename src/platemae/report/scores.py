@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +82,9 @@ def read_scores(results: Results, models: Sequence[str], corrections: Sequence[s
 def groups(scores: pd.DataFrame) -> Iterator[Group]:
     """Yield the groups of comparable rows, in the order of their first row."""
     keys = scores[list(GROUP_COLUMNS)].map(plain)
-    for key, rows in scores.groupby([keys[column] for column in GROUP_COLUMNS], sort=False, dropna=False):
-        yield Group(*key, rows=rows.reset_index(drop=True))
+    for key, places in keys.groupby(list(GROUP_COLUMNS), sort=False).groups.items():
+        benchmark, source, metric, threshold = map(str, key)  # type: ignore[arg-type]
+        yield Group(benchmark, source, metric, threshold, scores.loc[places].reset_index(drop=True))
 
 
 def plain(value: Any) -> str:
@@ -108,7 +109,7 @@ def with_interval(value: float, low: float, high: float) -> str:
     return number(value) + interval
 
 
-def counted(values: Sequence[float]) -> str:
+def counted(values: Iterable[float]) -> str:
     """Return sample sizes in words: ``n = 120`` or ``n = 80 to 120``; empty when none is known."""
     known = sorted({int(value) for value in values if np.isfinite(value)})
     if not known:

@@ -46,7 +46,7 @@ def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
     subject = "this plate" if n_plates == 1 else "these plates"
     verdicts = []
     for group in groups(scores):
-        rows = [Row(**row) for row in group.rows[list(Row.__dataclass_fields__)].to_dict("records")]
+        rows = rows_of(group)
         headline = f"{chance_sentence(rows)} {highest_sentence(rows, subject)}".strip()
         verdicts.append(Verdict(group, headline, [*_by_correction(rows, subject), *_by_model(rows)]))
     return verdicts
@@ -79,6 +79,12 @@ class Row:
     def bounded(self) -> bool:
         """Whether it has an interval."""
         return bool(np.isfinite(self.ci_low) and np.isfinite(self.ci_high))
+
+
+def rows_of(group: Group) -> list[Row]:
+    """Return the rows of a group, in order."""
+    columns = list(Row.__dataclass_fields__)
+    return [Row(*values) for values in group.rows[columns].itertuples(index=False)]
 
 
 def against_chance(row: Row) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from platemae.config.plates import resolve
 from platemae.contracts import Manifest
-from platemae.embedding.fields import passed_qc, read_qc
+from platemae.embedding.fields import passed_qc, read_fields, read_qc
 from platemae.embedding.profiles import read_profiles
 from platemae.embedding.table import assemble, wells_of
 from platemae.errors import InputError
@@ -44,7 +44,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: 
     ContractError
         When a file of an earlier stage lacks columns.
     """
-    wells = wells_of(pd.read_parquet(results.fields(plate)), str(results.fields(plate)))
+    wells = wells_of(read_fields(results.fields(plate)))
     qc = passed_qc(read_qc(results.qc(plate)))
     profiles = _profiles(cfg["model"], wells, qc, plate, base)
     kept = wells.loc[wells.index.isin(profiles.index)]

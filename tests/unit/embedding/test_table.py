@@ -35,7 +35,7 @@ def fields() -> pd.DataFrame:
 
 
 def test_columns_types_and_order():
-    wells = wells_of(fields(), "fields")
+    wells = wells_of(fields())
     data = assemble(np.arange(6).reshape(2, 3), ["a", "b", "c"], wells, np.array([2, 1]), np.array([8, 4]))
     assert list(data.obs.columns) == [*OBS_COLUMNS, "n_fields", "n_tiles"]
     assert data.obs_names.tolist() == ["P1_A01", "P1_B02"]
@@ -51,10 +51,5 @@ def test_nan_names_well_and_dimension():
     x = np.zeros((2, 2))
     x[1, 0] = np.nan
     with pytest.raises(ContractError, match="first in a") as error:
-        assemble(x, ["a", "b"], wells_of(fields(), "fields"), np.ones(2), np.ones(2))
+        assemble(x, ["a", "b"], wells_of(fields()), np.ones(2), np.ones(2))
     assert "B02" in error.value.where
-
-
-def test_missing_columns_are_named():
-    with pytest.raises(ContractError, match="gene"):
-        wells_of(fields().drop(columns="gene"), "P1.fields.parquet")

@@ -46,9 +46,9 @@ def _intro(source: Source, after: str | None) -> str:
     report = source.cfg["report"]
     what = f"before and after {after}" if after else "(no correction is configured)"
     return (
-        f"UMAP of the wells {what}, by scanpy with {report['umap_neighbors']} neighbours and seed {report['seed']}. Wells "
-        "that mix over plates but part by treatment are what a correction is for. UMAP keeps neighbours, not distances: "
-        "the scores below judge, not this picture."
+        f"UMAP of the wells {what}, by scanpy with {report['umap_neighbors']} neighbours and seed "
+        f"{report['seed']}. Wells that mix over plates but part by treatment are what a correction is for. UMAP keeps "
+        "neighbours, not distances: the scores below judge, not this picture."
     )
 
 
@@ -108,13 +108,13 @@ def _corrected(source: Source, model: str, correction: str, names: pd.Index) -> 
 
 
 def _figure(model: str, obs: pd.DataFrame, layouts: list[tuple[str, npt.NDArray[np.float64]]]) -> Figure:
-    plate_N = obs["Metadata_Plate"].astype(str).to_numpy()
-    control_N = obs["Metadata_Control_Type"].astype(str).to_numpy()
+    plate_N = obs["Metadata_Plate"].to_numpy(dtype=np.str_)
+    control_N = obs["Metadata_Control_Type"].to_numpy(dtype=np.str_)
     plates = list(dict.fromkeys(plate_N))
     present = {name: look for name, look in CONTROL_LOOKS.items() if name in set(control_N)}
     uri = scatter(layouts, [("plate", plate_N, looks(plates)), ("control type", control_N, present)])
     counts = ", ".join(f"{int((control_N == name).sum())} {name}" for name in CONTROL_TYPES if name in present)
     titles = " and ".join(title for title, _ in layouts)
-    alt = f"UMAP of {len(obs)} wells of {model}, {titles}; above coloured by plate ({len(plates)}), below by control type."
+    alt = f"UMAP of {len(obs)} wells of {model}, {titles}: coloured by {len(plates)} plates, below by control type."
     caption = f"{model}: {len(obs):,} wells ({counts}) of {len(plates)} plate{'' if len(plates) == 1 else 's'}"
     return Figure(uri, alt, caption, width=int(115 * (2.75 * len(layouts) + 1.5)), scroll=True)

@@ -60,7 +60,7 @@ def _heatmaps(qc: pd.DataFrame, failed: pd.DataFrame) -> list[Block]:
     counts = failed["plate"].value_counts()
     plates = list(dict.fromkeys(qc["plate"]))
     drawn = sorted(sorted(plates, key=lambda p: -counts.get(p, 0))[:MAX_PLATES], key=plates.index)
-    limits = {(m, c): _range(rows[m]) for c, rows in qc.groupby("channel", sort=False) for m in MEASURES}
+    limits = {(m, str(c)): _range(rows[m]) for c, rows in qc.groupby("channel", sort=False) for m in MEASURES}
     figures: list[Block] = [_figure(plate, qc[qc["plate"] == plate], failed, limits) for plate in drawn]
     intro = (
         "A square is a well, its colour the mean over the well's fields; a channel has one colour range on all plates. "

@@ -23,8 +23,8 @@ def build(source: Source) -> Section:
     """Return the galleries of all models that have one."""
     blocks: list[Block] = [
         Text(
-            "Each crop was standardised per channel, as the model sees it. A row is the original, the part that the model "
-            "was shown, and its reconstruction; the grey range of a channel is that of the original."
+            "Each crop was standardised per channel, as the model sees it. Rows: the original, the part that the model was "
+            "shown, and its reconstruction; the grey range of a channel is that of the original."
         )
     ]
     having = [m for m in source.networks if (source.results.model(m) / "reconstructions.npz").is_file()]
@@ -33,9 +33,7 @@ def build(source: Source) -> Section:
         blocks += [Heading(model), *_gallery(source, model, each)]
     without = [model for model in source.models if model not in having]
     if without:
-        blocks.append(
-            Text(f"Without reconstructions, as nothing was trained to make them: {', '.join(without)}.", "note")
-        )
+        blocks.append(Text(f"Without reconstructions, as nothing was trained: {', '.join(without)}.", "note"))
     if len(having) > MAX_CROPS:
         blocks.append(Text(f"Of {len(having)} models the first {MAX_CROPS} are shown.", "note"))
     return Section("reconstructions", "Reconstructions", blocks if having else blocks[1:])

@@ -8,10 +8,11 @@ import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Items, Section, Table, Text, grid
 from platemae.report.figures import forest
-from platemae.report.scores import Group, number, plain
+from platemae.report.published import PUBLISHED_COLUMNS
+from platemae.report.scores import Group, number, plain, with_interval
 from platemae.report.source import Source
 from platemae.report.tables import caption, wide
-from platemae.report.verdicts import AT, Row, Verdict, against_chance, judge
+from platemae.report.verdicts import AT, Verdict, against_chance, judge, rows_of
 
 MAX_ROWS = 500
 
@@ -26,9 +27,9 @@ def build(source: Source) -> Section:
         blocks.append(Text("No score was measured.", "note"))
         return Section("scores", "Scores", [*blocks, *_published(source)])
     intro = (
-        "A number stands with its 95 % interval. A row is clear of chance when its interval does not touch the chance level, "
-        "else it is called at chance and shown in grey. Rows tie when their values are equal or their intervals overlap: "
-        "the data cannot tell them apart."
+        "A number stands with its 95 % interval. A row is clear of chance when its interval does not touch the chance "
+        "level, else it is called at chance and shown in grey. Rows tie when their values are equal or their intervals "
+        "overlap: the data cannot tell them apart."
     )
     blocks.append(Text(intro))
     for verdict in judge(scores, len(source.plates)):
@@ -62,11 +63,7 @@ def _numbers(rows: pd.DataFrame, models: list[str]) -> npt.NDArray[np.float64]:
 
 def _wide(group: Group, corrections: list[str]) -> Table:
     table = wide(group, corrections)
-    at_chance = {
-        (row["model"], row["correction"])
-        for row in group.rows.to_dict("records")
-        if against_chance(Row(**{key: row[key] for key in Row.__dataclass_fields__})) == AT
-    }
+    at_chance = {(row.model, row.correction) for row in rows_of(group) if against_chance(row) == AT}
     faint = {
         (i, j + 1)
         for i, model in enumerate(table["model"])
@@ -74,7 +71,13 @@ def _wide(group: Group, corrections: list[str]) -> Table:
         if (model, correction) in at_chance
     }
     rows = table.to_numpy().tolist()
-    return Table(list(table), rows, caption(group), frozenset(range(1, len(corrections) + 1)), frozenset(faint))
+    return Table(
+        [str(c) for c in table.columns],
+        rows,
+        caption(group),
+        frozenset(range(1, len(corrections) + 1)),
+        frozenset(faint),
+    )
 
 
 def _all_rows(scores: pd.DataFrame) -> Fold:
@@ -115,44 +118,29 @@ def _published(source: Source) -> list[Block]:
 
 
 def _beside(table: pd.DataFrame, text: str) -> Table:
-    columns = (
-        "paper",
-        "published model",
-        "source",
-        "metric",
-        "model",
-        "correction",
-        "published",
-        "measured",
-        "difference",
-    )
+    named = {
+        "paper": "paper",
+        "model": "published model",
+        "source": "source",
+        "metric": "metric",
+        "measured_model": "model",
+        "measured_correction": "correction",
+    }
+    numbers = ("published", "measured", "difference")
     rows = [
         (
-            *(
-                plain(row[key])
-                for key in ("paper", "model", "source", "metric", "measured_model", "measured_correction")
-            ),
+            *(plain(row[key]) for key in named),
             number(row["value"]),
-            f"{number(row['measured'])} [{number(row['ci_low'])}, {number(row['ci_high'])}]",
+            with_interval(row["measured"], row["ci_low"], row["ci_high"]),
             f"{row['difference']:+.3f}",
         )
         for row in table.to_dict("records")
     ]
-    return grid(rows, columns, text, ("published", "measured", "difference"))
+    return grid(rows, [*named.values(), *numbers], text, numbers)
 
 
 def _alone(table: pd.DataFrame) -> Table:
-    columns = (
-        "paper",
-        "model",
-        "dataset",
-        "correction",
-        "benchmark",
-        "source",
-        "metric",
-        "value",
-        "provenance",
-        "note",
+    rows = [[plain(row[key]) for key in PUBLISHED_COLUMNS] for row in table.to_dict("records")]
+    return grid(
+        rows, PUBLISHED_COLUMNS, "Published numbers, each with the code of the source that states it", ("value",)
     )
-    rows = [[plain(row[key]) for key in columns] for row in table.to_dict("records")]
-    return grid(rows, columns, "Provenance codes are those of workflow/resources", ("value",))

@@ -49,7 +49,7 @@ def _panels(history: pd.DataFrame) -> list[tuple[str, list[tuple[str, np.ndarray
     """Return the panels that the history has columns for: losses with validation, Fourier term, learning rate."""
     if "step" not in history or not len(history):
         return []
-    validation = tuple(name for name in history if str(name).startswith("val"))
+    validation = tuple(name for name in map(str, history.columns) if name.startswith("val"))
     wanted = (
         ("Loss", LOSSES + tuple(name for name in validation if "fourier" not in name)),
         ("Fourier term", FOURIER + tuple(name for name in validation if "fourier" in name)),

@@ -1,0 +1,116 @@
+"""The lease and the record of a training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from platemae import training_state
+from platemae.errors import TrainingError
+from platemae.training_state import LEASE, TrainingState, join_lease, lease
+
+HOLD = "import sys,time; from pathlib import Path; from platemae.training_state import lease\n"
+HOLD += "with lease(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
+
+
+def holder(folder) -> subprocess.Popen:
+    child = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "held\n"
+    return child
+
+
+def test_a_live_lease_is_refused_and_a_dead_one_taken_over(tmp_path):
+    child = holder(tmp_path)
+    with pytest.raises(TrainingError, match=f"process {child.pid}"), lease(tmp_path):
+        pass
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert (tmp_path / LEASE).exists()
+    with lease(tmp_path):
+        assert json.loads((tmp_path / LEASE).read_text())["processes"][0]["pid"] == os.getpid()
+    assert not (tmp_path / LEASE).exists()
+
+
+def test_a_reused_pid_does_not_hold(tmp_path):
+    held = {"host": os.uname().nodename, "processes": [{"pid": os.getppid(), "created": 1.0}]}
+    (tmp_path / LEASE).write_text(json.dumps(held))
+    with lease(tmp_path):
+        assert os.getpid() in {p["pid"] for p in json.loads((tmp_path / LEASE).read_text())["processes"]}
+
+
+def test_another_host_counts_as_dead_only_when_silent(tmp_path):
+    path = tmp_path / LEASE
+    path.write_text(json.dumps({"host": "elsewhere", "processes": [{"pid": 1, "created": 1.0}]}))
+    with pytest.raises(TrainingError, match="process 1 on elsewhere"), lease(tmp_path):
+        pass
+    long_ago = time.time() - training_state.SILENT_SECONDS - 1
+    os.utime(path, (long_ago, long_ago))
+    with lease(tmp_path):
+        assert json.loads(path.read_text())["host"] == os.uname().nodename
+
+
+def test_a_live_lease_is_waited_for(tmp_path):
+    child = holder(tmp_path)
+    subprocess.Popen(["sh", "-c", f"sleep 1; kill -9 {child.pid}"])
+    with lease(tmp_path, wait_seconds=30):
+        assert not psutil.pid_exists(child.pid) or psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+    child.wait()
+
+
+def test_a_launched_process_holds_on_when_its_launcher_dies(tmp_path):
+    child = holder(tmp_path)
+    join_lease(tmp_path)
+    child.kill()
+    child.wait()
+    with pytest.raises(TrainingError, match=str(os.getpid())), lease(tmp_path):
+        pass
+
+
+def test_a_torn_lease_holds_nobody_off(tmp_path):
+    (tmp_path / LEASE).write_text("{")
+    with lease(tmp_path):
+        assert (tmp_path / LEASE).exists()
+
+
+def enter(tmp_path, code: str, started=True, **ways: bool) -> TrainingState:
+    state = TrainingState(tmp_path, code)
+    state.enter({"kind": "mae"}, started=started, **({"retrain": False, "accept_code": False} | ways))
+    return state
+
+
+def test_other_code_must_be_accepted_and_is_recorded(tmp_path):
+    enter(tmp_path, "a" * 64, started=False)
+    with pytest.raises(TrainingError, match="begun by other code") as error:
+        enter(tmp_path, "b" * 64)
+    assert "--accept-code" in error.value.remedy
+    assert "--retrain" in error.value.remedy
+    state = enter(tmp_path, "b" * 64, accept_code=True)
+    assert state.accepted() == [{"from": "a" * 64, "to": "b" * 64}]
+    assert enter(tmp_path, "b" * 64).accepted() == state.accepted()
+
+
+def test_finished_under_other_code_says_so(tmp_path):
+    state = enter(tmp_path, "a", started=False)
+    (tmp_path / "new").mkdir()
+    state.finish(tmp_path / "new")
+    with pytest.raises(TrainingError, match="finished by other code"):
+        enter(tmp_path, "b")
+
+
+def test_retrain_clears_and_forgets(tmp_path):
+    enter(tmp_path, "a", started=False)
+    (tmp_path / "step-1.pt").write_text("x")
+    (tmp_path / "finished").mkdir()
+    state = enter(tmp_path, "b", retrain=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state.json"]
+    assert state.record()["code"] == "b"
+
+
+def test_nothing_begun_needs_no_acceptance(tmp_path):
+    enter(tmp_path, "a", started=False)
+    assert enter(tmp_path, "b", started=False).record()["code"] == "b"
