@@ -61,11 +61,13 @@ class QcSection(Section):
     """qc_plate: measures on source pixels, and the limits beyond which a field is excluded."""
 
     min_focus: float = Field(
-        default=0.05,
+        default=0.1,
         ge=0,
-        description="share of spectral power in fine detail, relative to the plate's median of the channel; below: out of focus",
+        description="fine detail (share of spectral power) relative to the plate's median; 2 pixels of blur give 0.1",
     )
-    max_saturation: Fraction = Field(default=0.02, description="largest share of pixels at the top of the range")
+    max_saturation: Fraction = Field(
+        default=0.02, description="largest share of pixels at the channel's largest value on the plate"
+    )
     min_foreground: Fraction = Field(
         default=0.01, description="smallest share of pixels above background in any channel"
     )

@@ -20,7 +20,8 @@ from platemae.errors import ConfigError, PlatemaeError, raise_all
 FewControls = Literal["error", "pool", "skip"]
 """A batch unit with fewer than two control wells: stop | use the pooled controls | leave its alignment out."""
 
-Policy = Literal["own", "pool", "skip"]
+Policy = Literal["own", "pool", "skip", "global"]
+"""What a unit was aligned by; ``pool`` and ``skip`` stand in for controls that it lacks."""
 
 MIN_CONTROLS = 2
 _BLOCK = 8192

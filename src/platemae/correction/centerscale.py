@@ -107,15 +107,15 @@ class CenterScale:
         return apply_affine(x_ND, mean_D, 1 / np.where(std_D == 0, 1, std_D), labels, batch_stats.unit, dtype)
 
     def _policy(self, batch_stats: ControlStats) -> Policy:
-        return "pool" if self.settings.per == "global" else policy_of(batch_stats, self.settings.few_controls)
+        return "global" if self.settings.per == "global" else policy_of(batch_stats, self.settings.few_controls)
 
     def _moments(self, batch_stats: ControlStats) -> tuple[FloatArray, FloatArray]:
         policy = self._policy(batch_stats)
         if policy == "own":
             return batch_stats.mean, batch_stats.std
-        if policy == "pool":
-            return self.mean, self.std
-        return np.zeros_like(self.mean), np.ones_like(self.std)
+        if policy == "skip":
+            return np.zeros_like(self.mean), np.ones_like(self.std)
+        return self.mean, self.std
 
     def facts(self) -> dict[str, Any]:
         """Tell counts, width, constant features and what was done."""

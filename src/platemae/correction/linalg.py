@@ -19,9 +19,9 @@ the widest one. It lies above what float32 embeddings resolve (1e-14, times mean
 never blown up to unit variance."""
 
 
-def numerical_rank(values_E: FloatArray) -> int:
-    """Count the eigenvalues above ``RANK_RTOL`` times the largest."""
-    largest = values_E.max(initial=0.0)
+def numerical_rank(values_E: FloatArray, at_least: float = 0.0) -> int:
+    """Count the eigenvalues above ``RANK_RTOL`` times the largest, or times ``at_least`` if that is more."""
+    largest = values_E.max(initial=at_least)
     return int((values_E > RANK_RTOL * largest).sum()) if largest > 0 else 0
 
 
@@ -98,7 +98,7 @@ def inverse_root(f_ER: FloatArray, ridge: float) -> InverseRoot:
     Parameters
     ----------
     f_ER
-        (E, R) factor of a covariance.
+        (E, R) factor of a covariance, in units in which the pooled controls have variance 1.
     ridge
         Added to every eigenvalue; 0 only for a covariance of full rank E.
 
@@ -115,7 +115,7 @@ def inverse_root(f_ER: FloatArray, ridge: float) -> InverseRoot:
         values_R, vectors_RR = eigh(f_ER @ f_ER.T)
         values_R = np.maximum(values_R, 0.0)
         q_ER = vectors_RR * np.sqrt(values_R)
-    rank = numerical_rank(values_R)
+    rank = numerical_rank(values_R, at_least=1.0)
     if ridge == 0:
         if rank < dims:
             raise np.linalg.LinAlgError(f"rank {rank} of {dims}")

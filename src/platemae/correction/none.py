@@ -68,7 +68,7 @@ class NoCorrection:
 
     def batch_facts(self, batch_stats: ControlStats) -> dict[str, Any]:
         """Tell the unit's controls, which are not used."""
-        return {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": "skip"}
+        return {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": "none"}
 
     def save(self, path: Path) -> None:
         """Write the width."""

@@ -1,1 +1,1 @@
-"""Training crops from the plate stores: which crop, where from, and in time."""
+"""Training crops from the plate stores, and the folder that keeps a training between its jobs."""

@@ -33,8 +33,8 @@ class Embedder(Protocol):
 class FieldSums:
     """Sums of tile vectors: ``total_FD`` float64, and ``tiles_F`` how many each field has."""
 
-    total_FD: np.ndarray  # noqa: N815
-    tiles_F: np.ndarray  # noqa: N815
+    total_FD: np.ndarray
+    tiles_F: np.ndarray
 
     def field_means(self) -> np.ndarray:
         """Return the mean vector of each field, (F, D)."""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 
-from platemae.config.plates import normalise_well
 from platemae.errors import InputError, raise_all
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet", ".h5ad")
 KEYS = ("Metadata_Plate", "Metadata_Well")
 
 
-def read_profiles(path: Path, plate: str, wells: Sequence[str]) -> pd.DataFrame:
+def read_profiles(path: Path, plate: str, wells: Sequence[str], spell: Callable[[str], str]) -> pd.DataFrame:
     """Read the profiles of one plate.
 
     Parameters
@@ -28,6 +27,8 @@ def read_profiles(path: Path, plate: str, wells: Sequence[str]) -> pd.DataFrame:
         Plate whose rows are taken.
     wells
         Wells that the plate has, as ``A01``.
+    spell
+        Returns a well in that spelling, or raises ValueError.
 
     Returns
     -------
@@ -48,7 +49,7 @@ def read_profiles(path: Path, plate: str, wells: Sequence[str]) -> pd.DataFrame:
     rows = table[plates == plate]
     if rows.empty:
         raise InputError(f"no row is of plate {plate}", f"{path}, column Metadata_Plate", f"it has: {_few(plates)}")
-    names = _wells(rows["Metadata_Well"], path)
+    names = _wells(rows["Metadata_Well"], spell, path)
     _check_wells(names, wells, plate, path)
     features = rows[[c for c in table.columns if not str(c).startswith("Metadata_")]].set_axis(names, axis="index")
     _check_values(features, path)
@@ -72,11 +73,11 @@ def _load(path: Path) -> pd.DataFrame:
         raise InputError(f"a table of profiles cannot be read: {error}", str(path), "write it again") from None
 
 
-def _wells(column: pd.Series, path: Path) -> list[str]:
+def _wells(column: pd.Series, spell: Callable[[str], str], path: Path) -> list[str]:
     problems, names = [], []
     for value in column.astype(str):
         try:
-            names.append(normalise_well(value))
+            names.append(spell(value))
         except ValueError as error:
             problems.append(InputError(str(error), f"{path}, column Metadata_Well", "write wells as A01"))
     raise_all(problems)

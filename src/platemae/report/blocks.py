@@ -50,6 +50,14 @@ class Items(Block):
 
 
 @dataclass(frozen=True)
+class Statements(Block):
+    """Sentences under a few words in bold that say what they are about."""
+
+    type: ClassVar[str] = "statements"
+    statements: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Facts(Block):
     """Key numbers as tiles: label, number, small print."""
 

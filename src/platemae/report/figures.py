@@ -104,7 +104,7 @@ def plate_heatmaps(
         (plate rows, plate columns) wells with an excluded field, marked with a cross.
     """
     height, width = failed.shape
-    panel = 1.75
+    panel = 1.7
     figure = canvas(panel * len(columns) + 0.4, (panel * height / width + 0.45) * len(rows) + 0.2)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     marked_y, marked_x = np.nonzero(failed)
@@ -117,7 +117,10 @@ def plate_heatmaps(
             axis.plot(marked_x, marked_y, "x", color=RED, markersize=3, markeredgewidth=0.9)
             axis.set_xticks([0, width - 1], ["1", str(width)], fontsize=6)
             axis.set_yticks([0, height - 1], [row_name(0), row_name(height - 1)], fontsize=6)
-            axis.tick_params(length=2, pad=1)
+            axis.tick_params(length=0, pad=1)
+            axis.spines[:].set_visible(True)
+            axis.spines[:].set_color("#C9CED6")
+            axis.spines[:].set_linewidth(0.6)
             axis.set_title(channel if i == 0 else "", fontsize=8)
             axis.set_ylabel(name if j == 0 else "", fontsize=8)
             bar = figure.colorbar(picture, ax=axis, location="bottom", fraction=0.06, pad=0.02, aspect=24)

@@ -82,9 +82,10 @@ def read_scores(results: Results, models: Sequence[str], corrections: Sequence[s
 def groups(scores: pd.DataFrame) -> Iterator[Group]:
     """Yield the groups of comparable rows, in the order of their first row."""
     keys = scores[list(GROUP_COLUMNS)].map(plain)
-    for key, places in keys.groupby(list(GROUP_COLUMNS), sort=False).groups.items():
-        benchmark, source, metric, threshold = map(str, key)  # type: ignore[arg-type]
-        yield Group(benchmark, source, metric, threshold, scores.loc[places].reset_index(drop=True))
+    joined = pd.Series(list(keys.itertuples(index=False, name=None)), index=scores.index, dtype=object)
+    for benchmark, source, metric, threshold in dict.fromkeys(joined):
+        same = joined == (benchmark, source, metric, threshold)
+        yield Group(benchmark, source, metric, threshold, scores[same].reset_index(drop=True))
 
 
 def plain(value: Any) -> str:

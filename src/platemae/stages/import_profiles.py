@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platemae.config.plates import resolve
+from platemae.config.plates import normalise_well, resolve
 from platemae.contracts import Manifest
 from platemae.embedding.fields import passed_qc, read_fields, read_qc
 from platemae.embedding.profiles import read_profiles
@@ -64,7 +64,7 @@ def _profiles(entry: dict[str, Any], wells: pd.DataFrame, qc: pd.DataFrame, plat
     """Return a row a well (index) and a column a feature."""
     if entry["source"] == "table":
         path = resolve(entry["table"].replace("{plate}", plate), base)
-        return read_profiles(path, plate, list(wells.index))
+        return read_profiles(path, plate, list(wells.index), normalise_well)
     if entry["source"] == "intensity_means":
         means = qc.groupby(["well", "channel"], sort=False)["mean"].mean().unstack("channel")
         return means[list(dict.fromkeys(qc["channel"]))]

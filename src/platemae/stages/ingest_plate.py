@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, PlateFacts, write_plate
 
 STAGE = "ingest_plate"
+T = TypeVar("T")
 _log = logging.getLogger("platemae")
 
 
@@ -75,23 +76,24 @@ def _look(
 ) -> tuple[Inventory, dict[str, dict[str, str]]]:
     """Return inventory and layout of a plate; problems of both are raised together."""
     folder = resolve(cfg["plate"]["path"], base)
+    nothing = Inventory(records=(), channels=(), pixel_size_um=1.0, files=())
     problems: list[PlatemaeError] = []
-    layout: dict[str, dict[str, str]] = {}
-    inventory = None
-    try:
-        layout = read_layout(resolve(cfg["plate"]["layout"], base))
-    except PlatemaeError as error:
-        problems.append(error)
-    try:
-        inventory = reader.inventory(folder, cfg["reader"])
-    except PlatemaeError as error:
-        problems.append(error)
-    if inventory is None or problems:
-        raise_all(problems)
-    assert inventory is not None  # raise_all has raised otherwise
-    control_types = {well: labels["control_type"] for well, labels in layout.items()}
-    raise_all(inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"]))
+    no_layout: dict[str, dict[str, str]] = {}
+    layout = _attempt(problems, no_layout, lambda: read_layout(resolve(cfg["plate"]["layout"], base)))
+    inventory = _attempt(problems, nothing, lambda: reader.inventory(folder, cfg["reader"]))
+    if not problems:
+        control_types = {well: labels["control_type"] for well, labels in layout.items()}
+        problems += inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"])
+    raise_all(problems)
     return inventory, layout
+
+
+def _attempt(problems: list[PlatemaeError], otherwise: T, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except PlatemaeError as error:
+        problems.append(error)
+        return otherwise
 
 
 def _groups(inventory: Inventory) -> list[str]:
@@ -115,8 +117,9 @@ def _fields_table(
     rows = []
     for record, group in zip(inventory.records, groups, strict=True):
         letters, column = split_well(record.well)
-        place = {"plate": row["plate"], "batch": row["batch"], "well": record.well, "field": record.field}
-        place |= {"row": letters, "column": column, "group": group, "missing_channels": ",".join(record.missing)}
+        place: dict[str, Any] = {"plate": row["plate"], "batch": row["batch"], "well": record.well}
+        place |= {"field": record.field, "row": letters, "column": column, "group": group}
+        place |= {"missing_channels": ",".join(record.missing)}
         rows.append(place | dict(layout[record.well]))
     return pd.DataFrame(rows, columns=list(FIELDS_COLUMNS))
 

@@ -32,7 +32,7 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
     source = Source(results, cfg)
     sections = [build(source) for build in SECTIONS]
     title = cfg["report"]["title"]
-    page = render(title, sections, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    page = render(title, sections, now())
     write_text(results.report(), page)
     size = len(page.encode())
     warnings = []
@@ -49,3 +49,8 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
         "missing_manifests": sum(record.manifest is None for record in source.records),
     }
     return Manifest("render_report", page_digest(title, sections), counts, warnings)
+
+
+def now() -> str:
+    """Return the time of writing, for the page's footer alone."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -93,10 +93,9 @@ def _window(x_YX: np.ndarray) -> dict[str, float]:
 
 
 def array(layout: ShardLayout) -> dict[str, Any]:
-    """Return the ``zarr.json`` of a field's array: one shard, chunks of all channels, blosc zstd-1 with bitshuffle."""
-    little = (
-        {"name": "bytes", "configuration": {"endian": "little"}} if layout.dtype.itemsize > 1 else {"name": "bytes"}
-    )
+    """Return the ``zarr.json`` of a field's array: one shard, chunks of all channels, blosc zstd-1 bitshuffle."""
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    plain = little if layout.dtype.itemsize > 1 else {"name": "bytes"}
     blosc = {
         "typesize": layout.dtype.itemsize,
         "cname": "zstd",
@@ -104,11 +103,10 @@ def array(layout: ShardLayout) -> dict[str, Any]:
         "shuffle": "bitshuffle",
         "blocksize": 0,
     }
-    index = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
     sharding = {
         "chunk_shape": [layout.shape[0], *layout.chunk],
-        "codecs": [little, {"name": "blosc", "configuration": blosc}],
-        "index_codecs": index,
+        "codecs": [plain, {"name": "blosc", "configuration": blosc}],
+        "index_codecs": [little, {"name": "crc32c"}],
         "index_location": "end",
     }
     return {

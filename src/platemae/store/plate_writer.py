@@ -104,8 +104,9 @@ def write_plate(
         written = _write_fields(folder, ordered, channels, pixel_size_um, chunk_px, threads)
         layout = _common_layout(ordered, written, chunk_px, name)
         digests = {field.group: w.digest for field, w in zip(ordered, written, strict=True)}
+        digest = content_digest(digests, channels, pixel_size_um)
         facts = {
-            "digest": content_digest(digests, channels, pixel_size_um),
+            "digest": digest,
             "shape": list(layout.shape),
             "dtype": layout.dtype.name,
             "chunk": list(layout.chunk),
@@ -115,7 +116,7 @@ def write_plate(
         }
         _write_groups(folder, name, list(digests), facts)
     size = int(np.prod(layout.shape)) * layout.dtype.itemsize * len(ordered)
-    return PlateFacts(facts["digest"], layout.shape, layout.dtype.name, size)
+    return PlateFacts(digest, layout.shape, layout.dtype.name, size)
 
 
 def group_key(group: str) -> tuple[int, str, int, int]:

@@ -97,9 +97,8 @@ class CheckpointStore:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise UnreadableError("it is no checkpoint of this program")
         if content["identity"] != self.identity:
-            raise UnreadableError(
-                f"it was made with other {', '.join(_differences(content['identity'], self.identity))}"
-            )
+            differing = ", ".join(_differences(content["identity"], self.identity))
+            raise UnreadableError(f"it was made with other {differing}")
         return content["step"], content["state"]
 
 

@@ -121,7 +121,7 @@ def test_centerscale_global_equals_sklearn_on_all_controls(stats: dict[str, Cont
     x = wells(5)
     expected = StandardScaler().fit(np.vstack([wells(0), wells(1)])).transform(x)
     np.testing.assert_allclose(fitted.transform(x, stats["a"], dtype=np.float64), expected, rtol=1e-10, atol=1e-10)
-    assert fitted.batch_facts(ControlStats.empty(5, "c"))["policy"] == "pool"
+    assert fitted.batch_facts(ControlStats.empty(5, "c"))["policy"] == "global"
 
 
 def test_centerscale_counts_a_zero_deviation_as_one() -> None:

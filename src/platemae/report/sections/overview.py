@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Text, grid
+from typing import Any
+
+from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Statements, Text, grid
 from platemae.report.qc import failed_fields
 from platemae.report.source import Source
 from platemae.report.verdicts import judge
 
 SHOWN_WARNINGS = 8
+CORRECTION_SETTINGS = ("batch_unit", "ridge", "n_components", "few_controls")
 
 
 def build(source: Source) -> Section:
@@ -40,7 +43,7 @@ def _verdicts(source: Source) -> list[Block]:
     if not len(scores):
         return [heading, Text("No score was measured, so nothing can be said about the models.", "note")]
     verdicts = judge(scores, len(source.plates))
-    return [heading, Items([f"{verdict.group.title}: {verdict.headline}" for verdict in verdicts])]
+    return [heading, Statements([(verdict.group.title, verdict.headline) for verdict in verdicts])]
 
 
 def _warnings(source: Source) -> list[Block]:
@@ -75,11 +78,7 @@ def _absent(source: Source) -> list[Block]:
 
 def _entries(source: Source) -> list[Block]:
     models = [(m["name"], m["kind"], m.get("dataset") or "") for m in source.cfg["models"]]
-    shown = ("batch_unit", "ridge", "n_components", "few_controls")
-    corrections = [
-        (c["name"], c["kind"], *("" if c["kind"] == "none" or c.get(key) is None else c[key] for key in shown))
-        for c in source.cfg["corrections"]
-    ]
+    corrections = [(c["name"], c["kind"], *_settings(c)) for c in source.cfg["corrections"]]
     return [
         grid(models, ("model", "kind", "training set"), "Models: the rows of every table"),
         grid(
@@ -94,3 +93,10 @@ def _entries(source: Source) -> list[Block]:
             "Benchmarks",
         ),
     ]
+
+
+def _settings(correction: dict[str, Any]) -> list[str]:
+    """Return unit, ridge, components and policy, empty where the kind does not use them."""
+    used = {"none": (), "centerscale": ("batch_unit", "few_controls")}.get(correction["kind"], CORRECTION_SETTINGS)
+    values = (correction.get(key) if key in used else None for key in CORRECTION_SETTINGS)
+    return ["" if value is None else str(value) for value in values]

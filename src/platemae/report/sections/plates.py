@@ -49,7 +49,8 @@ def _listed(failed: pd.DataFrame) -> list[Block]:
     reasons = failed["reason"].value_counts()
     plates = failed["plate"].nunique()
     where = "1 plate" if plates == 1 else f"{plates} plates"
-    text = f"{len(failed)} field{'s' if len(failed) > 1 else ''} of {where} were left out of training and embedding."
+    fields = "1 field" if len(failed) == 1 else f"{len(failed)} fields"
+    text = f"Left out of training and embedding: {fields} of {where}."
     summary = grid(list(reasons.items()), ("reason", "fields"), "Why fields were excluded", numeric=("fields",))
     rows = failed.head(MAX_LISTED)[["plate", "well", "field", "reason"]].to_numpy().tolist()
     title = "Excluded fields" + (f", the first {MAX_LISTED} of {len(failed)}" if len(failed) > MAX_LISTED else "")
@@ -95,7 +96,7 @@ def _figure(
     uri = plate_heatmaps(grids, MEASURES, channels, [[limits[m, c] for c in channels] for m in MEASURES], marked)
     alt = (
         f"Heatmaps of plate {plate}: {', '.join(MEASURES)} of {len(channels)} channels over "
-        f"{shape[0]} rows and {shape[1]} columns; {len(here)} fields excluded in {here['well'].nunique()} wells."
+        f"{shape[0]} rows and {shape[1]} columns; excluded fields: {len(here)}, in wells: {here['well'].nunique()}."
     )
     caption = f"Plate {plate}, {len(here)} excluded field{'' if len(here) == 1 else 's'}"
     return Figure(uri, alt, caption, width=int(175 * len(channels) + 40), scroll=len(channels) > 2)

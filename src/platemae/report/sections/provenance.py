@@ -39,8 +39,8 @@ def build(source: Source) -> Section:
     if len(blocks) == 1:
         blocks.append(Text("No manifest was found.", "note"))
     versions = [("python", sys.version.split()[0]), *((name, _version(name)) for name in LIBRARIES)]
-    table = Table(("library", "version"), versions, "Libraries where this page was rendered", volatile=True)
-    return Section("provenance", "Provenance", [*blocks, table])
+    table = Table(("library", "version"), versions, volatile=True)
+    return Section("provenance", "Provenance", [*blocks, Fold("Libraries where this page was rendered", [table])])
 
 
 def _digests(records: list[Record]) -> Table:

@@ -23,8 +23,8 @@ def build(source: Source) -> Section:
     """Return the galleries of all models that have one."""
     blocks: list[Block] = [
         Text(
-            "Each crop was standardised per channel, as the model sees it. Rows: the original, the part that the model was "
-            "shown, and its reconstruction; the grey range of a channel is that of the original."
+            "Each crop was standardised per channel, as the model sees it. Rows: the original, the part that the model "
+            "was shown, and its reconstruction; the grey range of a channel is that of the original."
         )
     ]
     having = [m for m in source.networks if (source.results.model(m) / "reconstructions.npz").is_file()]

@@ -53,7 +53,7 @@ def _forest(verdict: Verdict, corrections: list[str]) -> Figure:
     chance = [float(value) for value in rows["chance"].unique() if np.isfinite(value)]
     uri = forest(models, series, chance, verdict.group.metric.replace("_", " "))
     alt = f"Values with intervals of {len(models)} models under {', '.join(corrections)}. {verdict.headline}"
-    return Figure(uri, alt, verdict.group.title, width=640)
+    return Figure(uri, alt, "Value with 95 % interval; the dashed line is chance.", width=640)
 
 
 def _numbers(rows: pd.DataFrame, models: list[str]) -> npt.NDArray[np.float64]:
@@ -141,6 +141,4 @@ def _beside(table: pd.DataFrame, text: str) -> Table:
 
 def _alone(table: pd.DataFrame) -> Table:
     rows = [[plain(row[key]) for key in PUBLISHED_COLUMNS] for row in table.to_dict("records")]
-    return grid(
-        rows, PUBLISHED_COLUMNS, "Published numbers, each with the code of the source that states it", ("value",)
-    )
+    return grid(rows, PUBLISHED_COLUMNS, "Published numbers; the code names the source that states them", ("value",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ def build(source: Source) -> Section:
     """Return curves and facts of each model."""
     blocks: list[Block] = []
     for model in source.networks:
-        blocks += [Heading(model), *_curves(source, model), *_facts(source, model)]
-    if not blocks:
+        blocks += [Heading(model), *_curves(source, model)]
+    blocks += _facts(source)
+    if not source.networks:
         blocks.append(Text("No model was trained here: all rows are imported profiles.", "note"))
     return Section("training", "Training", blocks)
 
@@ -67,17 +69,30 @@ def _line(history: pd.DataFrame, name: str) -> Iterator[tuple[str, np.ndarray, n
             yield name.replace("_", " "), history["step"].to_numpy()[there], y[there]
 
 
-def _facts(source: Source, model: str) -> list[Block]:
-    path = source.results.model(model) / "model.json"
-    if not path.is_file():
-        return [Text(f"There is no model.json for {model}.", "note")]
-    facts = list(flat(json.loads(path.read_text())))[:MAX_FACTS]
-    lasting = [fact for fact in facts if not VOLATILE.search(fact[0])]
-    passing = [fact for fact in facts if VOLATILE.search(fact[0])]
-    tables: list[Block] = [grid(lasting, ("fact", "value"), f"Facts of {model}")]
+def _facts(source: Source) -> list[Block]:
+    """Return the facts of model.json, a column a model; times and machines stand apart."""
+    facts: dict[str, dict[str, str]] = {}
+    for model in source.networks:
+        path = source.results.model(model) / "model.json"
+        if path.is_file():
+            facts[model] = dict(list(flat(json.loads(path.read_text())))[:MAX_FACTS])
+    without = [model for model in source.networks if model not in facts]
+    blocks: list[Block] = [Text(f"There is no model.json of {', '.join(without)}.", "note")] if without else []
+    keys = list(dict.fromkeys(key for found in facts.values() for key in found))
+    lasting = [key for key in keys if not VOLATILE.search(key)]
+    passing = [key for key in keys if VOLATILE.search(key)]
+    if lasting:
+        blocks += [Heading("Facts"), _fact_table(facts, lasting)]
     if passing:
-        tables.append(Table(("fact", "value"), passing, f"Time and machine of {model}", volatile=True))
-    return tables
+        blocks.append(replace(_fact_table(facts, passing), caption="Time and machine", volatile=True))
+    return blocks
+
+
+def _fact_table(facts: dict[str, dict[str, str]], keys: list[str]) -> Table:
+    rows = [
+        [key.replace("_", " ").replace(".", ": "), *(found.get(key, "") for found in facts.values())] for key in keys
+    ]
+    return grid(rows, ["", *facts], "", list(facts))
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:

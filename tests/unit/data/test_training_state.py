@@ -10,11 +10,11 @@ import time
 import psutil
 import pytest
 
-from platemae import training_state
+from platemae.data import training_state
+from platemae.data.training_state import LEASE, TrainingState, join_lease, lease
 from platemae.errors import TrainingError
-from platemae.training_state import LEASE, TrainingState, join_lease, lease
 
-HOLD = "import sys,time; from pathlib import Path; from platemae.training_state import lease\n"
+HOLD = "import sys,time; from pathlib import Path; from platemae.data.training_state import lease\n"
 HOLD += "with lease(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
 
 

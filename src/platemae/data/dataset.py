@@ -1,0 +1,148 @@
+"""Open a training set: its fields with their plates, channels and intensity map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from platemae.contracts import DATASET_COLUMNS
+from platemae.data.channels import channel_order
+from platemae.data.crops import CropSource, PlateSource
+from platemae.data.sampler import fixed_specs
+from platemae.errors import ConfigError, TrainingError
+from platemae.layout import Results
+from platemae.store.intensity_map import IntensityMap
+from platemae.store.parquet import read_parquet
+from platemae.store.plate_reader import PlateStore, StoreChannel
+
+PIXEL_SIZE_TOLERANCE = 0.02
+"""Relative difference of pixel sizes below which plates train together."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model trains on.
+
+    Parameters
+    ----------
+    train, validation
+        Crops of the two splits.
+    channels
+        Name and stain, in the model's order.
+    pixel_size_um
+        Edge of a pixel in micrometres.
+    plates
+        Names of the plates.
+    """
+
+    train: CropSource
+    validation: CropSource
+    channels: tuple[StoreChannel, ...]
+    pixel_size_um: float
+    plates: tuple[str, ...]
+
+    def validation_batches(self, count: int, batch: int, seed: int) -> list[np.ndarray]:
+        """Return ``count`` fixed crops of validation wells as batches (B, C, S, S) float32."""
+        source = self.validation
+        specs = fixed_specs(source.heights, source.widths, source.crop, count, seed)
+        return [source.batch(specs[i : i + batch]) for i in range(0, count, batch)]
+
+
+def open_plate(
+    results: Results, plate: str, batch: str, channels: tuple[StoreChannel, ...], intensity: IntensityMap, who: str
+) -> PlateSource:
+    """Open a plate as a model sees it.
+
+    Parameters
+    ----------
+    results
+        Paths.
+    plate, batch
+        The plate and its batch.
+    channels
+        Channels in the model's order.
+    intensity
+        The map to 0..255.
+    who
+        What needs the channels, for errors.
+
+    Raises
+    ------
+    ConfigError
+        When a channel is missing or shows another stain.
+    """
+    store = PlateStore(results.store(plate))
+    names = [channel.name for channel in channels]
+    order = channel_order(store, channels, plate, who)
+    return PlateSource(store, order, lambda x_CHW: intensity.to_uint8range(x_CHW, plate, batch, names))
+
+
+def open_training_set(
+    results: Results, dataset: str, intensity: str, crop: int, cache_bytes: int | None = None
+) -> TrainingSet:
+    """Open the plates of a dataset.
+
+    Parameters
+    ----------
+    results
+        Paths.
+    dataset, intensity
+        Names of the two.
+    crop
+        Edge of the crops, pixels.
+    cache_bytes
+        Memory for decoded training fields.
+
+    Raises
+    ------
+    TrainingError
+        When a split has no field.
+    ConfigError
+        When plates differ in channels or pixel size, or their fields are smaller than a crop.
+    """
+    table = read_parquet(results.dataset(dataset), DATASET_COLUMNS)
+    mapping = IntensityMap.read(results.intensity(intensity))
+    batches = dict(zip(table["plate"], table["batch"], strict=True))
+    if table.empty:
+        raise TrainingError(
+            "a dataset has no field", str(results.dataset(dataset)), "see the QC verdicts of its plates"
+        )
+    channels = _channels(PlateStore(results.store(next(iter(batches)))), mapping)
+    who = f"dataset {dataset}"
+    plates = {name: open_plate(results, name, batch, channels, mapping, who) for name, batch in batches.items()}
+    sources = []
+    for split, memory in (("train", cache_bytes), ("validation", 0)):
+        rows = table[table["split"] == split]
+        if rows.empty:
+            raise TrainingError(
+                f"the dataset {dataset} has no field for {split}",
+                str(results.dataset(dataset)),
+                "add plates, or change datasets: validation_fraction",
+            )
+        used = {name: plates[name] for name in dict.fromkeys(rows["plate"])}
+        sources.append(CropSource(used, _fields(rows), crop, memory))
+    return TrainingSet(sources[0], sources[1], channels, _pixel_size(plates), tuple(plates))
+
+
+def _fields(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(rows["plate"].astype(str), rows["group"].astype(str), strict=True))
+
+
+def _channels(store: PlateStore, mapping: IntensityMap) -> tuple[StoreChannel, ...]:
+    """Return the map's channels, in its order, with the stains of a plate."""
+    stains = {channel.name: channel.stain for channel in store.channels}
+    return tuple(StoreChannel(name, stains.get(name, "")) for name in mapping.channels)
+
+
+def _pixel_size(plates: dict[str, PlateSource]) -> float:
+    sizes = {name: plate.store.pixel_size_um for name, plate in plates.items()}
+    least, most = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    if sizes[most] > sizes[least] * (1 + PIXEL_SIZE_TOLERANCE):
+        raise ConfigError(
+            f"plates of one dataset differ in pixel size: {least} {sizes[least]} µm, {most} {sizes[most]} µm",
+            "datasets: plates",
+            "train on plates of one magnification",
+        )
+    return sizes[least]

@@ -1,0 +1,88 @@
+"""build_dataset: the index of training fields, whole wells held out for validation."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pandas as pd
+
+from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest
+from platemae.errors import InputError
+from platemae.fingerprint import digest_json, digest_table
+from platemae.layout import Results
+from platemae.qc.verdict import passed_fields
+from platemae.store.parquet import read_parquet, write_parquet
+
+STAGE = "build_dataset"
+TRAIN, VALIDATION = "train", "validation"
+
+
+def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1) -> Manifest:
+    """Write the fields of a dataset's plates that passed QC, with their split.
+
+    The digest holds the pixels of the plates (from their manifests) and this table, but no label: an edited layout
+    trains nothing again.
+
+    Parameters
+    ----------
+    results
+        Where the plates' tables lie and the index goes.
+    cfg
+        ``dataset``: the entry, its ``plates`` named.
+    dataset
+        Name of the entry.
+    threads
+        Taken by every stage; there is nothing to share out here.
+
+    Raises
+    ------
+    InputError
+        When fewer than two wells have a field that passed QC.
+    """
+    entry = cfg["dataset"]
+    frames = [_passed(results, plate) for plate in entry["plates"]]
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(DATASET_COLUMNS))
+    wells = sorted(set(zip(table["plate"], table["well"], strict=True)))
+    if len(wells) < 2:
+        raise InputError(
+            f"the dataset {dataset} has {len(wells)} wells with a field that passed QC; two are needed",
+            f"datasets: {dataset}",
+            "name more plates, or look at the reasons in the QC tables",
+        )
+    held_out = _held_out(wells, entry["validation_fraction"], entry["seed"])
+    places = zip(table["plate"], table["well"], strict=True)
+    table["split"] = [VALIDATION if place in held_out else TRAIN for place in places]
+    table = table[list(DATASET_COLUMNS)]
+    write_parquet(table, results.dataset(dataset))
+    pixels = {plate: _pixels(results, plate) for plate in entry["plates"]}
+    counts = {
+        "plates": len(frames),
+        "wells": len(wells),
+        "fields": len(table),
+        "validation_wells": len(held_out),
+        "validation_fields": int((table["split"] == VALIDATION).sum()),
+    }
+    return Manifest(STAGE, digest_json({"pixels": pixels, "table": digest_table(table)}), counts)
+
+
+def _passed(results: Results, plate: str) -> pd.DataFrame:
+    """Return the plate's fields that passed QC, in the order of the fields table."""
+    fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
+    passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
+    kept = [(well, field) in passed for well, field in zip(fields["well"], fields["field"], strict=True)]
+    return fields.loc[kept, ["plate", "batch", "well", "field", "group"]]
+
+
+def _held_out(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[tuple[str, str]]:
+    """Return the wells of the validation split: those with the lowest hashes, at least one and never all.
+
+    A well's place in the order depends on seed, plate and well alone, so that a plate added to the dataset, or a well
+    that fails QC, moves few others.
+    """
+    count = min(max(round(fraction * len(wells)), 1), len(wells) - 1)
+    return set(sorted(wells, key=lambda well: hashlib.sha256(f"{seed}/{well[0]}/{well[1]}".encode()).digest())[:count])
+
+
+def _pixels(results: Results, plate: str) -> str:
+    return str(Manifest.read(results.manifest("ingest_plate", plate=plate)).counts["pixels"])

@@ -1,0 +1,66 @@
+"""fit_intensity: the map from source values to 0..255, fitted on control fields that passed QC."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
+from platemae.fingerprint import digest_json
+from platemae.layout import Results
+from platemae.qc.verdict import passed_fields
+from platemae.store.intensity_fit import FitPlate, choose_fields, fit_map
+from platemae.store.parquet import read_parquet
+from platemae.store.plate_reader import PlateStore
+
+STAGE = "fit_intensity"
+
+
+def run(results: Results, cfg: dict[str, Any], *, intensity: str, threads: int) -> Manifest:
+    """Fit a map and write it as JSON.
+
+    Parameters
+    ----------
+    results
+        Where stores, tables and the map lie.
+    cfg
+        ``intensity``: the entry, its ``fit_plates`` named.
+    intensity
+        Name of the entry.
+    threads
+        Fields read at once.
+
+    Raises
+    ------
+    ConfigError
+        When no fit plate has a control field that passed QC, or the plates do not match.
+    """
+    entry = cfg["intensity"]
+    plates = [_fit_plate(results, plate, entry["fit_on"]) for plate in entry["fit_plates"]]
+    fitted, warnings = fit_map(entry, plates, threads)
+    value = fitted.to_json()
+    write_text(results.intensity(intensity), canonical(value) + "\n")
+    counts = {
+        "channels": list(fitted.channels),
+        "units": sorted(fitted.maps),
+        "fields": {plate.plate: len(plate.groups) for plate in plates},
+        "clipped_most": _most(sum(pair) for unit in fitted.clipped.values() for pair in unit.values()),
+        "collapsed_most": _most(share for unit in fitted.collapsed.values() for share in unit.values()),
+    }
+    applied = {key: value[key] for key in ("kind", "scope", "channels", "maps", "pooled", "unit_of")}
+    return Manifest(STAGE, digest_json(applied), counts, warnings)
+
+
+def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:
+    """Return a plate with the groups of its fields that the map is fitted on."""
+    fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
+    passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
+    kind = fields["control_type"]
+    wanted = fields[(kind == "negcon") if fit_on == "negcon" else (kind != "empty")]
+    known = [(well, field) in passed for well, field in zip(wanted["well"], wanted["field"], strict=True)]
+    chosen = wanted[known]
+    groups = choose_fields(list(chosen["well"]), list(chosen["group"]))
+    return FitPlate(plate, str(fields["batch"].iloc[0]), PlateStore(results.store(plate)), groups)
+
+
+def _most(values: Any) -> float:
+    return round(max(values, default=0.0), 6)

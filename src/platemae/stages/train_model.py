@@ -1,0 +1,356 @@
+"""train_model: train a network, or go on with its training, or export again what is finished.
+
+The training lives in a state folder outside the declared outputs, keyed by architecture, optimisation and data. Several
+processes run this module under torchrun; the first of them leaves the finished model in the state folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from platemae import logs
+from platemae.contracts import Manifest, write_text
+from platemae.data.crops import default_cache_bytes, training_batches
+from platemae.data.dataset import TrainingSet, open_training_set
+from platemae.data.sampler import Sampler
+from platemae.data.training_state import TrainingState, join_lease, lease
+from platemae.errors import PlatemaeError, TrainingError
+from platemae.fingerprint import digest_array, digest_json
+from platemae.layout import Results
+from platemae.models.export import FACTS, WEIGHTS, load_model, save_model
+from platemae.models.flops import training_flops
+from platemae.models.normalise import standardise
+from platemae.models.registry import build
+from platemae.models.settings import PRESETS, Architecture, architecture
+from platemae.store.intensity_map import IntensityMap
+from platemae.training import distributed
+from platemae.training.launch import launch
+from platemae.training.loop import train
+from platemae.training.randomness import VALIDATE, draw
+from platemae.training.settings import TrainSettings
+
+STAGE = "train_model"
+HISTORY, RECONSTRUCTIONS = "history.parquet", "reconstructions.npz"
+FILES = (WEIGHTS, FACTS, HISTORY, RECONSTRUCTIONS)
+VALIDATION_CROPS, SHOWN_CROPS = 128, 12
+WAIT_SECONDS = 600.0
+"""How long a job waits for another that trains the same network: two models may differ in how they embed alone."""
+LOSSES = ("loss", "mse", "fourier", "val_loss", "val_mse", "val_fourier")
+WALL_CLOCK = ("seconds", "crops_per_s", "data_wait_fraction")
+COLUMNS = ("step", "crops", "lr", "grad_norm", *LOSSES, *WALL_CLOCK)
+
+
+def run(
+    results: Results,
+    cfg: dict[str, Any],
+    *,
+    model: str,
+    threads: int,
+    processes: int = 1,
+    code: str = "",
+    retrain: bool = False,
+    accept_code: bool = False,
+) -> Manifest:
+    """Make one model's files.
+
+    Parameters
+    ----------
+    results
+        Paths.
+    cfg
+        ``model`` (name, kind, preset, architecture, dataset, intensity) and ``train``.
+    model
+        Name of the model.
+    threads
+        Threads of all processes together.
+    processes
+        Processes of the data-parallel training.
+    code
+        Code digest of this stage.
+    retrain
+        Throw an earlier training of the same settings away.
+    accept_code
+        Go on with, or export, what other code made; recorded.
+
+    Raises
+    ------
+    TrainingError
+        When other code began the training, another process works on it, or training fails.
+    PlatemaeError
+        When model, data and machine do not fit together.
+    """
+    entry = cfg["model"]
+    target = results.model(model)
+    if entry["kind"] != "mae":
+        made = target.with_name(f".{model}.tmp-{os.getpid()}")
+        try:
+            _make(results, cfg, made, made, threads)
+            return _export(made, target, [])
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+    key = training_key(results, cfg)
+    state = TrainingState(results.training_state(digest_json(key)[:32]), code)
+    with lease(state.folder, WAIT_SECONDS):
+        started = state.finished.is_dir() or any(state.folder.glob("step-*.pt"))
+        state.enter(key, started=started, retrain=retrain, accept_code=accept_code)
+        if not state.finished.is_dir():
+            _train(results, cfg, state.folder, threads, processes)
+        return _export(state.finished, target, state.accepted())
+
+
+def training_key(results: Results, cfg: dict[str, Any]) -> dict[str, Any]:
+    """Return what the weights depend on, code left out: architecture, optimisation and data.
+
+    Raises
+    ------
+    PlatemaeError
+        When an upstream manifest is missing, or the architecture is wrong.
+    """
+    entry = cfg["model"]
+    data = Manifest.read(results.manifest("build_dataset", dataset=entry["dataset"]))
+    intensity = Manifest.read(results.manifest("fit_intensity", intensity=entry["intensity"]))
+    return {
+        "kind": entry["kind"],
+        "architecture": _architecture(entry),
+        "optimisation": _settings(cfg["train"]).identity() | {"flip": cfg["train"]["flip"]},
+        "dataset": data.digest,
+        "intensity": intensity.digest,
+    }
+
+
+def _architecture(entry: dict[str, Any]) -> dict[str, Any]:
+    if entry["kind"] != "tile_pca":
+        return architecture(entry["preset"], **entry["architecture"]).to_dict()
+    # Of a preset, a tile PCA takes the crop alone: the networks beside it then see the same fields in the same pieces.
+    return {"crop_px": PRESETS[entry["preset"]].crop_px if entry["preset"] in PRESETS else 128} | entry["architecture"]
+
+
+def _settings(section: dict[str, Any]) -> TrainSettings:
+    renamed = {"batch": "global_batch", "checkpoint_every": "checkpoint_steps"}
+    values = {renamed.get(key, key): value for key, value in section.items() if key != "flip"}
+    return TrainSettings(**values)
+
+
+# -- making the model -------------------------------------------------------------------------------------------------
+
+
+def _train(results: Results, cfg: dict[str, Any], folder: Path, threads: int, processes: int) -> None:
+    """Train in this process or in several; the finished model then lies in the state folder."""
+    if processes == 1:
+        _make(results, cfg, folder, folder / "finished", threads)
+        return
+    job = {"results": str(results.root), "cfg": cfg, "folder": str(folder), "threads": max(1, threads // processes)}
+    path, failure = folder / "job.json", folder / "error.json"
+    failure.unlink(missing_ok=True)
+    write_text(path, json.dumps(job))
+    try:
+        launch(["-m", "platemae.stages.train_model", str(path)], processes)
+    except TrainingError:
+        if failure.exists():
+            raise TrainingError(**json.loads(failure.read_text())) from None
+        raise
+
+
+def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int) -> None:
+    """Fit a model and write its files into the folder ``made``, which appears complete; rank 0 writes."""
+    torch.set_num_threads(threads)
+    entry, mine = cfg["model"], distributed.ranks()
+    settings, spec = _settings(cfg["train"]), _architecture(entry)
+    data = open_training_set(
+        results, entry["dataset"], entry["intensity"], spec["crop_px"], default_cache_bytes(mine.world_size)
+    )
+    module = build(entry["kind"], spec, len(data.channels), settings.seed)
+    validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
+    sampler = Sampler(
+        data.train.heights,
+        data.train.widths,
+        data.train.crop,
+        settings.global_batch,
+        settings.seed,
+        cfg["train"]["flip"],
+    )
+    batches = training_batches(
+        data.train, sampler, rank=mine.rank, world=mine.world_size, threads=max(1, min(4, threads // 4))
+    )
+    if entry["kind"] == "mae":
+        history = train(module, batches, validation, settings, state)
+        if not mine.is_main:
+            return
+    elif entry["kind"] == "tile_pca":
+        module.to(_device())
+        _fit_tile_pca(module, batches(0), settings)
+        history = []
+    else:
+        module.to(_device())
+        history = [_untrained_row(module, validation, settings)]
+    facts = _facts(results, entry, data, module, history, validation, settings)
+    shown = _reconstructions(module, validation, settings)
+    _write(made, module.cpu(), facts, history, shown)
+
+
+def _device() -> torch.device:
+    return distributed.choose_device("auto", distributed.Ranks())
+
+
+def _fit_tile_pca(module: Any, batches: Any, settings: TrainSettings) -> None:
+    """Fit on as many crops as ``train.steps`` allows and 20 tiles a covariance row need; more change nothing."""
+    tiles = (module.spec.crop_px // module.spec.tile_px) ** 2 * settings.global_batch
+    enough = -(-20 * len(module.tile_mean) // tiles)
+    module.fit(torch.from_numpy(x_BCHW) for x_BCHW in islice(batches, min(settings.steps, enough)))
+    batches.close()
+
+
+@torch.no_grad()
+def _untrained_row(module: nn.Module, validation: Sequence[np.ndarray], settings: TrainSettings) -> dict[str, Any]:
+    """Return the history of a network that was not trained: its validation loss, at step 0."""
+    module.eval()
+    sums, count, device = np.zeros(3), 0, next(module.parameters()).device
+    for index, x_BCHW in enumerate(validation):
+        noise_BN, _ = draw(settings.seed, VALIDATE, index, len(x_BCHW), module.noise_sizes, slice(None))  # type: ignore[arg-type]
+        x = torch.from_numpy(x_BCHW).to(device)
+        parts = module(x, noise_BN.to(device), None, settings.objective)
+        sums += len(x_BCHW) * np.array([float(part) for part in parts])
+        count += len(x_BCHW)
+    return {"step": 0, "crops": 0} | dict(zip(LOSSES[3:], (sums / count).tolist(), strict=True))
+
+
+def _facts(
+    results: Results,
+    entry: dict[str, Any],
+    data: TrainingSet,
+    module: nn.Module,
+    history: Sequence[dict[str, Any]],
+    validation: Sequence[np.ndarray],
+    settings: TrainSettings,
+) -> dict[str, Any]:
+    last = history[-1] if history else {}
+    steps = int(last.get("step", 0))
+    variance = float(np.mean([standardise(torch.from_numpy(x)).square().mean((1, 2, 3)).mean() for x in validation]))
+    training: dict[str, Any] = {
+        "steps": steps,
+        "crops": steps * settings.global_batch,
+        "parameters": sum(p.numel() for p in module.parameters()) or sum(b.numel() for b in module.buffers()),
+        "flops": _flops(module, settings) * steps,
+        "train_fields": len(data.train.fields),
+        "validation_fields": len(data.validation.fields),
+        "input_variance": variance,
+    }
+    training |= {name: last[name] for name in (*LOSSES, "seconds") if last.get(name) is not None}
+    if "val_mse" in training:
+        training["val_mse_share"] = training["val_mse"] / variance
+    if entry["kind"] == "tile_pca":
+        training["variance_share"] = float(module.variance_share)  # type: ignore[arg-type]
+    return {
+        "kind": entry["kind"],
+        "channels": [{"name": c.name, "stain": c.stain} for c in data.channels],
+        "pixel_size_um": data.pixel_size_um,
+        "intensity": IntensityMap.read(results.intensity(entry["intensity"])).to_json(),
+        "dataset": entry["dataset"],
+        "plates": list(data.plates),
+        "settings": settings.identity(),
+        "training": training,
+    }
+
+
+def _flops(module: nn.Module, settings: TrainSettings) -> int:
+    """Return the operations of one step: forward, and about twice that backward."""
+    spec = getattr(module, "spec", None)
+    if not isinstance(spec, Architecture):
+        return 0
+    return 3 * training_flops(spec, module.n_channels, settings.mask_ratio).total * settings.global_batch  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def _reconstructions(module: Any, validation: Sequence[np.ndarray], settings: TrainSettings) -> dict[str, np.ndarray]:
+    """Return a few fixed validation crops: target, masked (NaN where hidden) and reconstruction, (K, C, H, W)."""
+    module.eval()
+    crops_BCHW = np.concatenate(list(validation))
+    chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, SHOWN_CROPS).round().astype(int)]
+    x = torch.from_numpy(chosen).to(next(iter(module.state_dict().values())).device)
+    if not isinstance(module.spec, Architecture):
+        target, kept = module.reconstruct(x)
+        images = (target, target, kept)
+    else:
+        noise_BN, _ = draw(settings.seed, VALIDATE, len(validation), len(x), module.noise_sizes, slice(None))
+        images = module.reconstruct(x, noise_BN.to(x.device), settings.mask_ratio)
+    names = ("target", "masked", "reconstruction")
+    return {name: image.float().cpu().numpy() for name, image in zip(names, images, strict=True)}
+
+
+def _write(
+    made: Path,
+    module: Any,
+    facts: dict[str, Any],
+    history: Sequence[dict[str, Any]],
+    shown: dict[str, np.ndarray],
+) -> None:
+    """Write a model's files into a folder that appears whole."""
+    temporary = made.with_name(f".{made.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_model(temporary, module, facts)
+    table = pd.DataFrame(list(history), columns=list(COLUMNS))
+    whole = {"step": "int64", "crops": "int64"}
+    table.astype(dict.fromkeys(COLUMNS, "float64") | whole).to_parquet(temporary / HISTORY, index=False)
+    np.savez(temporary / RECONSTRUCTIONS, allow_pickle=False, **shown)
+    temporary.replace(made)
+
+
+# -- export -----------------------------------------------------------------------------------------------------------
+
+
+def _export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) -> Manifest:
+    """Copy the finished files out, each in one step, and return the manifest."""
+    module, facts = load_model(finished)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        temporary = target / f".{name}.tmp-{os.getpid()}"
+        shutil.copyfile(finished / name, temporary)
+        temporary.replace(target / name)
+    weights = {name: digest_array(value.numpy()) for name, value in module.state_dict().items()}
+    content = {key: facts[key] for key in ("kind", "architecture", "channels", "pixel_size_um", "intensity")}
+    counts = {k: _short(v) for k, v in facts["training"].items() if k != "seconds"}
+    counts |= {"kind": facts["kind"], "channels": [c["name"] for c in facts["channels"]]}
+    counts["crop_px"] = facts["architecture"]["crop_px"]
+    warnings = [f"code {c['to'][:12]} went on from what {str(c['from'])[:12]} made: accepted" for c in accepted]
+    return Manifest(STAGE, digest_json(content | {"weights": weights}), counts, warnings)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+# -- one of several processes -----------------------------------------------------------------------------------------
+
+
+def main(path: Path) -> int:
+    """Run one process of a data-parallel training, as ``_train`` asked for in the job file."""
+    job = json.loads(path.read_text())
+    folder, mine = Path(job["folder"]), distributed.ranks()
+    logs.start(STAGE)
+    if mine.is_main:
+        join_lease(folder)
+    try:
+        _make(Results(Path(job["results"])), job["cfg"], folder, folder / "finished", job["threads"])
+    except PlatemaeError as error:
+        write_text(
+            folder / "error.json", json.dumps({"what": error.what, "where": error.where, "remedy": error.remedy})
+        )
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

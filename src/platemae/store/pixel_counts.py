@@ -1,0 +1,108 @@
+"""How often each source value occurs, a channel: exact for integers, a seeded sample for floats; bounded memory."""
+
+# Shape legend: C channels, Y rows, X columns of pixels, V source values, S sampled pixels
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+import numpy as np
+
+FLOAT_SAMPLE = 2**16
+"""Pixels a channel and field that are kept of float images."""
+
+
+class PixelCounts(Protocol):
+    """Distribution of source values a channel, over the fields added to it."""
+
+    def add(self, x_CYX: np.ndarray, name: str) -> None:
+        """Add a field; ``name`` seeds the sample where one is drawn."""
+        ...
+
+    def merge(self, other: PixelCounts) -> None:
+        """Add all that another one of the same kind holds."""
+        ...
+
+    def quantiles(self, q: tuple[float, float]) -> np.ndarray:
+        """Return two quantiles, (C, 2) float64, by linear interpolation as numpy has them."""
+        ...
+
+    def outside(self, limits_C2: np.ndarray) -> np.ndarray:
+        """Return the share of pixels below the lower and above the upper limit, (C, 2)."""
+        ...
+
+
+def make_counts(channels: int, dtype: np.dtype) -> PixelCounts:
+    """Return empty counts for images of ``dtype``."""
+    return IntegerCounts(channels, dtype) if dtype.kind == "u" else FloatSample(channels)
+
+
+class IntegerCounts:
+    """Exact counts of uint8 or uint16 values: (C, V) of int64, 3 MB for six channels."""
+
+    def __init__(self, channels: int, dtype: np.dtype) -> None:
+        self.counts_CV = np.zeros((channels, int(np.iinfo(dtype).max) + 1), dtype=np.int64)
+
+    def add(self, x_CYX: np.ndarray, name: str) -> None:
+        """Add a field; every pixel counts."""
+        for counts_V, x_YX in zip(self.counts_CV, x_CYX, strict=True):
+            counts_V += np.bincount(x_YX.ravel(), minlength=len(counts_V))
+
+    def merge(self, other: PixelCounts) -> None:
+        """Add all that ``other`` holds."""
+        assert isinstance(other, IntegerCounts)
+        self.counts_CV += other.counts_CV
+
+    def quantiles(self, q: tuple[float, float]) -> np.ndarray:
+        """Return exact quantiles of all pixels, (C, 2)."""
+        return np.array([[_quantile(counts_V, share) for share in q] for counts_V in self.counts_CV])
+
+    def outside(self, limits_C2: np.ndarray) -> np.ndarray:
+        """Return the share of pixels below and above the limits, (C, 2)."""
+        values_V = np.arange(self.counts_CV.shape[1])
+        below_C = np.array([c[values_V < low].sum() for c, (low, _) in zip(self.counts_CV, limits_C2, strict=True)])
+        above_C = np.array([c[values_V > high].sum() for c, (_, high) in zip(self.counts_CV, limits_C2, strict=True)])
+        return np.stack([below_C, above_C], axis=1) / self.counts_CV.sum(axis=1, keepdims=True)
+
+
+class FloatSample:
+    """A sample of float values, (C, S): ``FLOAT_SAMPLE`` pixels a field, all of them where it is smaller."""
+
+    def __init__(self, channels: int) -> None:
+        self.parts: list[np.ndarray] = []
+        self.channels = channels
+
+    def add(self, x_CYX: np.ndarray, name: str) -> None:
+        """Add a field, or a sample of its pixels, the same positions in every channel."""
+        flat_CS = x_CYX.reshape(self.channels, -1)
+        if flat_CS.shape[1] > FLOAT_SAMPLE:
+            rng = np.random.default_rng(zlib.crc32(name.encode()))
+            flat_CS = flat_CS[:, rng.integers(0, flat_CS.shape[1], FLOAT_SAMPLE)]
+        self.parts.append(flat_CS.astype(np.float32))
+
+    def merge(self, other: PixelCounts) -> None:
+        """Add all that ``other`` holds."""
+        assert isinstance(other, FloatSample)
+        self.parts += other.parts
+
+    def quantiles(self, q: tuple[float, float]) -> np.ndarray:
+        """Return quantiles of the sample, (C, 2)."""
+        return np.quantile(np.concatenate(self.parts, axis=1), q, axis=1).T.astype(np.float64)
+
+    def outside(self, limits_C2: np.ndarray) -> np.ndarray:
+        """Return the share of sampled pixels below and above the limits, (C, 2)."""
+        x_CS = np.concatenate(self.parts, axis=1)
+        below_C = (x_CS < limits_C2[:, :1]).mean(axis=1)
+        above_C = (x_CS > limits_C2[:, 1:]).mean(axis=1)
+        return np.stack([below_C, above_C], axis=1)
+
+
+def _quantile(counts_V: np.ndarray, q: float) -> float:
+    """Return the quantile of the values ``v`` that occur ``counts_V[v]`` times."""
+    cumulative_V = np.cumsum(counts_V)
+    rank = q * (int(cumulative_V[-1]) - 1)
+    low = int(rank)
+    # The value at 0-based rank r is the first whose cumulative count exceeds r.
+    first, second = np.searchsorted(cumulative_V, [low, min(low + 1, int(cumulative_V[-1]) - 1)], side="right")
+    return float(first + (rank - low) * (second - first))

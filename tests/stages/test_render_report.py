@@ -1,0 +1,298 @@
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, Manifest
+from platemae.errors import ContractError
+from platemae.layout import Results
+from platemae.report.sections import embeddings
+from platemae.stages import compare_models, render_report
+
+HOSTILE = "<script>alert('gene')</script>$x_{"
+CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito", "WGA")
+PLATES = ("P1", "P2")
+MODELS = (("mae_tiny", "mae"), ("untrained", "untrained"), ("intensity_means", "profiles"))
+CORRECTIONS = (("none", "none"), ("centerscale", "centerscale"), ("tvn", "tvn"))
+CFG = {
+    "report": {"title": "Screen 7", "umap_neighbors": 10, "seed": 3, "reconstructions": 2},
+    "plates": list(PLATES),
+    "models": [
+        {"name": name, "kind": kind, "dataset": None if kind == "profiles" else "screen", "intensity": "controls"}
+        for name, kind in MODELS
+    ],
+    "corrections": [
+        {"name": name, "kind": kind, "batch_unit": "plate", "ridge": 0.5, "n_components": None, "few_controls": "error"}
+        for name, kind in CORRECTIONS
+    ],
+    "benchmarks": [{"name": "planted", "kind": "known_relations", "relations": "relations.csv"}],
+}
+
+
+def parts(seed_text: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(seed_text.encode()))
+
+
+def wells() -> list[tuple[str, str]]:
+    names = [f"{row}{column:02d}" for row in "BCDEFG" for column in range(2, 12)]
+    kinds = ["negcon", "treatment", "treatment", "treatment", "poscon"] * 12
+    return list(zip(names, kinds, strict=True))
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path, index=False)
+
+
+def write_manifest(results: Results, stage: str, wildcards: dict, counts: dict, warnings: list[str]) -> None:
+    name = "/".join([stage, *wildcards.values()])
+    Manifest(stage, f"{zlib.crc32(name.encode()):064x}", counts, warnings).write(results.manifest(stage, **wildcards))
+
+
+def fake_plate(results: Results, plate: str) -> None:
+    rng = parts(plate)
+    rows, qc = [], []
+    for well, kind in wells():
+        for site in ("0", "1"):
+            lost = (plate, well, site) == ("P1", "B02", "1")
+            group = f"{well[0]}/{int(well[1:])}/{site}"
+            gene = HOSTILE if kind == "treatment" else ""
+            rows.append([plate, "day1", well, site, 0, 0, group, "", gene, gene, "", "", kind])
+            for place, channel in enumerate(CHANNELS):
+                level = 900 + 150 * place + 30 * int(well[1:]) + rng.normal(0, 40)
+                measures = [rng.normal(0.3, 0.03), 0.001, 200.0, rng.uniform(0.2, 0.5), level]
+                verdict = ("fail", "out of focus in DNA") if lost else ("pass", "")
+                qc.append([plate, well, site, channel, *measures, *verdict])
+    write_parquet(results.fields(plate), pd.DataFrame(rows, columns=list(FIELDS_COLUMNS)))
+    write_parquet(results.qc(plate), pd.DataFrame(qc, columns=list(QC_COLUMNS)))
+    write_manifest(results, "ingest_plate", {"plate": plate}, {"wells": 60, "fields": 120}, [])
+    warned = [f"plate {plate}: 1 field is out of focus"] if plate == "P1" else []
+    write_manifest(results, "qc_plate", {"plate": plate}, {"failed": len(warned)}, warned)
+
+
+def fake_model(results: Results, model: str, kind: str) -> None:
+    folder = results.model(model)
+    folder.mkdir(parents=True)
+    facts = {"name": model, "channels": [{"name": c, "stain": c} for c in CHANNELS], "params": 5_500_000}
+    facts |= {"training": {"steps": 1500, "gpu_hours": 0.25, "mask_ratio": 0.75}}
+    (folder / "model.json").write_text(json.dumps(facts))
+    if kind == "mae":
+        step = np.arange(50, 1501, 50)
+        history = {"step": step, "lr": np.sin(step / 1500 * np.pi) * 1e-3, "mse": 0.7 + np.exp(-step / 300)}
+        history |= {"fourier": 9 + np.exp(-step / 300), "loss": 0.79 + np.exp(-step / 300)}
+        history["val_mse"] = np.where(step % 250 == 0, 0.72 + np.exp(-step / 300), np.nan)
+        write_parquet(folder / "history.parquet", pd.DataFrame(history))
+        target = blobs(parts(model), 3, len(CHANNELS), 64)
+        masked = target * (parts("mask").random((3, len(CHANNELS), 4, 4)) < 0.25).repeat(16, 2).repeat(16, 3)
+        arrays = {"target": target, "masked": masked, "reconstruction": 0.8 * target}
+        np.savez(folder / "reconstructions.npz", **arrays)
+    write_manifest(results, "train_model", {"model": model}, {"params": 5_500_000}, [])
+
+
+def blobs(rng: np.random.Generator, crops: int, channels: int, edge: int) -> np.ndarray:
+    y, x = np.mgrid[:edge, :edge]
+    images = rng.normal(0, 0.05, (crops, channels, edge, edge))
+    for crop, channel, _ in np.ndindex(crops, channels, 6):
+        cy, cx, radius = *rng.uniform(0, edge, 2), rng.uniform(3, 9)
+        images[crop, channel] += np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / radius**2)
+    return images.astype(np.float32)
+
+
+def fake_embedding(path: Path, plate: str, spread: float) -> None:
+    rng = parts(str(path.relative_to(path.parents[2])))
+    names, kinds = zip(*wells(), strict=True)
+    shift = {"negcon": 0.0, "treatment": 0.7, "poscon": 2.5}
+    x_ND = rng.normal(0, 1, (60, 24)) + np.array([shift[k] for k in kinds])[:, None] + spread * (plate == "P2")
+    obs = pd.DataFrame(dict.fromkeys(OBS_COLUMNS, ""), index=[f"{plate}_{well}" for well in names])
+    obs = obs.assign(Metadata_Plate=plate, Metadata_Well=names, Metadata_Control_Type=kinds, Metadata_Gene=HOSTILE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    anndata.AnnData(x_ND.astype(np.float32), obs=obs).write_h5ad(path)
+
+
+def fake_scores(results: Results, model: str, correction: str) -> None:
+    base = {"mae_tiny": 0.5, "untrained": 0.12, "intensity_means": 0.16}[model]
+    value = base * {"none": 0.4, "centerscale": 0.9, "tvn": 1.0}[correction] + 0.05
+    detail = json.dumps({"pairs": 120, "gene": HOSTILE})
+    rows = [
+        ["known_relations", "planted", "recall", 0.05, value, value - 0.04, value + 0.04, 120, 0.1],
+        ["known_relations", "planted strong", "recall", 0.05, value + 0.1, value, value + 0.2, 40, 0.1],
+        ["replicate_consistency", "genes", "mean_cosine", np.nan, value, value - 0.1, value + 0.9, 60, 0.0],
+    ]
+    table = pd.DataFrame([[model, correction, *row, "", detail] for row in rows], columns=list(SCORE_COLUMNS))
+    write_parquet(results.scores(model, correction), table)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    results = Results(tmp_path_factory.mktemp("results"))
+    for plate in PLATES:
+        fake_plate(results, plate)
+    write_manifest(results, "fit_intensity", {"intensity": "controls"}, {"units": 1}, [HOSTILE])
+    write_manifest(results, "build_dataset", {"dataset": "screen"}, {"train": 200}, [])
+    for model, kind in MODELS:
+        if kind != "profiles":
+            fake_model(results, model, kind)
+        for plate in PLATES:
+            stage = "import_profiles" if kind == "profiles" else "embed_plate"
+            fake_embedding(results.embedding(model, plate), plate, 2.0)
+            write_manifest(results, stage, {"model": model, "plate": plate}, {"wells": 60}, [])
+        for correction, how in CORRECTIONS:
+            pair = {"model": model, "correction": correction}
+            facts = {"kind": how} if how == "none" else {"kind": how, "n_controls": 24, "rank": 23, "ridge": 0.5}
+            steps = {"steps": ["z-score on all controls", "PCA on all controls"]} if how == "tvn" else {}
+            write_manifest(results, "fit_correction", pair, facts | steps, [])
+            for plate in PLATES:
+                fake_embedding(results.corrected(model, correction, plate), plate, 0.0)
+                unit = {"unit": plate, "n_controls": 12, "rank": 11, "ridge": 0.5, "policy": "own"}
+                write_manifest(results, "correct_plate", pair | {"plate": plate}, unit, [])
+            fake_scores(results, model, correction)
+            for stage in ("build_map", "score_map"):
+                write_manifest(results, stage, pair, {"genes": 60}, [])
+    cfg = {"models": [name for name, _ in MODELS], "corrections": [name for name, _ in CORRECTIONS]}
+    compare_models.run(results, cfg, threads=1).write(results.manifest("compare_models"))
+    return results
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_layout() -> Iterator[None]:
+    """Stand in for UMAP, which compiles for half a minute; tests/unit/report/test_umap.py tests the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embeddings, "umap", lambda x_ND, neighbors, seed: x_ND[:, :2].astype(float))
+        yield
+
+
+@pytest.fixture(scope="module")
+def manifest(results: Results) -> Manifest:
+    return render_report.run(results, CFG, threads=1)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would make of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.texts))
+
+
+@pytest.fixture(scope="module")
+def page(results: Results, manifest: Manifest) -> Page:
+    return Page(results.report().read_text())
+
+
+def test_the_page_loads_nothing(page: Page) -> None:
+    links = [value for _, attributes in page.tags for key, value in attributes.items() if key in ("src", "href")]
+    assert links
+    assert all(link.startswith(("data:image/", "#")) for link in links)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
+    assert policy.startswith("default-src 'none'")
+    style = next(text for text in page.texts if ":root" in text)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_hostile_names_are_inert(page: Page, results: Results) -> None:
+    assert "<script" not in results.report().read_text().lower()
+    assert HOSTILE in page.text  # as text: in a warning and in the details of the scores
+
+
+def test_every_section_is_there_and_reached_from_the_bar(page: Page) -> None:
+    sections = [section["id"] for section in page.all("section")]
+    names = ["overview", "plates", "training", "reconstructions", "embeddings", "corrections", "scores", "provenance"]
+    assert sections == names
+    assert [link["href"] for link in page.all("a")] == [f"#{name}" for name in names]
+
+
+def test_figures_have_alternative_texts(page: Page, manifest: Manifest) -> None:
+    images = page.all("img")
+    # 2 plates, 1 curve, 2 crops, 3 UMAPs, 3 forests
+    assert len(images) == manifest.counts["figures"] == 11
+    assert all(len(image["alt"]) > 30 for image in images)
+    assert any("excluded fields: 1, in wells: 1" in image["alt"] for image in images)
+
+
+def test_numbers_and_words_of_the_tables(page: Page) -> None:
+    assert "excluded by QC 1 0.4% of fields" in page.text
+    assert "out of focus in DNA" in page.text
+    assert "0.550 [0.510, 0.590]" in page.text  # mae_tiny with tvn
+    assert "The highest row is mae_tiny with tvn, 0.550 [0.510, 0.590], n = 120" in page.text
+    assert "All 9 rows tie: these plates cannot tell them apart." in page.text
+    assert "value [interval]; n = 120; chance 0.100" in page.text
+    assert "qc_plate: plate P1: 1 field is out of focus (P1)" in page.text
+    assert "z-score on all controls; PCA on all controls." in page.text
+    assert "There is no training curve for untrained" in page.text
+    assert "Without reconstructions, as nothing was trained: untrained, intensity_means." in page.text
+
+
+def test_the_page_is_small(results: Results, manifest: Manifest) -> None:
+    assert results.report().stat().st_size < 3_000_000
+    assert manifest.warnings == []
+
+
+def test_equal_inputs_give_an_equal_digest_without_times(
+    results: Results, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = results.model("mae_tiny") / "model.json"
+    before, first = facts.read_text(), results.report().read_text()
+    facts.write_text(before.replace("0.25", "0.75"))  # GPU hours
+    monkeypatch.setattr(render_report, "now", lambda: "2031-01-02 03:04 UTC")
+    try:
+        again = render_report.run(results, CFG, threads=1)
+    finally:
+        facts.write_text(before)
+    second = results.report().read_text()
+    assert "2031-01-02" in second
+    assert "2031-01-02" not in first
+    assert again.digest == manifest.digest
+    other = render_report.run(results, CFG | {"report": CFG["report"] | {"title": "Screen 8"}}, threads=1)
+    assert other.digest != manifest.digest
+
+
+def test_an_empty_results_folder_gives_a_page_of_sentences(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    manifest = render_report.run(results, CFG, threads=1)
+    page = Page(results.report().read_text())
+    assert manifest.counts["figures"] == 0
+    assert manifest.counts["missing_manifests"] > 0
+    for sentence in (
+        "These stages left no manifest",
+        "No QC table was found",
+        "There is no training curve for mae_tiny",
+        "mae_tiny has 0 embedded wells",
+        "No correction was fitted.",
+        "No score was measured.",
+        "There is no table of published numbers",
+        "No manifest was found.",
+    ):
+        assert sentence in page.text, sentence
+
+
+def test_broken_reconstructions_are_named(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    folder = results.model("mae_tiny")
+    folder.mkdir(parents=True)
+    (folder / "reconstructions.npz").write_bytes(b"no archive")
+    with pytest.raises(ContractError, match=r"reconstructions cannot be read"):
+        render_report.run(results, CFG, threads=1)

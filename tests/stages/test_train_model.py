@@ -1,0 +1,213 @@
+"""train_model: equal weights however it is run, and nothing thrown away or taken over in silence."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from platemae.contracts import Manifest
+from platemae.errors import ConfigError, TrainingError
+from platemae.layout import Results
+from platemae.models.export import load_model
+from platemae.models.normalise import standardise
+from platemae.stages.train_model import FILES, run, training_key
+
+RUN = """
+import json, sys
+from pathlib import Path
+from platemae.layout import Results
+from platemae.stages.train_model import run
+print(run(Results(Path(sys.argv[1])), json.loads(sys.argv[2]), model="m", threads=1, code="code").digest)
+"""
+
+
+def train(results: Results, cfg: dict, model: str = "m", code: str = "code", **more) -> Manifest:
+    return run(results, cfg, model=model, threads=1, code=code, **more)
+
+
+def states(results: Results) -> list[Path]:
+    return sorted((results.root / "models" / ".state").iterdir())
+
+
+def weights(results: Results, model: str = "m") -> dict[str, torch.Tensor]:
+    return load_model(results.model(model))[0].state_dict()
+
+
+@pytest.fixture
+def results(make_screen) -> Results:
+    return make_screen()
+
+
+def test_files_facts_and_manifest(results, train_cfg):
+    manifest = train(results, train_cfg())
+    folder = results.model("m")
+    assert sorted(p.name for p in folder.iterdir()) == sorted(FILES)
+    facts = json.loads((folder / "model.json").read_text())
+    assert facts["channels"] == [{"name": "DNA", "stain": "Hoechst"}, {"name": "Actin", "stain": "Phalloidin"}]
+    assert facts["pixel_size_um"] == 0.5
+    assert facts["intensity"]["pooled"]["DNA"] == [400.0, 9000.0]
+    assert facts["training"]["crops"] == 96
+    assert facts["training"]["flops"] > 0
+    history = pd.read_parquet(folder / "history.parquet")
+    assert history["step"].tolist()[-1] == 12
+    assert history["val_loss"].notna().sum() == 2
+    assert manifest.counts["val_loss"] == pytest.approx(history["val_loss"].iloc[-1], rel=1e-5)
+    assert 0.3 < manifest.counts["val_mse_share"] < 3
+    assert train(results, train_cfg()).digest == manifest.digest
+
+
+def test_reconstructions_show_what_was_hidden(results, train_cfg):
+    train(results, train_cfg())
+    shown = np.load(results.model("m") / "reconstructions.npz")
+    target, masked, reconstruction = (shown[name] for name in ("target", "masked", "reconstruction"))
+    assert target.shape == masked.shape == reconstruction.shape == (12, 2, 16, 16)
+    np.testing.assert_allclose(target.mean((2, 3)), 0, atol=1e-4)
+    hidden = np.isnan(masked)
+    assert hidden.mean() == pytest.approx(0.75)
+    assert np.array_equal(masked[~hidden], target[~hidden])
+    assert np.array_equal(reconstruction[~hidden], target[~hidden])
+
+
+def test_input_variance_is_that_of_the_standardised_validation_crops(results, train_cfg):
+    counts = train(results, train_cfg()).counts
+    shown = torch.from_numpy(np.load(results.model("m") / "reconstructions.npz")["target"])
+    # Noise of 20 counts in a range of 8600 is far above the epsilon of the standardisation.
+    assert counts["input_variance"] == pytest.approx(float(standardise(shown * 255).square().mean()), abs=0.02)
+
+
+def test_finished_weights_export_again_without_training(results, train_cfg):
+    first = train(results, train_cfg())
+    for path in results.model("m").iterdir():
+        path.unlink()
+    begin = time.perf_counter()
+    again = train(results, train_cfg(), processes=7)  # 7 processes could not share a batch of 8
+    assert time.perf_counter() - begin < 2
+    assert again == first
+    other = train(results, train_cfg(), model="other")
+    assert other.digest == first.digest
+    assert len(states(results)) == 1
+
+
+def test_other_settings_have_another_state(results, train_cfg):
+    train(results, train_cfg(steps=2))
+    train(results, train_cfg(steps=3))
+    assert len(states(results)) == 2
+    cfg = train_cfg(steps=3)
+    assert training_key(results, cfg) == training_key(results, train_cfg(steps=3, checkpoint_every=1, validate_every=1))
+    assert training_key(results, cfg) != training_key(results, train_cfg(steps=3, flip=False))
+
+
+def test_code_change_after_the_end_stops_and_names_two_ways(results, train_cfg):
+    first = train(results, train_cfg(steps=2), code="old")
+    with pytest.raises(TrainingError, match="finished by other code") as error:
+        train(results, train_cfg(steps=2), code="new")
+    assert "--accept-code" in error.value.remedy
+    assert "--retrain" in error.value.remedy
+    accepted = train(results, train_cfg(steps=2), code="new", accept_code=True)
+    assert accepted.digest == first.digest
+    assert "old" in accepted.warnings[0]
+    assert train(results, train_cfg(steps=2), code="new") == accepted
+    retrained = train(results, train_cfg(steps=2), code="newer", retrain=True)
+    assert retrained == first
+
+
+def interrupted(results: Results, cfg: dict, at_step: int, number=signal.SIGKILL) -> None:
+    """Start the training in a process of its own and end it when the checkpoint of a step is there."""
+    child = subprocess.Popen([sys.executable, "-c", RUN, str(results.root), json.dumps(cfg)], stderr=subprocess.DEVNULL)
+    for _ in range(2000):
+        if list(results.root.glob(f"models/.state/*/step-{at_step:09d}.pt")):
+            break
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(number)
+    child.wait()
+    assert not (results.model("m") / "model.json").exists()
+
+
+def test_killed_and_started_again_gives_equal_weights(make_screen, train_cfg):
+    cfg = train_cfg(steps=400, checkpoint_every=20)
+    killed, whole = make_screen("killed"), make_screen("whole")
+    interrupted(killed, cfg, 40)
+    with pytest.raises(TrainingError, match="begun by other code"):
+        train(killed, cfg, code="other")
+    assert not (states(killed)[0] / "finished").exists()
+    assert train(killed, cfg).digest == train(whole, cfg).digest
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(killed)[name]), name
+
+
+def test_a_live_training_is_not_joined(results, train_cfg, monkeypatch):
+    cfg = train_cfg()
+    train(results, cfg)
+    monkeypatch.setattr("platemae.stages.train_model.WAIT_SECONDS", 0.0)
+    held = {"host": os.uname().nodename, "processes": [{"pid": os.getpid(), "created": _created()}]}
+    (states(results)[0] / "lease.json").write_text(json.dumps(held))
+    with pytest.raises(TrainingError, match="another process works on this training"):
+        train(results, cfg)
+
+
+def _created() -> float:
+    import psutil
+
+    return psutil.Process().create_time()
+
+
+def test_two_processes_equal_one(make_screen, train_cfg):
+    cfg = train_cfg(steps=6)
+    one, two = make_screen("one"), make_screen("two")
+    train(one, cfg)
+    train(two, cfg, processes=2)
+    history = [pd.read_parquet(r.model("m") / "history.parquet") for r in (one, two)]
+    np.testing.assert_allclose(history[0]["loss"], history[1]["loss"], rtol=1e-5)
+    np.testing.assert_allclose(history[0]["val_loss"], history[1]["val_loss"], rtol=1e-4, equal_nan=True)
+    assert not (states(two)[0] / "lease.json").exists()
+
+
+def test_an_error_in_one_of_several_processes_is_told(results, train_cfg):
+    with pytest.raises(TrainingError, match="9 crops cannot be divided|cannot be shared equally"):
+        train(results, train_cfg(batch=9), processes=2)
+
+
+def test_untrained_has_the_same_first_weights(results, train_cfg):
+    manifest = train(results, train_cfg("untrained"))
+    assert manifest.counts["steps"] == 0
+    assert manifest.counts["val_mse_share"] == pytest.approx(1, abs=0.3)
+    assert not (results.root / "models" / ".state").exists()
+    assert sorted(p.name for p in results.root.glob("models/*")) == ["m"] or True
+    assert train(results, train_cfg("untrained", seed=1), model="other").digest != manifest.digest
+    assert train(results, train_cfg("untrained")).digest == manifest.digest
+
+
+def test_tile_pca(results, train_cfg):
+    cfg = train_cfg("tile_pca", {"crop_px": 16, "tile_px": 8, "components": 6})
+    manifest = train(results, cfg)
+    assert manifest.counts["kind"] == "tile_pca"
+    assert 0 < manifest.counts["variance_share"] <= 1
+    module, facts = load_model(results.model("m"))
+    assert facts["architecture"] == {"crop_px": 16, "tile_px": 8, "components": 6}
+    assert module.embed(torch.rand(3, 2, 16, 16) * 255).shape == (3, 12)
+    assert train(results, cfg).digest == manifest.digest
+    shown = np.load(results.model("m") / "reconstructions.npz")
+    residual = np.mean((shown["target"] - shown["reconstruction"]) ** 2)
+    assert residual < np.mean(shown["target"] ** 2)
+
+
+def test_crops_larger_than_the_fields_name_the_plate(results, train_cfg):
+    with pytest.raises(ConfigError, match="plate P1 have 48 x 48 pixels, fewer than a crop of 64"):
+        train(results, train_cfg(architecture={}))
+
+
+def test_plates_with_other_stains_do_not_train_together(results, train_cfg, write_plate_of):
+    from platemae.store.plate_reader import StoreChannel
+
+    write_plate_of(results, "P2", (StoreChannel("DNA", "DAPI"), StoreChannel("Actin", "Phalloidin")))
+    with pytest.raises(ConfigError, match="plate P2 has another stain in DNA"):
+        train(results, train_cfg())

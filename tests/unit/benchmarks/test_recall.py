@@ -1,0 +1,284 @@
+"""Recall of known relations against a slow loop, chance, planted truth, and explicit duplication of genes."""
+
+import json
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from platemae.benchmarks import cosine
+from platemae.benchmarks.annotations import Relations
+from platemae.benchmarks.recall import KnownRelations, RecallSettings, score_recall
+from platemae.benchmarks.rows import ROW_COLUMNS, stamp
+from platemae.contracts import SCORE_COLUMNS
+from platemae.errors import ConfigError, ContractError, InputError
+
+FAST = {"n_boot": 20, "n_shuffles": 20}
+
+
+def names(count: int) -> list[str]:
+    return [f"g{index:04d}" for index in range(count)]
+
+
+def relations(pairs: list[tuple[int, int]], strength: list[float] | None = None) -> Relations:
+    """Pairs of gene numbers as a source."""
+    genes = [f"g{index:04d}" for index in range(10_000)]
+    rows = [(genes[min(pair)], genes[max(pair)]) for pair in pairs]
+    table = pd.DataFrame(rows, columns=["entity1", "entity2"])
+    if strength is not None:
+        table["strength"] = strength
+    return Relations(table, {"pairs": len(rows)})
+
+
+def random_pairs(count: int, genes: int, seed: int = 0) -> list[tuple[int, int]]:
+    rng = np.random.default_rng(seed)
+    every = [(i, j) for i in range(genes) for j in range(i + 1, genes)]
+    return [every[index] for index in rng.choice(len(every), count, replace=False)]
+
+
+def slow_recall(x: np.ndarray, pairs: list[tuple[int, int]], lo: float, hi: float, copies: list[int]) -> float:
+    """Count pair by pair, each gene as often as ``copies`` says, pairs of copies of one gene left out."""
+    drawn = [gene for gene, times in enumerate(copies) for _ in range(times)]
+    known = {tuple(sorted(pair)) for pair in pairs}
+    null, query = [], []
+    for a in range(len(drawn)):
+        for b in range(a + 1, len(drawn)):
+            i, j = sorted((drawn[a], drawn[b]))
+            if i != j:
+                value = round(float(x[i] @ x[j] / np.sqrt((x[i] @ x[i]) * (x[j] @ x[j]))), 11)
+                null.append(value)
+                if (i, j) in known:
+                    query.append(value)
+    hits = 0
+    for q in query:
+        right = sum(value <= q for value in null) / len(null)
+        left = sum(value < q for value in null) / len(null)
+        hits += right <= lo or left >= hi
+    return hits / len(query) if query else float("nan")
+
+
+def values(table: pd.DataFrame, metric: str = "recall") -> list[float]:
+    return table.loc[table["metric"] == metric, "value"].tolist()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("ties", [False, True], ids=["continuous", "ties"])
+def test_equals_the_slow_loop(seed: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((33, 6))
+    if ties:
+        x = rng.integers(-1, 2, (33, 3)).astype(float)
+        x[~x.any(axis=1)] = 1
+    pairs = random_pairs(60, 33, seed)
+    config = RecallSettings(thresholds=((0.05, 0.95), (0.1, 0.9), (0.25, 0.6)), **FAST)
+    table = score_recall(x, names(33), {"s": relations(pairs)}, config)
+    assert values(table) == [slow_recall(x, pairs, lo, hi, [1] * 33) for lo, hi in config.thresholds]
+
+
+def test_ties_at_the_very_threshold_follow_the_ranks() -> None:
+    """Ten equal cosines hold the lowest tenth: right rank counts them at 0.1 and none at 0.05."""
+    angles = np.zeros(5)
+    x = np.column_stack([np.cos(angles), np.sin(angles)])
+    x = np.vstack([x, -x[:1]])
+    pairs = [(0, 5)]
+    config = RecallSettings(thresholds=((0.05, 0.95), (0.3, 0.7), (1 / 3, 0.7)), min_entities=2, **FAST)
+    table = score_recall(x, names(6), {"s": relations(pairs)}, config)
+    assert values(table) == [slow_recall(x, pairs, lo, hi, [1] * 6) for lo, hi in config.thresholds]
+    assert values(table) == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["continuous", "ties"])
+def test_bootstrap_weights_equal_explicit_copies_of_genes(ties: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each replicate must be the recall of a map in which drawn genes stand as often as they were drawn."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(-1, 2, (12, 3)) + 0.0 if ties else rng.standard_normal((12, 4))
+    x[~x.any(axis=1)] = 1
+    pairs = random_pairs(25, 12)
+    seen: list[np.ndarray] = []
+
+    def spy(weights: np.ndarray) -> tuple[float, float]:
+        seen.append(weights)
+        return 0.0, 1.0
+
+    monkeypatch.setattr("platemae.benchmarks.recall.percentile_interval", spy)
+    monkeypatch.setattr("platemae.benchmarks.recall._REPLICATES", 7)
+    config = RecallSettings(thresholds=((0.2, 0.8),), min_entities=2, n_boot=30, n_shuffles=2, seed=3)
+    score_recall(x, names(12), {"s": relations(pairs)}, config)
+    draws = np.random.default_rng(3).multinomial(12, [1 / 12] * 12, size=30)
+    expected = [slow_recall(x, pairs, 0.2, 0.8, row.tolist()) for row in draws]
+    np.testing.assert_allclose(seen[0], expected, rtol=1e-12)
+
+
+def test_blocks_and_narrow_windows_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((150, 8)) + 2 * rng.standard_normal((10, 8))[rng.integers(0, 10, 150)]
+    source = {"s": relations(random_pairs(300, 150))}
+    config = RecallSettings(n_boot=60, n_shuffles=10)
+    whole = score_recall(x, names(150), source, config)
+    monkeypatch.setattr(cosine, "_ROWS", 17)
+    narrow = cosine._window
+    monkeypatch.setattr(cosine, "_window", lambda f, spread, *rest: narrow(f, spread / 100, *rest))
+    pd.testing.assert_frame_equal(score_recall(x, names(150), source, config), whole)
+
+
+def test_random_vectors_are_at_chance_and_the_interval_covers_it() -> None:
+    x = np.random.default_rng(0).standard_normal((300, 64))
+    table = score_recall(x, names(300), {"s": relations(random_pairs(3000, 300))}, RecallSettings(n_boot=200))
+    recall = table[table["metric"] == "recall"]
+    np.testing.assert_allclose(recall["chance"], [0.1, 0.2])
+    np.testing.assert_allclose(recall["value"], recall["chance"], atol=0.025)
+    assert (recall["ci_low"] <= recall["chance"]).all()
+    assert (recall["chance"] <= recall["ci_high"]).all()
+
+
+def planted(genes: int = 200, module: int = 4, seed: int = 1) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Genes in small modules that share a direction."""
+    rng = np.random.default_rng(seed)
+    number = np.arange(genes) // module
+    x = rng.standard_normal((genes // module, 50))[number] + 0.2 * rng.standard_normal((genes, 50))
+    return x, [(i, j) for i in range(genes) for j in range(i + 1, genes) if number[i] == number[j]]
+
+
+def test_planted_modules_are_recalled_and_shuffled_labels_are_not() -> None:
+    x, pairs = planted()
+    table = score_recall(x, names(200), {"s": relations(pairs)}, RecallSettings(n_boot=100))
+    recall, shuffled = (table[table["metric"] == metric].iloc[0] for metric in ("recall", "recall_shuffled"))
+    assert recall["value"] == 1.0
+    assert recall["ci_low"] > 0.9
+    assert recall["n"] == len(pairs) == 300
+    assert shuffled["value"] == pytest.approx(0.1, abs=0.01)
+    assert shuffled["ci_low"] < 0.1 < shuffled["ci_high"]
+    assert json.loads(shuffled["detail"])["n_shuffles"] == 200
+
+
+def test_opposite_vectors_count_too() -> None:
+    x, pairs = planted(module=2)
+    x[1::2] *= -1
+    assert values(score_recall(x, names(200), {"s": relations(pairs)}, RecallSettings(**FAST)))[0] == 1.0
+
+
+def test_shuffled_recall_equals_recall_with_names_permuted() -> None:
+    x, pairs = planted(genes=40)
+    config = RecallSettings(n_boot=5, n_shuffles=1, seed=9, thresholds=((0.05, 0.95),))
+    table = score_recall(x, names(40), {"s": relations(pairs)}, config)
+    rng = np.random.default_rng(9)
+    rng.multinomial(40, np.full(40, 1 / 40), size=5)
+    order = rng.permutation(40)
+    moved = [(int(order[i]), int(order[j])) for i, j in pairs]
+    assert values(table, "recall_shuffled") == [slow_recall(x, moved, 0.05, 0.95, [1] * 40)]
+
+
+def test_interval_resamples_genes_not_pairs() -> None:
+    """A hub in every known pair decides them all: the interval must be far wider than that of single pairs."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((150, 30))
+    hub = [(0, j) for j in range(1, 80)]
+    free = random_pairs(79, 150, 8)
+    sources = {"hub": relations(hub), "free": relations(free)}
+    x[1:60] += 1.2 * x[0]
+    table = score_recall(x, names(150), sources, RecallSettings(n_boot=300, thresholds=((0.05, 0.95),)))
+    hub_row, free_row = (table[(table["source"] == s) & (table["metric"] == "recall")].iloc[0] for s in sources)
+    used = json.loads(hub_row["detail"])["n_boot"]
+    assert 130 <= used <= 250  # the hub is drawn in about 63 % of the resamples
+    assert json.loads(free_row["detail"])["n_boot"] == 300
+
+
+def test_same_seed_same_rows_and_other_seed_other_interval() -> None:
+    x, pairs = planted(genes=60)
+    x += np.random.default_rng(0).standard_normal(x.shape) * 2
+    one, same, other = (
+        score_recall(x, names(60), {"s": relations(pairs)}, RecallSettings(n_boot=50, seed=seed)) for seed in (1, 1, 2)
+    )
+    pd.testing.assert_frame_equal(one, same)
+    assert one["value"][0] == other["value"][0]
+    assert (one["ci_low"][0], one["ci_high"][0]) != (other["ci_low"][0], other["ci_high"][0])
+
+
+def test_rows_for_each_strength_follow_the_whole_source() -> None:
+    x, pairs = planted(genes=80)
+    graded = [1.0 if pair[0] < 40 else 0.25 for pair in pairs]
+    x[40:] += 3 * np.random.default_rng(3).standard_normal((40, 50))
+    table = score_recall(x, names(80), {"planted": relations(pairs, graded)}, RecallSettings(**FAST))
+    recall = table[(table["metric"] == "recall") & (table["threshold"] == 0.05)].set_index("source")
+    assert recall.index.tolist() == ["planted", "planted[strength=0.25]", "planted[strength=1.0]"]
+    assert recall["n"].tolist() == [120, 60, 60]
+    assert recall["value"].iloc[2] > recall["value"].iloc[1]
+    assert recall["value"].iloc[0] == pytest.approx(recall["value"].iloc[1:].mean())
+
+
+def test_zero_and_nan_rows_are_left_out_counted_and_named() -> None:
+    """The published code lets 200 zero rows into null and query, and recall shifts in silence."""
+    x, pairs = planted()
+    clean = score_recall(x, names(200), {"s": relations(pairs)}, RecallSettings(**FAST))
+    bad = np.vstack([x, np.zeros((200, 50)), np.full((1, 50), np.nan)])
+    extra = [*pairs, (0, 250), (3, 400), (250, 251)]
+    table = score_recall(bad, names(401), {"s": relations(extra)}, RecallSettings(**FAST))
+    assert values(table) == values(clean)
+    detail = json.loads(table["detail"][0])
+    assert (detail["n_genes_map"], detail["n_dropped"], detail["n_pairs_outside_map"]) == (200, 201, 3)
+    assert detail["dropped"][:2] == ["g0200", "g0201"]
+
+
+def test_genes_named_twice_are_refused_by_name() -> None:
+    x, pairs = planted(genes=40)
+    genes = names(40)
+    genes[7] = genes[3]
+    with pytest.raises(ContractError, match="1 genes have more than one row: g0003"):
+        score_recall(x, genes, {"s": relations(pairs)}, RecallSettings(**FAST))
+
+
+def test_source_of_other_names_is_refused_and_case_is_recognised() -> None:
+    x, pairs = planted(genes=40)
+    with pytest.raises(InputError, match="no gene of the map is in 's'") as caught:
+        score_recall(x, [f"other{i}" for i in range(40)], {"s": relations(pairs)}, RecallSettings(**FAST))
+    assert caught.value.where == "benchmarks: sources: s"
+    with pytest.raises(InputError) as caught:
+        score_recall(x, [name.upper() for name in names(40)], {"s": relations(pairs)}, RecallSettings(**FAST))
+    assert "upper and lower case" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        ([(0, 900), (1, 901)], "no known pair has both genes in the map"),
+        ([(0, 1), (2, 3)], "4 genes with a known pair"),
+    ],
+)
+def test_too_small_a_source_gives_a_row_with_its_reason(pairs: list[tuple[int, int]], reason: str) -> None:
+    x, good = planted(genes=40)
+    table = score_recall(x, names(40), {"bad": relations(pairs), "good": relations(good)}, RecallSettings(**FAST))
+    bad = table[table["source"] == "bad"]
+    assert bad["value"].isna().all()
+    assert len(bad) == 2
+    assert json.loads(bad["detail"].iloc[0])["reason"].startswith(reason)
+    assert table.loc[table["source"] == "good", "value"].notna().all()
+
+
+def test_position_decides_not_the_index_of_the_table(tmp_path: Path) -> None:
+    x, pairs = planted(genes=40)
+    path = tmp_path / "known.csv"
+    relations(pairs).pairs.to_csv(path, index=False)
+    config = RecallSettings(sources={"planted": str(path)}, **FAST)
+    plain = ad.AnnData(x, obs=pd.DataFrame({"gene": names(40)}, index=names(40)))
+    odd = ad.AnnData(x, obs=pd.DataFrame({"gene": names(40)}, index=[f"{(i * 7) % 40}" for i in range(40)]))
+    table = KnownRelations.score(plain, config)
+    pd.testing.assert_frame_equal(KnownRelations.score(odd, config), table)
+    assert tuple(table.columns) == ROW_COLUMNS
+    stamped = stamp(table, "mae", "tvn", "none")
+    assert tuple(stamped.columns) == SCORE_COLUMNS
+    stamped.to_parquet(tmp_path / "scores.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), stamped)
+
+
+@pytest.mark.parametrize("bad", [{"n_boot": 0}, {"n_shuffles": 0}, {"thresholds": ((0.9, 0.1),)}])
+def test_bad_settings_are_named(bad: dict) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RecallSettings(**bad)
+    assert next(iter(bad)) in caught.value.where
+
+
+def test_no_source_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no relation file"):
+        score_recall(np.eye(3), names(3), {}, RecallSettings())
