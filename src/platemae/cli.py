@@ -158,9 +158,11 @@ def _write_config(arguments: argparse.Namespace) -> int:
 
 
 def _stage(arguments: argparse.Namespace) -> int:
-    # Before numpy and torch are imported: they read their thread count once.
+    # Before numpy and torch are imported: they read their thread count once. Stages with threads of their own over
+    # fields must not start as many again inside each.
+    own_threads = arguments.stage in ("ingest_plate", "qc_plate", "fit_intensity")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ.setdefault(name, str(arguments.threads))
+        os.environ.setdefault(name, "1" if own_threads else str(arguments.threads))
     from platemae.job import run_stage
 
     wildcards = {w: getattr(arguments, w) for w in re.findall(r"{(\w+)}", MANIFESTS[arguments.stage])}

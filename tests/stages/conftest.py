@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
-from platemae.embedding.fields import PASSED
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
+from platemae.qc.verdict import PASS
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, write_plate
@@ -43,7 +43,7 @@ def add_plate(results: Results, plate: str, channels=CHANNELS, seed: int = 0, si
             fields.append(
                 [plate, "b1", well, field, well[0], int(well[1:]), group, "", f"g{w}", f"G{w}", "", "", control]
             )
-            verdict = "fail" if (well, field) in failed else PASSED
+            verdict = "fail" if (well, field) in failed else PASS
             for c, channel in enumerate(channels):
                 mean = float(picked[c].mean())
                 qc.append([plate, well, field, channel.name, 1.0, 0.0, 0.0, 0.5, mean, verdict, ""])

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS
-from platemae.embedding.fields import PASSED
 from platemae.errors import InputError
 from platemae.layout import Results
+from platemae.qc.verdict import PASS
 from platemae.stages.import_profiles import run
 
 WELLS = ("A01", "A02", "C10")
@@ -32,7 +32,7 @@ def results(tmp_path) -> Results:
     for well, field in MEANS:
         group = f"{well[0]}/{int(well[1:])}/{field}"
         fields.append(["P1", "b1", well, field, well[0], int(well[1:]), group, "", "g1", "G", "", "", "treatment"])
-        verdict = "fail" if (well, field) in FAILED else PASSED
+        verdict = "fail" if (well, field) in FAILED else PASS
         for channel, scale in (("DNA", 1.0), ("Actin", 2.0)):
             mean = MEANS[well, field] * scale
             qc.append(["P1", well, field, channel, 1.0, 0.0, 0.0, 0.5, mean, verdict, ""])

@@ -18,6 +18,7 @@ from platemae.errors import ConfigError, TrainingError
 from platemae.layout import Results
 from platemae.models.export import load_model
 from platemae.models.normalise import standardise
+from platemae.models.registry import build
 from platemae.stages.train_model import FILES, run, training_key
 
 RUN = """
@@ -133,9 +134,9 @@ def interrupted(results: Results, cfg: dict, at_step: int, number=signal.SIGKILL
 
 
 def test_killed_and_started_again_gives_equal_weights(make_screen, train_cfg):
-    cfg = train_cfg(steps=400, checkpoint_every=20)
+    cfg = train_cfg(steps=200, checkpoint_every=10)
     killed, whole = make_screen("killed"), make_screen("whole")
-    interrupted(killed, cfg, 40)
+    interrupted(killed, cfg, 20)
     with pytest.raises(TrainingError, match="begun by other code"):
         train(killed, cfg, code="other")
     assert not (states(killed)[0] / "finished").exists()
@@ -171,19 +172,21 @@ def test_two_processes_equal_one(make_screen, train_cfg):
     assert not (states(two)[0] / "lease.json").exists()
 
 
+@pytest.mark.slow
 def test_an_error_in_one_of_several_processes_is_told(results, train_cfg):
-    with pytest.raises(TrainingError, match="9 crops cannot be divided|cannot be shared equally"):
+    with pytest.raises(TrainingError, match=r"9 crops cannot be divided|cannot be shared equally"):
         train(results, train_cfg(batch=9), processes=2)
 
 
-def test_untrained_has_the_same_first_weights(results, train_cfg):
-    manifest = train(results, train_cfg("untrained"))
+def test_untrained_is_the_network_before_its_first_step(results, train_cfg):
+    cfg = train_cfg("untrained")
+    manifest = train(results, cfg)
     assert manifest.counts["steps"] == 0
-    assert manifest.counts["val_mse_share"] == pytest.approx(1, abs=0.3)
-    assert not (results.root / "models" / ".state").exists()
-    assert sorted(p.name for p in results.root.glob("models/*")) == ["m"] or True
+    fresh = build("mae", cfg["model"]["architecture"] | {"drop_path": 0.0}, 2, seed=0).state_dict()
+    assert all(torch.equal(fresh[name], tensor) for name, tensor in weights(results).items())
+    assert [p.name for p in (results.root / "models").iterdir()] == ["m"]
     assert train(results, train_cfg("untrained", seed=1), model="other").digest != manifest.digest
-    assert train(results, train_cfg("untrained")).digest == manifest.digest
+    assert train(results, cfg).digest == manifest.digest
 
 
 def test_tile_pca(results, train_cfg):

@@ -66,8 +66,13 @@ def _dataset(config: Config, plates: dict[str, Plate], dataset: str) -> dict[str
 def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
     entry = config.entry("models", model)
     keys = ("name", "kind", "preset", "architecture", "dataset", "intensity")
-    train = TrainSection(**(_dump(config.train) | entry.train))
-    return {"model": {key: _dump(entry)[key] for key in keys}, "train": _dump(train)}
+    train = _dump(TrainSection(**(_dump(config.train) | entry.train)))
+    if entry.kind != "mae":  # what is not optimised must not be made again for an optimiser's setting
+        train |= {key: _dump(TrainSection())[key] for key in _OPTIMISATION}
+    return {"model": {key: _dump(entry)[key] for key in keys}, "train": train}
+
+
+_OPTIMISATION = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "clip_norm", "validate_every")
 
 
 def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:

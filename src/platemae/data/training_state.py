@@ -120,10 +120,6 @@ class TrainingState:
         changes: list[dict[str, str]] = self.record().get("accepted", [])
         return changes
 
-    def finish(self, folder: Path) -> None:
-        """Take a complete folder in as the finished model, in one step."""
-        os.replace(folder, self.finished)
-
 
 # -- lease ------------------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,12 @@ PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, RED, BLACK, YELLOW)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 GREY = "#8A8F98"
 
+HIDDEN = 0.45
+"""Grey of a hidden patch."""
+
+PANEL, GAP, HEAD, FOOT, MARGIN = 1.45, 0.08, 0.28, 0.24, 0.3
+"""Of a mosaic, in inches: width of a tile, space between, above, below with small print, at the left."""
+
 STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -82,6 +88,58 @@ def _uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
+def mosaic(
+    tiles: Sequence[Sequence[npt.NDArray[np.uint8]]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    below: Sequence[Sequence[str]] | None = None,
+) -> tuple[Canvas, Axes, float]:
+    """Lay pictures of one size on a grid in a single axes, which is twenty times faster than an axes each.
+
+    Parameters
+    ----------
+    tiles
+        (rows)(columns) arrays (height, width, 3). Coordinates are pixels of the tiles, y downwards.
+    rows, columns
+        Names, written left and above.
+    below
+        (rows)(columns) small print.
+
+    Returns
+    -------
+    figure, axes
+        To draw on further; tile (i, j) starts at ``tile_origin(i, j, tile, unit)``.
+    unit
+        Inches a pixel.
+    """
+    height, width = tiles[0][0].shape[:2]
+    unit = PANEL / width
+    right, bottom = tile_origin(len(rows), len(columns), tiles[0][0], unit, bool(below))
+    figure = Canvas(figsize=(right * unit + MARGIN, bottom * unit))
+    FigureCanvasAgg(figure)
+    axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axis.set_xlim(-MARGIN / unit, right)
+    axis.set_ylim(bottom, 0)
+    axis.axis("off")
+    for i, name in enumerate(rows):
+        for j, channel in enumerate(columns):
+            x, y = tile_origin(i, j, tiles[i][j], unit, bool(below))
+            axis.imshow(tiles[i][j], extent=(x, x + width, y + height, y), interpolation="nearest", aspect="auto")
+            if i == 0:
+                axis.text(x + width / 2, y - 0.06 / unit, channel, ha="center", va="bottom", fontsize=8)
+            if j == 0:
+                axis.text(x - 0.2 / unit, y + height / 2, name, ha="center", va="center", rotation=90, fontsize=8)
+            if below:
+                axis.text(x + width / 2, y + height + 0.04 / unit, below[i][j], ha="center", va="top", fontsize=6.5)
+    return figure, axis, unit
+
+
+def tile_origin(i: int, j: int, tile: npt.NDArray[np.uint8], unit: float, below: bool) -> tuple[float, float]:
+    """Return x and y of a tile's upper left corner in pixels."""
+    height, width = tile.shape[:2]
+    return j * (width + GAP / unit), HEAD / unit + i * (height + (FOOT if below else GAP) / unit)
+
+
 @styled
 def plate_heatmaps(
     grids: Sequence[Sequence[npt.NDArray[np.float64]]],
@@ -99,35 +157,35 @@ def plate_heatmaps(
     rows, columns
         Names of measures and channels.
     limits
-        (measures)(channels) ends of the colour range.
+        (measures)(channels) ends of the colour range, dark to bright, written below each panel.
     failed
         (plate rows, plate columns) wells with an excluded field, marked with a cross.
     """
-    height, width = failed.shape
-    panel = 1.7
-    figure = canvas(panel * len(columns) + 0.4, (panel * height / width + 0.45) * len(rows) + 0.2)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    marked_y, marked_x = np.nonzero(failed)
-    for i, name in enumerate(rows):
-        for j, channel in enumerate(columns):
-            axis: Axes = axes[i, j]
-            low, high = limits[i][j]
-            picture = axis.imshow(grids[i][j], cmap="viridis", vmin=low, vmax=high, aspect="equal")
-            axis.plot(marked_x, marked_y, "x", color="white", markersize=3.5, markeredgewidth=1.6)
-            axis.plot(marked_x, marked_y, "x", color=RED, markersize=3, markeredgewidth=0.9)
-            axis.set_xticks([0, width - 1], ["1", str(width)], fontsize=6)
-            axis.set_yticks([0, height - 1], [row_name(0), row_name(height - 1)], fontsize=6)
-            axis.tick_params(length=0, pad=1)
-            axis.spines[:].set_visible(True)
-            axis.spines[:].set_color("#C9CED6")
-            axis.spines[:].set_linewidth(0.6)
-            axis.set_title(channel if i == 0 else "", fontsize=8)
-            axis.set_ylabel(name if j == 0 else "", fontsize=8)
-            bar = figure.colorbar(picture, ax=axis, location="bottom", fraction=0.06, pad=0.02, aspect=24)
-            bar.ax.tick_params(labelsize=6, length=2, pad=1)
-            bar.locator = mpl.ticker.MaxNLocator(3)
-            bar.outline.set_visible(False)  # type: ignore[operator]
+    tiles = [[_coloured(g, *ends) for g, ends in zip(*row, strict=True)] for row in zip(grids, limits, strict=True)]
+    below = [[f"{short(low)} to {short(high)}" for low, high in line] for line in limits]
+    figure, axis, unit = mosaic(tiles, rows, columns, below)
+    height = len(failed)
+    y, x = np.nonzero(failed)
+    for i, j in np.ndindex(len(rows), len(columns)):
+        left, top = tile_origin(i, j, tiles[i][j], unit, True)
+        axis.plot(left + x + 0.5, top + y + 0.5, "x", color="white", markersize=4, markeredgewidth=2)
+        axis.plot(left + x + 0.5, top + y + 0.5, "x", color=RED, markersize=3.4, markeredgewidth=1)
+        if j == 0:
+            small = {"fontsize": 6, "color": GREY, "ha": "right", "va": "center"}
+            axis.text(left - 0.04 / unit, top + 0.5, row_name(0), small)
+            axis.text(left - 0.04 / unit, top + height - 0.5, row_name(height - 1), small)
     return png(figure)
+
+
+def short(value: float) -> str:
+    """Return three digits, thousands in full: 0.227, 12.3, 1,050."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _coloured(values: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Return viridis colours, pale grey where there is no value."""
+    colours = mpl.colormaps["viridis"](np.clip((values - low) / (high - low), 0, 1), bytes=True)[..., :3]
+    return np.where(np.isfinite(values)[..., None], colours, np.uint8(236)).astype(np.uint8)
 
 
 def row_name(index: int) -> str:
@@ -173,23 +231,16 @@ def crop(images: npt.NDArray[np.float32], rows: Sequence[str], columns: Sequence
     Parameters
     ----------
     images
-        (rows, channels, height, width); a channel's grey range is that of its first row, 0.5 to 99.5 %.
+        (rows, channels, height, width), NaN where hidden; a channel's grey range is that of its first row, 0.5 to
+        99.5 %.
     rows, columns
         Names.
     """
-    figure = canvas(1.35 * len(columns) + 0.3, 1.35 * len(rows) + 0.25)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for j, channel in enumerate(columns):
-        low, high = np.nanpercentile(images[0, j], [0.5, 99.5])
-        for i, name in enumerate(rows):
-            axis: Axes = axes[i, j]
-            axis.imshow(images[i, j], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.spines[:].set_visible(False)
-            axis.set_title(channel if i == 0 else "", fontsize=8)
-            axis.set_ylabel(name if j == 0 else "", fontsize=8)
-    return png(figure, dpi=115, grey=True)
+    low, high = np.nanpercentile(images[0], [0.5, 99.5], axis=(1, 2))[:, :, None, None]
+    scaled = np.nan_to_num(np.clip((images - low) / np.maximum(high - low, 1e-6), 0, 1), nan=HIDDEN)
+    greys = np.repeat((scaled * 255).astype(np.uint8)[..., None], 3, axis=-1)
+    figure, _, _ = mosaic([list(row) for row in greys], rows, columns)
+    return png(figure, grey=True)
 
 
 @styled

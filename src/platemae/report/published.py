@@ -58,9 +58,10 @@ def read_published(path: Path = PUBLISHED) -> pd.DataFrame:
 
 
 def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Join measured rows to published ones of the same benchmark, source and metric.
+    """Join measured rows to published ones of the same source and metric.
 
-    Correction and threshold must agree too where the published row states them.
+    A metric belongs to one kind of benchmark, whatever a configuration calls it. Correction and threshold must agree
+    too where the published row states them; a published row without source has no partner.
 
     Spelling is compared without case and punctuation (``hu.MAP`` is ``humap``). A published row with several measured
     partners is repeated; one without keeps empty cells.
@@ -78,8 +79,8 @@ def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
 
 
 def _same(scores: pd.DataFrame, row: Mapping[Hashable, Any]) -> pd.Series:
-    same = pd.Series(True, index=scores.index)
-    for column in ("benchmark", "source", "metric", *OPTIONAL_KEYS):
+    same = pd.Series(bool(row["source"]), index=scores.index)
+    for column in ("source", "metric", *OPTIONAL_KEYS):
         wanted = _key(row[column])
         if wanted or column not in OPTIONAL_KEYS:
             same &= scores[column].map(_key) == wanted

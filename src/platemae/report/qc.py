@@ -23,6 +23,11 @@ def failed_fields(qc: pd.DataFrame) -> pd.DataFrame:
     return failed[["plate", "well", "field", "reason"]].drop_duplicates(["plate", "well", "field"])
 
 
+def reason_kind(reason: str) -> str:
+    """Return a reason without its numbers: what stands before the colon, of each part."""
+    return "; ".join(part.split(":")[0].strip() for part in reason.split(";"))
+
+
 def well_place(well: str) -> tuple[int, int]:
     """Return row and column of a well, from 0: ``B03`` is (1, 2), ``AA01`` is (26, 0)."""
     match = _WELL.fullmatch(well)
@@ -35,12 +40,16 @@ def well_place(well: str) -> tuple[int, int]:
 
 
 def plate_shape(wells: pd.Series) -> tuple[int, int]:
-    """Return rows and columns of the smallest usual plate that holds the wells."""
+    """Return rows and columns of the smallest usual plate that holds the wells.
+
+    Wells that reach over less than half of it are drawn without the rest: rows and columns then end with the last well.
+    """
     places = np.array([well_place(well) for well in wells.unique()])
     rows, columns = places.max(axis=0) + 1
     for format_rows, format_columns in FORMATS:
         if rows <= format_rows and columns <= format_columns:
-            return format_rows, format_columns
+            half_full = 2 * rows * columns >= format_rows * format_columns
+            return (format_rows, format_columns) if half_full else (int(rows), int(columns))
     return int(rows), int(columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ import pandas as pd
 from platemae.report.scores import Group, counted, groups, number, with_interval
 
 ABOVE, BELOW, AT = "above chance", "below chance", "at chance"
+SHUFFLED = "_shuffled"
+"""Ending of metrics measured on shuffled labels: a check of the benchmark, on which no model can be better."""
+
 NO_INTERVAL, NO_CHANCE, NOT_MEASURED = "no interval", "no chance level", "not measured"
 
 
@@ -47,7 +51,10 @@ def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
     verdicts = []
     for group in groups(scores):
         rows = rows_of(group)
-        headline = f"{chance_sentence(rows)} {highest_sentence(rows, subject)}".strip()
+        if group.metric.endswith(SHUFFLED):
+            verdicts.append(Verdict(group, shuffled_sentence(rows)))
+            continue
+        headline = " ".join(filter(None, [chance_sentence(rows), highest_sentence(rows, subject), *_reasons(group)]))
         verdicts.append(Verdict(group, headline, [*_by_correction(rows, subject), *_by_model(rows)]))
     return verdicts
 
@@ -115,7 +122,7 @@ def chance_sentence(rows: Sequence[Row]) -> str:
         found.setdefault(against_chance(row), []).append(row)
     level = sorted({number(row.chance) for row in rows} - {""})
     parts = []
-    if level:
+    if level and found.keys() != {NOT_MEASURED}:
         chance = level[0] if len(level) == 1 else f"{level[0]} to {level[-1]}"
         parts.append(f"{len(found.get(ABOVE, []))} of {len(rows)} rows lie clear above chance ({chance})")
     endings = {
@@ -125,9 +132,37 @@ def chance_sentence(rows: Sequence[Row]) -> str:
         NO_CHANCE: "without a chance level, so not judged against it",
         NOT_MEASURED: "not measured",
     }
-    parts += [f"{ending}: {listed([row.name for row in found[k]])}" for k, ending in endings.items() if k in found]
+    for kind, ending in endings.items():
+        names = [row.name for row in found.get(kind, [])]
+        if names:
+            parts.append(f"{ending}: {'all rows' if len(names) == len(rows) else listed(names)}")
     sentence = "; ".join(parts)
     return sentence[:1].upper() + sentence[1:] + "." if parts else ""
+
+
+def shuffled_sentence(rows: Sequence[Row]) -> str:
+    """Say whether shuffled labels give chance, as they must."""
+    judged = [row for row in rows if against_chance(row) in (ABOVE, BELOW, AT)]
+    away = [row for row in judged if against_chance(row) != AT]
+    if away:
+        texts = [f"{row.name} ({row.text})" for row in away]
+        return f"With shuffled labels these rows are not at chance, so their scores are in doubt: {listed(texts)}."
+    return f"With shuffled labels all {len(judged)} rows are at chance, as they must be." if judged else "Not measured."
+
+
+def _reasons(group: Group) -> list[str]:
+    """Return why rows without a value were not measured, as their detail states it."""
+    details = [_detail(row["detail"]) for row in group.rows.to_dict("records") if not np.isfinite(row["value"])]
+    found = [str(detail[key]) for detail in details for key in ("reason", "missing") if detail.get(key)]
+    return [f"Reason: {'; '.join(dict.fromkeys(found))}."] if found else []
+
+
+def _detail(text: object) -> dict[str, object]:
+    try:
+        detail = json.loads(str(text))
+    except ValueError:
+        return {}
+    return detail if isinstance(detail, dict) else {}
 
 
 def highest_sentence(rows: Sequence[Row], subject: str) -> str:

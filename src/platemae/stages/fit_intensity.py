@@ -55,9 +55,9 @@ def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
     passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
     kind = fields["control_type"]
-    wanted = fields[(kind == "negcon") if fit_on == "negcon" else (kind != "empty")]
-    known = [(well, field) in passed for well, field in zip(wanted["well"], wanted["field"], strict=True)]
-    chosen = wanted[known]
+    wanted = (kind == "negcon") if fit_on == "negcon" else (kind != "empty")
+    sound = [(well, field) in passed for well, field in zip(fields["well"], fields["field"], strict=True)]
+    chosen = fields[wanted & sound]
     groups = choose_fields(list(chosen["well"]), list(chosen["group"]))
     return FitPlate(plate, str(fields["batch"].iloc[0]), PlateStore(results.store(plate)), groups)
 

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from platemae.config.plates import normalise_well, resolve
-from platemae.contracts import Manifest
-from platemae.embedding.fields import passed_qc, read_fields, read_qc
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
 from platemae.embedding.profiles import read_profiles
 from platemae.embedding.table import assemble, wells_of
 from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
+from platemae.qc.verdict import PASS
+from platemae.store.parquet import read_parquet
 from platemae.tables import write_anndata
 
 
@@ -44,8 +45,9 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: 
     ContractError
         When a file of an earlier stage lacks columns.
     """
-    wells = wells_of(read_fields(results.fields(plate)))
-    qc = passed_qc(read_qc(results.qc(plate)))
+    wells = wells_of(read_parquet(results.fields(plate), FIELDS_COLUMNS))
+    qc = read_parquet(results.qc(plate), QC_COLUMNS)
+    qc = qc[qc["verdict"] == PASS]
     profiles = _profiles(cfg["model"], wells, qc, plate, base)
     kept = wells.loc[wells.index.isin(profiles.index)]
     if kept.empty:

@@ -25,7 +25,7 @@ from platemae.contracts import Manifest, write_text
 from platemae.data.crops import default_cache_bytes, training_batches
 from platemae.data.dataset import TrainingSet, open_training_set
 from platemae.data.sampler import Sampler
-from platemae.data.training_state import TrainingState, join_lease, lease
+from platemae.data.training_state import FINISHED, TrainingState, join_lease, lease
 from platemae.errors import PlatemaeError, TrainingError
 from platemae.fingerprint import digest_array, digest_json
 from platemae.layout import Results
@@ -36,6 +36,7 @@ from platemae.models.registry import build
 from platemae.models.settings import PRESETS, Architecture, architecture
 from platemae.store.intensity_map import IntensityMap
 from platemae.training import distributed
+from platemae.training.checkpoint import CheckpointStore
 from platemae.training.launch import launch
 from platemae.training.loop import train
 from platemae.training.randomness import VALIDATE, draw
@@ -94,16 +95,16 @@ def run(
     entry = cfg["model"]
     target = results.model(model)
     if entry["kind"] != "mae":
-        made = target.with_name(f".{model}.tmp-{os.getpid()}")
-        try:
-            _make(results, cfg, made, made, threads)
-            return _export(made, target, [])
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        made = target.with_name(f".{model}.making")
+        shutil.rmtree(made, ignore_errors=True)  # of a job that was killed
+        _make(results, cfg, made, made, threads)
+        manifest = _export(made, target, [])
+        shutil.rmtree(made)
+        return manifest
     key = training_key(results, cfg)
     state = TrainingState(results.training_state(digest_json(key)[:32]), code)
     with lease(state.folder, WAIT_SECONDS):
-        started = state.finished.is_dir() or any(state.folder.glob("step-*.pt"))
+        started = state.finished.is_dir() or bool(CheckpointStore(state.folder, {}).files())
         state.enter(key, started=started, retrain=retrain, accept_code=accept_code)
         if not state.finished.is_dir():
             _train(results, cfg, state.folder, threads, processes)
@@ -149,7 +150,7 @@ def _settings(section: dict[str, Any]) -> TrainSettings:
 def _train(results: Results, cfg: dict[str, Any], folder: Path, threads: int, processes: int) -> None:
     """Train in this process or in several; the finished model then lies in the state folder."""
     if processes == 1:
-        _make(results, cfg, folder, folder / "finished", threads)
+        _make(results, cfg, folder, folder / FINISHED, threads)
         return
     job = {"results": str(results.root), "cfg": cfg, "folder": str(folder), "threads": max(1, threads // processes)}
     path, failure = folder / "job.json", folder / "error.json"
@@ -181,9 +182,9 @@ def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, thread
         settings.seed,
         cfg["train"]["flip"],
     )
-    batches = training_batches(
-        data.train, sampler, rank=mine.rank, world=mine.world_size, threads=max(1, min(4, threads // 4))
-    )
+    # On a CPU the step needs the cores itself; beside a GPU all of them decode.
+    readers = threads if torch.cuda.is_available() else max(1, threads // 4)
+    batches = training_batches(data.train, sampler, rank=mine.rank, world=mine.world_size, threads=readers)
     if entry["kind"] == "mae":
         history = train(module, batches, validation, settings, state)
         if not mine.is_main:
@@ -315,6 +316,8 @@ def _export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) ->
     """Copy the finished files out, each in one step, and return the manifest."""
     module, facts = load_model(finished)
     target.mkdir(parents=True, exist_ok=True)
+    for torn in target.glob(".*.tmp-*"):
+        torn.unlink()
     for name in FILES:
         temporary = target / f".{name}.tmp-{os.getpid()}"
         shutil.copyfile(finished / name, temporary)
@@ -343,7 +346,7 @@ def main(path: Path) -> int:
     if mine.is_main:
         join_lease(folder)
     try:
-        _make(Results(Path(job["results"])), job["cfg"], folder, folder / "finished", job["threads"])
+        _make(Results(Path(job["results"])), job["cfg"], folder, folder / FINISHED, job["threads"])
     except PlatemaeError as error:
         write_text(
             folder / "error.json", json.dumps({"what": error.what, "where": error.where, "remedy": error.remedy})

@@ -70,26 +70,50 @@ def well_attributes(fields: Sequence[str]) -> dict[str, Any]:
 
 
 def field_attributes(
-    x_CYX: np.ndarray, channels: Sequence[StoreChannel], pixel_size_um: float, label: str
+    layout: ShardLayout,
+    windows_C2: np.ndarray,
+    channels: Sequence[StoreChannel],
+    pixel_size_um: float,
+    label: str,
 ) -> dict[str, Any]:
-    """Return the attributes of a field group: axes, scale, channels with their display window, stains."""
+    """Return the attributes of a field group: axes, scale, channels with their display window, stains.
+
+    Parameters
+    ----------
+    layout
+        Shape and dtype of the field.
+    windows_C2
+        Values that a viewer shows as black and as full colour, one pair a channel.
+    channels
+        In the order of the first axis.
+    pixel_size_um
+        Edge of a pixel in micrometres.
+    label
+        The instrument's label of the field.
+    """
     axes = [{"name": "c", "type": "channel"}]
     axes += [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
     scale = [{"type": "scale", "scale": [1.0, pixel_size_um, pixel_size_um]}]
     multiscale = {"name": label, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    top = float(np.iinfo(layout.dtype).max) if layout.dtype.kind == "u" else float(windows_C2.max())
     shown = [
-        {"label": c.name, "color": COLORS[i % len(COLORS)], "active": True, "window": _window(x_CYX[i])}
-        for i, c in enumerate(channels)
+        {
+            "label": channel.name,
+            "color": COLORS[i % len(COLORS)],
+            "active": True,
+            "window": {"min": min(0.0, float(low)), "max": top, "start": float(low), "end": float(high)},
+        }
+        for i, (channel, (low, high)) in enumerate(zip(channels, windows_C2, strict=True))
     ]
     ome = {"version": NGFF_VERSION, "multiscales": [multiscale], "omero": {"channels": shown}}
     return {"ome": ome, "platemae": {"field": label, "channels": [asdict(c) for c in channels]}}
 
 
-def _window(x_YX: np.ndarray) -> dict[str, float]:
-    low, high = float(x_YX.min()), float(x_YX.max())
-    integer = x_YX.dtype.kind == "u"
-    limits = (0.0, float(np.iinfo(x_YX.dtype).max)) if integer else (low, high)
-    return {"min": limits[0], "max": limits[1], "start": low, "end": high}
+def display_window(x_CYX: np.ndarray) -> np.ndarray:
+    """Return the values of a field, (C, 2), between which nearly all its pixels lie, from a grid of some of them."""
+    step = max(1, min(x_CYX.shape[1:]) // 128)
+    low_high_2C = np.quantile(x_CYX[:, ::step, ::step], (0.01, 0.999), axis=(1, 2))
+    return low_high_2C.T
 
 
 def array(layout: ShardLayout) -> dict[str, Any]:

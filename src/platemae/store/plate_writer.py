@@ -1,6 +1,6 @@
 """Write a plate store: fields in parallel, one writer a field, the whole swapped in when complete."""
 
-# Shape legend: C channels, Y rows, X columns of pixels
+# Shape legend: F fields, C channels, Y rows, X columns of pixels
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ class _Written:
     digest: str
     shape: tuple[int, ...]
     dtype: np.dtype
+    window_C2: np.ndarray
 
 
 def write_plate(
@@ -101,7 +102,7 @@ def write_plate(
     """
     ordered = sorted(fields, key=lambda field: group_key(field.group))
     with replaced_folder(path, before_swap) as folder:
-        written = _write_fields(folder, ordered, channels, pixel_size_um, chunk_px, threads)
+        written = _write_fields(folder, ordered, chunk_px, threads)
         layout = _common_layout(ordered, written, chunk_px, name)
         digests = {field.group: w.digest for field, w in zip(ordered, written, strict=True)}
         digest = content_digest(digests, channels, pixel_size_um)
@@ -114,6 +115,7 @@ def write_plate(
             "channels": [asdict(channel) for channel in channels],
             "fields": list(digests),
         }
+        _write_arrays(folder, ordered, layout, _windows(written), channels, pixel_size_um)
         _write_groups(folder, name, list(digests), facts)
     size = int(np.prod(layout.shape)) * layout.dtype.itemsize * len(ordered)
     return PlateFacts(digest, layout.shape, layout.dtype.name, size)
@@ -131,16 +133,9 @@ def content_digest(digests: dict[str, str], channels: Sequence[StoreChannel], pi
     return digest_json({"fields": digests, "channels": names, "pixel_size_um": float(pixel_size_um)})
 
 
-def _write_fields(
-    folder: Path,
-    fields: Sequence[FieldSource],
-    channels: Sequence[StoreChannel],
-    pixel_size_um: float,
-    chunk_px: int,
-    threads: int,
-) -> list[_Written]:
+def _write_fields(folder: Path, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
     task = dask.delayed(_write_field, pure=False)
-    tasks = [task(folder, field, tuple(channels), pixel_size_um, chunk_px) for field in fields]
+    tasks = [task(folder, field, chunk_px) for field in fields]
     # The pool is left only when every thread is done, so that no straggler writes into a folder being removed.
     with ThreadPoolExecutor(threads) as pool:
         outcome = dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
@@ -148,23 +143,19 @@ def _write_fields(
     return [result for result in outcome if isinstance(result, _Written)]
 
 
-def _write_field(
-    folder: Path, field: FieldSource, channels: tuple[StoreChannel, ...], pixel_size_um: float, chunk_px: int
-) -> _Written | PlatemaeError:
-    """Write one field; a problem is returned, not raised, so that all are reported together."""
+def _write_field(folder: Path, field: FieldSource, chunk_px: int) -> _Written | PlatemaeError:
+    """Write the pixels of one field; a problem is returned, not raised, so that all are reported together."""
     try:
         x_CYX = field.load()
     except PlatemaeError as problem:
         return problem
-    layout = ShardLayout.of((len(channels), x_CYX.shape[1], x_CYX.shape[2]), x_CYX.dtype, chunk_px)
-    place = folder / field.group
-    shard = place / SHARD_FILE
+    channels, rows, columns = x_CYX.shape
+    layout = ShardLayout.of((channels, rows, columns), x_CYX.dtype, chunk_px)
+    shard = folder / field.group / SHARD_FILE
     shard.parent.mkdir(parents=True)
     with shard.open("wb") as file:
         file.writelines(encode(x_CYX, layout))
-    _write_json(place / "0" / "zarr.json", ngff.array(layout))
-    _write_json(place / "zarr.json", ngff.group(ngff.field_attributes(x_CYX, channels, pixel_size_um, field.label)))
-    return _Written(digest_array(x_CYX), x_CYX.shape, x_CYX.dtype)
+    return _Written(digest_array(x_CYX), x_CYX.shape, x_CYX.dtype, ngff.display_window(x_CYX))
 
 
 def _common_layout(
@@ -188,6 +179,27 @@ def _common_layout(
 
 def _kind(kind: tuple[tuple[int, ...], np.dtype]) -> str:
     return f"{' x '.join(map(str, kind[0][1:]))} {kind[1].name}"
+
+
+def _windows(written: Sequence[_Written]) -> np.ndarray:
+    """Return one display window a channel for the whole plate, (C, 2), so that wells can be compared by eye."""
+    windows_FC2 = np.stack([w.window_C2 for w in written])
+    return np.stack([windows_FC2[..., 0].min(axis=0), windows_FC2[..., 1].max(axis=0)], axis=1)
+
+
+def _write_arrays(
+    folder: Path,
+    fields: Sequence[FieldSource],
+    layout: ShardLayout,
+    windows_C2: np.ndarray,
+    channels: Sequence[StoreChannel],
+    pixel_size_um: float,
+) -> None:
+    array = ngff.array(layout)
+    for field in fields:
+        attributes = ngff.field_attributes(layout, windows_C2, channels, pixel_size_um, field.label)
+        _write_json(folder / field.group / "0" / "zarr.json", array)
+        _write_json(folder / field.group / "zarr.json", ngff.group(attributes))
 
 
 def _write_groups(folder: Path, name: str, groups: list[str], facts: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from itertools import product
 from math import prod
 from pathlib import Path
 
+import google_crc32c  # a dependency of zarr, which checks the same index with it
 import numcodecs.blosc as blosc
 import numpy as np
 
@@ -78,8 +79,6 @@ class ShardLayout:
 
 def encode(x_CYX: np.ndarray, layout: ShardLayout) -> list[bytes]:
     """Return the parts of the shard file that holds ``x_CYX``, in order; the last is the index with its checksum."""
-    import google_crc32c  # here, as reading needs none; a dependency of zarr
-
     parts: list[bytes] = []
     index_N2 = np.empty((prod(layout.grid), 2), dtype=INDEX_DTYPE)
     offset = 0
@@ -129,12 +128,19 @@ def read_window(path: Path, layout: ShardLayout, y: tuple[int, int], x: tuple[in
 
 
 def _read_index(handle: int, layout: ShardLayout, path: Path) -> np.ndarray:
+    """Return offset and length of each chunk, (N, 2), checked: they decide what is allocated and read."""
     length = prod(layout.grid) * 2 * INDEX_DTYPE.itemsize
-    start = os.fstat(handle).st_size - length - CHECKSUM_BYTES
-    raw = os.pread(handle, length, start) if start >= 0 else b""
-    if len(raw) != length:
+    end = os.fstat(handle).st_size - length - CHECKSUM_BYTES
+    raw = os.pread(handle, length + CHECKSUM_BYTES, end) if end >= 0 else b""
+    if len(raw) != length + CHECKSUM_BYTES:
         raise _damaged("is shorter than its index", path)
-    return np.frombuffer(raw, dtype=INDEX_DTYPE).reshape(-1, 2)
+    if google_crc32c.value(raw[:length]) != struct.unpack("<I", raw[length:])[0]:
+        raise _damaged("is cut short, or its index is damaged", path)
+    index_N2 = np.frombuffer(raw[:length], dtype=INDEX_DTYPE).reshape(-1, 2)
+    present = index_N2[:, 0] != ABSENT
+    if (index_N2[present].max(axis=1, initial=0) > end).any():
+        raise _damaged("has an index that leaves the file", path)
+    return index_N2
 
 
 def _touched(layout: ShardLayout, y: tuple[int, int], x: tuple[int, int]) -> Iterator[tuple[int, int]]:

@@ -171,18 +171,28 @@ def test_shuffled_recall_equals_recall_with_names_permuted() -> None:
 
 
 def test_interval_resamples_genes_not_pairs() -> None:
-    """A hub in every known pair decides them all: the interval must be far wider than that of single pairs."""
+    """Whole genes, each with ten pairs, decide: the interval must be far wider than that of as many free pairs."""
     rng = np.random.default_rng(4)
-    x = rng.standard_normal((150, 30))
-    hub = [(0, j) for j in range(1, 80)]
-    free = random_pairs(79, 150, 8)
-    sources = {"hub": relations(hub), "free": relations(free)}
-    x[1:60] += 1.2 * x[0]
-    table = score_recall(x, names(150), sources, RecallSettings(n_boot=300, thresholds=((0.05, 0.95),)))
-    hub_row, free_row = (table[(table["source"] == s) & (table["metric"] == "recall")].iloc[0] for s in sources)
-    used = json.loads(hub_row["detail"])["n_boot"]
-    assert 130 <= used <= 250  # the hub is drawn in about 63 % of the resamples
-    assert json.loads(free_row["detail"])["n_boot"] == 300
+    x = rng.standard_normal((240, 30))
+    modules = np.arange(240) // 12
+    x[modules % 4 == 0] += 4 * rng.standard_normal((20, 30))[modules[modules % 4 == 0]]
+    pairs = [(i, j) for i in range(240) for j in range(i + 1, 240) if modules[i] == modules[j]]
+    config = RecallSettings(n_boot=300, thresholds=((0.05, 0.95),))
+    row = score_recall(x, names(240), {"s": relations(pairs)}, config).iloc[0]
+    of_pairs = 2 * 1.96 * np.sqrt(row["value"] * (1 - row["value"]) / row["n"])
+    assert 0.2 < row["value"] < 0.6
+    assert row["ci_high"] - row["ci_low"] > 2 * of_pairs
+    assert row["ci_low"] < row["value"] < row["ci_high"]
+
+
+def test_resamples_without_any_known_pair_are_not_counted() -> None:
+    """A source that hangs on one gene cannot be scored in the resamples that lack it, 37 % of them."""
+    x = np.random.default_rng(4).standard_normal((150, 30))
+    sources = {"hub": relations([(0, j) for j in range(1, 80)]), "free": relations(random_pairs(79, 150, 8))}
+    table = score_recall(x, names(150), sources, RecallSettings(n_boot=300))
+    used = {row.source: json.loads(row.detail)["n_boot"] for row in table[table["metric"] == "recall"].itertuples()}
+    assert 160 <= used["hub"] <= 220
+    assert used["free"] == 300
 
 
 def test_same_seed_same_rows_and_other_seed_other_interval() -> None:

@@ -95,9 +95,7 @@ def test_other_code_must_be_accepted_and_is_recorded(tmp_path):
 
 
 def test_finished_under_other_code_says_so(tmp_path):
-    state = enter(tmp_path, "a", started=False)
-    (tmp_path / "new").mkdir()
-    state.finish(tmp_path / "new")
+    enter(tmp_path, "a", started=False).finished.mkdir()
     with pytest.raises(TrainingError, match="finished by other code"):
         enter(tmp_path, "b")
 

@@ -38,8 +38,7 @@ def test_files_join_by_name_and_gaps_shift_nothing(tmp_path):
     assert found.records[2].files["ACTIN"] == tmp_path / "02-03-f2-actin.tif"
     assert list(found.records[2].files) == ["DNA", "ACTIN"]
     assert found.unmatched == ("notes.txt",)
-    assert [file.name for file in found.files][0] == "01-02-f1-dna.tif"
-    assert found.files[0].size == 1
+    assert (found.files[0].name, found.files[0].size) == ("01-02-f1-dna.tif", 1)
 
 
 def test_an_unpadded_well_group_and_no_field_group(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.figures import plate_heatmaps
-from platemae.report.qc import failed_fields, layout, plate_shape
+from platemae.report.qc import failed_fields, layout, plate_shape, reason_kind
 from platemae.report.source import Source
 
 MEASURES = ("focus", "mean", "foreground")
@@ -46,7 +46,7 @@ def _numbers(source: Source, failed: pd.DataFrame) -> Block:
 def _listed(failed: pd.DataFrame) -> list[Block]:
     if not len(failed):
         return [Text("No field was excluded.")]
-    reasons = failed["reason"].value_counts()
+    reasons = failed["reason"].map(reason_kind).value_counts()
     plates = failed["plate"].nunique()
     where = "1 plate" if plates == 1 else f"{plates} plates"
     fields = "1 field" if len(failed) == 1 else f"{len(failed)} fields"
@@ -64,8 +64,9 @@ def _heatmaps(qc: pd.DataFrame, failed: pd.DataFrame) -> list[Block]:
     limits = {(m, str(c)): _range(rows[m]) for c, rows in qc.groupby("channel", sort=False) for m in MEASURES}
     figures: list[Block] = [_figure(plate, qc[qc["plate"] == plate], failed, limits) for plate in drawn]
     intro = (
-        "A square is a well, its colour the mean over the well's fields; a channel has one colour range on all plates. "
-        "A cross marks a well with an excluded field."
+        "A square is a well, its colour the mean over the well's fields, from dark to bright over the range below each "
+        "panel. A channel has one range on all plates (1 to 99 % of its fields). A cross marks a well with an excluded "
+        "field."
     )
     blocks: list[Block] = [Text(intro), *figures[:OPEN_PLATES]]
     if figures[OPEN_PLATES:]:
@@ -99,4 +100,4 @@ def _figure(
         f"{shape[0]} rows and {shape[1]} columns; excluded fields: {len(here)}, in wells: {here['well'].nunique()}."
     )
     caption = f"Plate {plate}, {len(here)} excluded field{'' if len(here) == 1 else 's'}"
-    return Figure(uri, alt, caption, width=int(175 * len(channels) + 40), scroll=len(channels) > 2)
+    return Figure(uri, alt, caption, width=int(165 * len(channels) + 35), scroll=len(channels) > 2)

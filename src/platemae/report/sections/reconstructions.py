@@ -15,43 +15,51 @@ from platemae.report.source import Source
 
 ARRAYS = ("target", "masked", "reconstruction")
 ROWS = ("original", "masked", "reconstructed")
-MAX_CROPS = 24
-"""Crops on the whole page, so that many models still fit into an e-mail."""
+MAX_COLUMNS = 96
+"""Crops times channels on the whole page (about 100 kB each), so that many models still fit into an e-mail."""
 
 
 def build(source: Source) -> Section:
     """Return the galleries of all models that have one."""
     blocks: list[Block] = [
         Text(
-            "Each crop was standardised per channel, as the model sees it. Rows: the original, the part that the model "
-            "was shown, and its reconstruction; the grey range of a channel is that of the original."
+            "Crops of validation wells, standardised per channel as the model sees them. Rows: the original, the part "
+            "that the model was shown (hidden patches are flat grey), and its reconstruction. The grey range of a "
+            "channel is that of the original."
         )
     ]
     having = [m for m in source.networks if (source.results.model(m) / "reconstructions.npz").is_file()]
-    each = max(1, min(source.cfg["report"]["reconstructions"], MAX_CROPS // max(len(having), 1)))
-    for model in having[:MAX_CROPS]:
-        blocks += [Heading(model), *_gallery(source, model, each)]
+    left, shown = MAX_COLUMNS, 0
+    for model in having:
+        most = min(source.cfg["report"]["reconstructions"], left)
+        figures, width = _gallery(source, model, most, MAX_COLUMNS // len(having))
+        left -= width * len(figures)
+        if left < 0:
+            break
+        blocks += [Heading(model), *figures]
+        shown += 1
     without = [model for model in source.models if model not in having]
     if without:
-        blocks.append(Text(f"Without reconstructions, as nothing was trained: {', '.join(without)}.", "note"))
-    if len(having) > MAX_CROPS:
-        blocks.append(Text(f"Of {len(having)} models the first {MAX_CROPS} are shown.", "note"))
+        blocks.append(Text(f"Without reconstructions: {', '.join(without)}.", "note"))
+    if shown < len(having):
+        blocks.append(Text(f"Of {len(having)} models the first {shown} are shown.", "note"))
     return Section("reconstructions", "Reconstructions", blocks if having else blocks[1:])
 
 
-def _gallery(source: Source, model: str, most: int) -> list[Block]:
+def _gallery(source: Source, model: str, most: int, columns: int) -> tuple[list[Block], int]:
+    """Return a model's figures, within ``most`` crops and about ``columns`` panels across, and its channel count."""
     folder = source.results.model(model)
     images = _read(folder / "reconstructions.npz")
     channels = _channels(folder / "model.json", images.shape[2])
     figures: list[Block] = []
-    for index in range(min(most, images.shape[1])):
+    for index in range(min(most, images.shape[1], max(1, columns // len(channels)))):
         alt = (
             f"Crop {index + 1} of {model} in {len(channels)} channels ({', '.join(channels)}): original, masked and "
             "reconstructed, one below the other."
         )
         uri = crop(images[:, index], ROWS, channels)
-        figures.append(Figure(uri, alt, f"{model}, crop {index + 1}", 155 * len(channels) + 35, len(channels) > 2))
-    return figures
+        figures.append(Figure(uri, alt, f"{model}, crop {index + 1}", 165 * len(channels) + 35, len(channels) > 2))
+    return figures, len(channels)
 
 
 def _read(path: Path) -> np.ndarray:

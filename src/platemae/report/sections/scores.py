@@ -43,7 +43,9 @@ def _group(verdict: Verdict, corrections: list[str]) -> list[Block]:
     if np.isfinite(group.rows["value"]).any():
         blocks.append(_forest(verdict, corrections))
     blocks.append(_wide(group, corrections))
-    return [*blocks, Fold("Models under each correction, corrections of each model", [Items(verdict.details)])]
+    if verdict.details:
+        blocks.append(Fold("Models under each correction, corrections of each model", [Items(verdict.details)]))
+    return blocks
 
 
 def _forest(verdict: Verdict, corrections: list[str]) -> Figure:

@@ -38,7 +38,7 @@ def _curves(source: Source, model: str) -> list[Block]:
     panels = _panels(history)
     if not panels:
         kind = next(m["kind"] for m in source.cfg["models"] if m["name"] == model)
-        return [Text(f"There is no training curve for {model} (kind {kind}).", "note")]
+        return [Text(f"There is no training curve for {model} (kind {kind}).{_only_row(history)}", "note")]
     last = int(history["step"].iloc[-1])
     names = ", ".join(name for _, lines in panels for name, _, _ in lines)
     ends = "; ".join(f"{name} ends at {y[-1]:.4g}" for _, lines in panels for name, _, y in lines)
@@ -49,7 +49,7 @@ def _curves(source: Source, model: str) -> list[Block]:
 
 def _panels(history: pd.DataFrame) -> list[tuple[str, list[tuple[str, np.ndarray, np.ndarray]]]]:
     """Return the panels that the history has columns for: losses with validation, Fourier term, learning rate."""
-    if "step" not in history or not len(history):
+    if "step" not in history or len(history) < 2:
         return []
     validation = tuple(name for name in map(str, history.columns) if name.startswith("val"))
     wanted = (
@@ -59,6 +59,15 @@ def _panels(history: pd.DataFrame) -> list[tuple[str, list[tuple[str, np.ndarray
     )
     found = [(title, [line for name in names for line in _line(history, name)]) for title, names in wanted]
     return [(title, lines) for title, lines in found if lines]
+
+
+def _only_row(history: pd.DataFrame) -> str:
+    """Return the validation losses of a model that was not trained step by step."""
+    if len(history) != 1:
+        return ""
+    row = history.iloc[0]
+    known = [f"{name.replace('_', ' ')} {row[name]:.4g}" for name in ("val_loss", "val_mse") if pd.notna(row.get(name))]
+    return f" As it is: {', '.join(known)}." if known else ""
 
 
 def _line(history: pd.DataFrame, name: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -75,7 +84,7 @@ def _facts(source: Source) -> list[Block]:
     for model in source.networks:
         path = source.results.model(model) / "model.json"
         if path.is_file():
-            facts[model] = dict(list(flat(json.loads(path.read_text())))[:MAX_FACTS])
+            facts[model] = dict(list(flat(_chosen(json.loads(path.read_text()))))[:MAX_FACTS])
     without = [model for model in source.networks if model not in facts]
     blocks: list[Block] = [Text(f"There is no model.json of {', '.join(without)}.", "note")] if without else []
     keys = list(dict.fromkeys(key for found in facts.values() for key in found))
@@ -86,6 +95,14 @@ def _facts(source: Source) -> list[Block]:
     if passing:
         blocks.append(replace(_fact_table(facts, passing), caption="Time and machine", volatile=True))
     return blocks
+
+
+def _chosen(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that tell models apart, results first; of the intensity map its name alone."""
+    intensity = facts.get("intensity")
+    chosen = facts | {"intensity": intensity.get("name") if isinstance(intensity, dict) else intensity}
+    first = ("training", "kind", "dataset", "intensity", "channels")
+    return {key: chosen.get(key) for key in (*first, *facts) if key != "name"}
 
 
 def _fact_table(facts: dict[str, dict[str, str]], keys: list[str]) -> Table:
@@ -101,8 +118,9 @@ def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list):
-        short = len(value) <= 12 and all(isinstance(item, int | float | str) for item in value)
-        yield prefix, ", ".join(_text(item) for item in value) if short else f"{len(value)} entries"
+        named = [item["name"] if isinstance(item, dict) and "name" in item else item for item in value]
+        short = len(named) <= 12 and all(isinstance(item, int | float | str) for item in named)
+        yield prefix, ", ".join(_text(item) for item in named) if short else f"{len(value)} entries"
     elif value is not None:
         yield prefix, _text(value)
 

@@ -1,0 +1,108 @@
+"""embed_plate: a plate's wells as vectors, the mean over all tiles of the fields that passed quality control."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
+from platemae.data.crops import PlateSource
+from platemae.data.dataset import PIXEL_SIZE_TOLERANCE, open_plate
+from platemae.embedding.infer import FieldSums, embed_fields
+from platemae.embedding.table import assemble, wells_of
+from platemae.errors import InputError
+from platemae.fingerprint import digest_anndata
+from platemae.layout import Results
+from platemae.models.export import load_model
+from platemae.qc.verdict import passed_fields
+from platemae.store.intensity_map import IntensityMap
+from platemae.store.parquet import read_parquet
+from platemae.store.plate_reader import StoreChannel
+from platemae.tables import write_anndata
+from platemae.training import distributed
+
+STAGE = "embed_plate"
+
+
+def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, threads: int) -> Manifest:
+    """Embed one plate.
+
+    Parameters
+    ----------
+    results
+        Paths.
+    cfg
+        ``embed`` (tiling, pooling, batch) and ``kind`` of the model.
+    model, plate
+        Names.
+    threads
+        Threads of this job.
+
+    Raises
+    ------
+    ConfigError
+        When the plate's channels do not match the model's by name and stain, or its fields are too small.
+    InputError
+        When no field passed quality control.
+    """
+    torch.set_num_threads(threads)
+    module, facts = load_model(results.model(model))
+    fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
+    passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
+    kept = fields[[place in passed for place in zip(fields["well"], fields["field"], strict=True)]]
+    if kept.empty:
+        raise InputError("no field of the plate passed quality control", f"plate {plate}", "see the QC report")
+    channels = tuple(StoreChannel(c["name"], c["stain"]) for c in facts["channels"])
+    intensity = IntensityMap.from_json(facts["intensity"])
+    source = open_plate(results, plate, str(kept["batch"].iloc[0]), channels, intensity, f"model {model}")
+    sums = _embed(module, source, list(kept["group"]), facts["architecture"]["crop_px"], cfg["embed"], threads)
+
+    names, x_WD, n_fields_W, n_tiles_W = sums.well_means(list(kept["well"]))
+    wells = wells_of(fields).loc[names]
+    dims = [f"{model}_{i:04d}" for i in range(x_WD.shape[1])]
+    data = assemble(x_WD, dims, wells, n_fields_W, n_tiles_W)
+    write_anndata(data, results.embedding(model, plate))
+    counts = {
+        "wells": len(names),
+        "wells_dropped": int(fields["well"].nunique()) - len(names),
+        "fields": len(kept),
+        "fields_excluded": len(fields) - len(kept),
+        "tiles": int(n_tiles_W.sum()),
+        "dimensions": x_WD.shape[1],
+    }
+    return Manifest(STAGE, digest_anndata(data), counts, _warnings(plate, fields, names, facts, source))
+
+
+def _embed(
+    module: Any, source: PlateSource, groups: list[str], size: int, embed: dict[str, Any], threads: int
+) -> FieldSums:
+    device = distributed.choose_device("auto", distributed.Ranks())
+    return embed_fields(
+        module.to(device),
+        lambda field: source.read_field(groups[field]),
+        len(groups),
+        size=size,
+        tiling=embed["tiling"],
+        pooling=embed["pooling"],
+        batch=embed["batch"],
+        device=str(device),
+        threads=max(1, min(4, threads // 2)),
+    )
+
+
+def _warnings(
+    plate: str, fields: pd.DataFrame, names: list[str], facts: dict[str, Any], source: PlateSource
+) -> list[str]:
+    warnings = []
+    lost = sorted(set(fields["well"]) - set(names))
+    if lost:
+        warnings.append(f"plate {plate}: {len(lost)} wells have no field that passed QC: {', '.join(lost[:8])}")
+    expected, found = facts["pixel_size_um"], source.store.pixel_size_um
+    if abs(found - expected) > PIXEL_SIZE_TOLERANCE * expected:
+        warnings.append(f"plate {plate} has pixels of {found} µm, the model was trained on {expected} µm")
+    extra = [c.name for i, c in enumerate(source.store.channels) if i not in source.order]
+    if extra:
+        warnings.append(f"plate {plate}: the model does not look at {', '.join(extra)}")
+    return warnings

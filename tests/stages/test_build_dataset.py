@@ -1,0 +1,112 @@
+"""build_dataset: whole wells held out, failed fields left out, and a digest that follows pixels, not labels."""
+
+import pandas as pd
+import pytest
+
+from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest
+from platemae.errors import InputError, MissingError
+from platemae.layout import Results
+from platemae.stages import build_dataset
+
+WELLS = [f"{row}{column:02d}" for row in "ABCDE" for column in range(1, 9)]
+
+
+def add_plate(results, plate, batch="b1", failed=(), pixels="0", gene="G", wells=WELLS):
+    fields, qc = [], []
+    for well in wells:
+        for f in ("1", "2"):
+            group = f"{well[0]}/{int(well[1:])}/{int(f) - 1}"
+            place = [plate, batch, well, f, well[0], int(well[1:]), group, ""]
+            fields.append([*place, "g", gene, "", "", "treatment"])
+            verdict = "fail" if (well, f) in failed else "pass"
+            qc += [[plate, well, f, channel, 0.2, 0.0, 0.0, 0.5, 1.0, verdict, ""] for channel in ("DNA", "ER")]
+    results.fields(plate).parent.mkdir(parents=True, exist_ok=True)
+    results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))
+    pd.DataFrame(qc, columns=list(QC_COLUMNS)).to_parquet(results.qc(plate))
+    counts = {"pixels": f"{plate}{pixels}"}
+    Manifest("ingest_plate", f"{plate}{pixels}{gene}", counts).write(results.manifest("ingest_plate", plate=plate))
+
+
+@pytest.fixture
+def results(tmp_path):
+    results = Results(tmp_path / "results")
+    add_plate(results, "P1", failed=[("A01", "1"), ("B02", "1"), ("B02", "2")])
+    add_plate(results, "P2", batch="b2")
+    return results
+
+
+def run(results, plates=("P1", "P2"), **changes):
+    entry = {"name": "screen", "plates": list(plates), "validation_fraction": 0.1, "seed": 0} | changes
+    manifest = build_dataset.run(results, {"dataset": entry}, dataset="screen")
+    return manifest, pd.read_parquet(results.dataset("screen"))
+
+
+def wells(table, split):
+    chosen = table[table["split"] == split]
+    return set(zip(chosen["plate"], chosen["well"], strict=True))
+
+
+def test_failed_fields_are_left_out_and_each_other_one_is_there_once(results):
+    manifest, table = run(results)
+    assert list(table.columns) == list(DATASET_COLUMNS)
+    assert len(table) == 2 * 80 - 3 == manifest.counts["fields"]
+    assert not table.duplicated(["plate", "group"]).any()
+    first = table[table["plate"] == "P1"]
+    assert list(first[first["well"] == "A01"]["field"]) == ["2"]
+    assert "B02" not in set(first["well"])
+    assert set(table[table["plate"] == "P2"]["batch"]) == {"b2"}
+    assert list(table[table["well"] == "C03"]["group"]) == ["C/3/0", "C/3/1"] * 2
+
+
+def test_whole_wells_are_held_out(results):
+    manifest, table = run(results)
+    train, validation = wells(table, "train"), wells(table, "validation")
+    assert not train & validation
+    assert len(validation) == round(0.1 * 79) == manifest.counts["validation_wells"]
+    assert manifest.counts["validation_fields"] == int((table["split"] == "validation").sum())
+
+
+def test_the_split_depends_on_the_seed_and_hardly_on_what_else_is_there(results):
+    held_out = wells(run(results)[1], "validation")
+    assert wells(run(results, plates=("P2", "P1"))[1], "validation") == held_out
+    assert wells(run(results, seed=1)[1], "validation") != held_out
+    add_plate(results, "P3")
+    more = wells(run(results, plates=("P1", "P2", "P3"))[1], "validation")
+    assert len(held_out - more) <= len(held_out) // 2
+
+
+def test_over_many_seeds_every_well_gets_its_turn(results):
+    counts = dict.fromkeys([("P2", well) for well in WELLS], 0)
+    for seed in range(60):
+        for well in wells(run(results, plates=("P2",), seed=seed, validation_fraction=0.25)[1], "validation"):
+            counts[well] += 1
+    assert sum(counts.values()) == 60 * 10
+    assert min(counts.values()) >= 5  # binomial, mean 15, deviation 3.4
+    assert max(counts.values()) <= 27
+
+
+def test_at_least_one_well_validates_and_one_trains(results):
+    for fraction, count in ((0.001, 1), (0.89, 1)):
+        add_plate(results, "P9", wells=["A01", "A02"])
+        table = run(results, plates=("P9",), validation_fraction=fraction)[1]
+        assert len(wells(table, "validation")) == count
+        assert len(wells(table, "train")) == 1
+
+
+def test_the_digest_follows_pixels_and_fields_but_no_label(results):
+    first = run(results)[0].digest
+    add_plate(results, "P2", batch="b2", gene="RENAMED")
+    assert run(results)[0].digest == first
+    add_plate(results, "P2", batch="b2", pixels="1")
+    assert run(results)[0].digest != first
+    add_plate(results, "P2", batch="b2", failed=[("C05", "2")])
+    assert run(results)[0].digest != first
+
+
+def test_too_few_wells(results):
+    add_plate(results, "P9", wells=["A01"])
+    with pytest.raises(InputError, match="the dataset screen has 1 wells"):
+        run(results, plates=("P9",))
+    with pytest.raises(MissingError, match="a table is missing"):
+        run(results, plates=("P1", "P7"))

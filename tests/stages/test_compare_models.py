@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from platemae.contracts import SCORE_COLUMNS
+from platemae.errors import ContractError, MissingError
+from platemae.layout import Results
+from platemae.stages import compare_models
+
+CFG = {"models": ["mae", "zero"], "corrections": ["none", "tvn"]}
+
+
+def write(results: Results, model: str, correction: str, *rows: list[object]) -> None:
+    path = results.scores(model, correction)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = list(SCORE_COLUMNS)
+    pd.DataFrame([[model, correction, *row] for row in rows], columns=columns).to_parquet(path, index=False)
+
+
+def recall(benchmark: str, source: str, value: float) -> list[object]:
+    return [benchmark, source, "recall", 0.05, value, value - 0.1, value + 0.1, 120, 0.1, "", "{}"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    results = Results(tmp_path)
+    for model, base in (("mae", 0.3), ("zero", 0.1)):
+        for correction, gain in (("none", 0.0), ("tvn", 0.25)):
+            write(
+                results,
+                model,
+                correction,
+                recall("corum", "CORUM", base + gain),
+                ["replicates", "", "mean_cosine", np.nan, np.nan, np.nan, np.nan, 0, np.nan, "none", "too few"],
+            )
+    return results
+
+
+def test_all_scores_stand_in_one_tidy_table(results: Results) -> None:
+    manifest = compare_models.run(results, CFG, threads=1)
+    table = pd.read_csv(results.tables() / "scores.csv", keep_default_na=False)
+    assert tuple(table.columns) == SCORE_COLUMNS
+    assert table["model"].tolist() == ["mae"] * 4 + ["zero"] * 4
+    assert table["value"].tolist() == ["0.3", "", "0.55", "", "0.1", "", "0.35", ""]
+    assert table["n"].tolist() == [120, 0] * 4
+    assert manifest.counts["rows"] == 8
+    assert manifest.counts["benchmarks"] == ["corum", "replicates"]
+
+
+def test_every_benchmark_has_a_wide_table_in_three_formats(results: Results) -> None:
+    compare_models.run(results, CFG, threads=1)
+    table = pd.read_csv(results.tables() / "corum.csv", dtype=str)
+    assert table[["model", "none", "tvn"]].to_numpy().tolist() == [
+        ["mae", "0.300 [0.200, 0.400]", "0.550 [0.450, 0.650]"],
+        ["zero", "0.100 [0.000, 0.200]", "0.350 [0.250, 0.450]"],
+    ]
+    assert "chance 0.100" in (results.tables() / "corum.md").read_text()
+    assert r"\begin{tabular}{lrr}" in (results.tables() / "corum.tex").read_text()
+    assert (results.tables() / "replicates.csv").is_file()
+
+
+def test_published_numbers_stand_beside_measured_ones(results: Results) -> None:
+    manifest = compare_models.run(results, CFG, threads=1)
+    table = pd.read_csv(results.tables() / "published.csv")
+    mine = table[(table["measured_model"] == "mae") & table["model"].str.startswith("MAE ViT-L/8+")]
+    by_correction = mine.set_index("measured_correction")["difference"]
+    assert by_correction["tvn"] == pytest.approx(0.55 - 0.622)
+    assert by_correction["none"] == pytest.approx(0.30 - 0.124)
+    assert table.loc[table["source"] == "Reactome", "measured"].isna().all()
+    assert manifest.counts["published_with_measured"] == table["measured"].notna().sum() > 0
+
+
+def test_the_digest_follows_the_scores_and_nothing_else(results: Results) -> None:
+    first = compare_models.run(results, CFG, threads=1)
+    assert compare_models.run(results, CFG, threads=2) == first
+    write(results, "zero", "tvn", recall("corum", "CORUM", 0.351))
+    assert compare_models.run(results, CFG, threads=1).digest != first.digest
+
+
+def test_a_benchmark_that_is_gone_leaves_no_table(results: Results) -> None:
+    compare_models.run(results, CFG, threads=1)
+    (results.tables() / "notes.md").write_text("mine")
+    for model in CFG["models"]:
+        for correction in CFG["corrections"]:
+            write(results, model, correction, recall("corum", "CORUM", 0.2))
+    compare_models.run(results, CFG, threads=1)
+    names = sorted(path.name for path in results.tables().iterdir())
+    assert names == ["corum.csv", "corum.md", "corum.tex", "notes.md", "published.csv", "scores.csv"]
+
+
+def test_missing_scores_are_all_named(results: Results) -> None:
+    results.scores("mae", "tvn").unlink()
+    results.scores("zero", "none").unlink()
+    with pytest.raises(MissingError, match="2 problems") as caught:
+        compare_models.run(results, CFG, threads=1)
+    assert "mae / tvn" in str(caught.value)
+    assert "zero / none" in str(caught.value)
+
+
+def test_scores_of_another_model_are_refused(results: Results) -> None:
+    results.scores("mae", "tvn").write_bytes(results.scores("zero", "tvn").read_bytes())
+    with pytest.raises(ContractError, match="another model"):
+        compare_models.run(results, CFG, threads=1)
+
+
+@pytest.mark.parametrize("name", ["scores", "published", "../escape"])
+def test_a_benchmark_cannot_take_a_file_that_is_not_its_own(results: Results, name: str) -> None:
+    write(results, "mae", "none", recall(name, "CORUM", 0.2))
+    with pytest.raises(ContractError, match="cannot be called"):
+        compare_models.run(results, CFG, threads=1)
+
+
+def test_no_score_at_all_is_a_warning(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    write(results, "mae", "none")
+    manifest = compare_models.run(results, {"models": ["mae"], "corrections": ["none"]}, threads=1)
+    assert manifest.warnings == ["no score was measured"]
+    assert pd.read_csv(results.tables() / "scores.csv").empty

@@ -1,0 +1,347 @@
+"""ingest_plate: folders of TIFFs become a store and a table; every bad folder is one clear error."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+import zarr
+
+from platemae.contracts import FIELDS_COLUMNS, Manifest
+from platemae.errors import ConfigError, InputError, MissingError, PlatemaeError
+from platemae.layout import Results
+from platemae.stages import ingest_plate
+from platemae.store.plate_reader import PlateStore
+
+CHANNELS = ("dna", "er")
+LAYOUT = {"A01": ("", "negcon"), "A02": ("g1", "treatment"), "B01": ("g2", "treatment"), "B02": ("g3", "poscon")}
+PATTERN = r"(?P<well>[A-P]\d+)_s(?P<field>\d+)_(?P<channel>\w+)\.tif"
+
+
+def image(well, field, channel, dtype="uint16"):
+    """Pixels that tell where they belong."""
+    rng = np.random.default_rng([ord(well[0]), int(well[1:]), int(field), CHANNELS.index(channel)])
+    return rng.integers(100, 250, (40, 56)).astype(dtype)
+
+
+def write_raw(folder, wells=tuple(LAYOUT), fields=("1", "2"), dtype="uint16", **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    for well in wells:
+        for field in fields:
+            for channel in CHANNELS:
+                name = f"{well[0]}{int(well[1:])}_s{field}_{channel}.tif"
+                tifffile.imwrite(folder / name, image(well, field, channel, dtype), **options)
+
+
+def write_layout(path, layout=LAYOUT):
+    lines = ["well\tperturbation\tcontrol_type"]
+    path.write_text("\n".join(lines + [f"{well}\t{p}\t{kind}" for well, (p, kind) in layout.items()]) + "\n")
+
+
+def make_cfg(plate="P1", **ingest):
+    channels = [{"source": c, "name": c.upper(), "stain": f"{c} dye"} for c in CHANNELS]
+    entry = {"name": "scope", "kind": "pattern", "pattern": PATTERN, "channels": channels, "pixel_size_um": 0.65}
+    row = {"plate": plate, "batch": "b1", "reader": "scope", "path": f"raw/{plate}", "layout": "layout.tsv"}
+    return {"plate": row, "reader": entry, "ingest": {"allow_missing": False, "chunk_px": 32} | ingest}
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A folder as a user has it: raw images and a layout."""
+    write_raw(tmp_path / "raw" / "P1")
+    write_layout(tmp_path / "layout.tsv")
+    return tmp_path
+
+
+def ingest(base, results=None, cfg=None, plate="P1"):
+    results = results or Results(base / "results")
+    manifest = ingest_plate.run(results, cfg or make_cfg(plate), plate=plate, base=base, threads=2)
+    manifest.write(results.manifest("ingest_plate", plate=plate))
+    return manifest
+
+
+def nothing_half_written(base):
+    left = [p for p in (base / "results").rglob("*") if p.is_file()] if (base / "results").exists() else []
+    return left == [] and not list(base.glob("results/plates/.*"))
+
+
+def test_every_pixel_lands_in_its_well(base):
+    manifest = ingest(base)
+    table = pd.read_parquet(Results(base / "results").fields("P1"))
+    assert list(table.columns) == list(FIELDS_COLUMNS)
+    assert len(table) == 8
+    store = PlateStore(Results(base / "results").store("P1"))
+    for row in table.itertuples():
+        x_CYX = store.read_field(row.group)
+        expected = np.stack([image(row.well, row.field, channel) for channel in CHANNELS])
+        np.testing.assert_array_equal(x_CYX, expected)
+        np.testing.assert_array_equal(zarr.open_array(store.path / row.group / "0", mode="r")[:], expected)
+        assert (row.perturbation, row.control_type) == LAYOUT[row.well]
+        assert row.group == f"{row.well[0]}/{int(row.well[1:])}/{int(row.field) - 1}"
+    assert store.channel_names == ["DNA", "ER"]
+    assert manifest.counts["fields"] == 8
+    assert manifest.counts["wells"] == 4
+    assert manifest.counts["pixels"] == store.digest
+    assert manifest.warnings == []
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_other_source_dtypes_stay(base, dtype):
+    write_raw(base / "raw" / "P1", dtype=dtype)
+    assert ingest(base).counts["dtype"] == dtype
+    x_CYX = PlateStore(Results(base / "results").store("P1")).read_field("B/2/1")
+    np.testing.assert_array_equal(x_CYX[1], image("B02", "2", "er", dtype))
+
+
+def test_equal_content_gives_an_equal_digest_and_labels_do_not_touch_the_pixels(base):
+    first = ingest(base)
+    write_raw(base / "raw" / "P1", compression="zlib")  # other bytes, same pixels
+    assert ingest(base, cfg=make_cfg(chunk_px=64)).digest == first.digest
+    write_layout(base / "layout.tsv", LAYOUT | {"A02": ("renamed", "treatment")})
+    relabelled = ingest(base)
+    assert relabelled.digest != first.digest
+    assert relabelled.counts["pixels"] == first.counts["pixels"]
+    changed = image("A02", "1", "er")
+    changed[3, 3] += 1
+    tifffile.imwrite(base / "raw" / "P1" / "A2_s1_er.tif", changed)
+    assert ingest(base).counts["pixels"] != first.counts["pixels"]
+
+
+def test_a_missing_field_of_one_well_shifts_no_other(base):
+    for channel in CHANNELS:
+        (base / "raw" / "P1" / f"A2_s1_{channel}.tif").unlink()
+    ingest(base)
+    table = pd.read_parquet(Results(base / "results").fields("P1"))
+    groups = dict(zip(zip(table["well"], table["field"], strict=True), table["group"], strict=True))
+    assert groups["A02", "2"] == "A/2/1"
+    assert ("A02", "1") not in groups
+    x_CYX = PlateStore(Results(base / "results").store("P1")).read_field("A/2/1")
+    np.testing.assert_array_equal(x_CYX[0], image("A02", "2", "dna"))
+
+
+def test_the_raw_inventory_is_noted_in_provenance_not_in_the_manifest(base):
+    (base / "raw" / "P1" / "notes.txt").write_text("hello")
+    manifest = ingest(base)
+    record = json.loads(Results(base / "results").provenance("ingest_plate", "P1.inventory").read_text())
+    sizes = {name: size for name, size, _ in record["files"]}
+    assert len(sizes) == 16
+    assert sizes["A1_s1_dna.tif"] == (base / "raw" / "P1" / "A1_s1_dna.tif").stat().st_size
+    assert record["unmatched"] == ["notes.txt"]
+    assert "mtime" not in json.dumps(manifest.counts)
+
+
+def test_tiffs_that_do_not_match_are_warned_about(base):
+    tifffile.imwrite(base / "raw" / "P1" / "overview.tif", np.zeros((4, 4), np.uint8))
+    assert ingest(base).warnings == ["1 TIFFs do not match the reader's pattern, such as overview.tif"]
+
+
+# -- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_channel_file_is_named(base):
+    (base / "raw" / "P1" / "B1_s2_er.tif").unlink()
+    with pytest.raises(InputError, match="no file for plate P1, well B01, field 2, channel ER"):
+        ingest(base)
+    assert nothing_half_written(base)
+
+
+def test_a_missing_channel_may_be_allowed(base):
+    (base / "raw" / "P1" / "B1_s2_er.tif").unlink()
+    manifest = ingest(base, cfg=make_cfg(allow_missing=True))
+    table = pd.read_parquet(Results(base / "results").fields("P1")).set_index(["well", "field"])
+    assert table.loc[("B01", "2"), "missing_channels"] == "ER"
+    assert (table["missing_channels"] != "").sum() == 1
+    x_CYX = PlateStore(Results(base / "results").store("P1")).read_field("B/1/1")
+    assert not x_CYX[1].any()
+    np.testing.assert_array_equal(x_CYX[0], image("B01", "2", "dna"))
+    assert manifest.counts["missing_images"] == 1
+
+
+def test_wells_that_only_one_side_knows(base):
+    write_layout(base / "layout.tsv", {w: v for w, v in LAYOUT.items() if w != "B02"} | {"H12": ("g9", "treatment")})
+    with pytest.raises(ConfigError, match="2 problems") as caught:
+        ingest(base)
+    assert "names 1 wells that the plate lacks: H12" in caught.value.what
+    assert "1 wells of plate P1 are not in its layout: B02" in caught.value.what
+    assert nothing_half_written(base)
+
+
+def test_problems_of_layout_and_folder_come_together(base):
+    write_layout(base / "layout.tsv", {"A1": ("", "nonsense")})
+    (base / "raw" / "P1" / "A1_s1_gfp.tif").write_bytes(b"")
+    with pytest.raises(PlatemaeError) as caught:
+        ingest(base)
+    assert "nonsense" in caught.value.what
+    assert "unknown channel 'gfp'" in caught.value.what
+
+
+def test_truncated_and_nan_images_are_all_named(base):
+    folder = base / "raw" / "P1"
+    write_raw(folder, dtype="float32")
+    bad = image("A01", "2", "er", "float32")
+    bad[0, 0] = np.nan
+    tifffile.imwrite(folder / "A1_s2_er.tif", bad)
+    cut = (folder / "B2_s1_dna.tif").read_bytes()
+    (folder / "B2_s1_dna.tif").write_bytes(cut[: len(cut) // 2])
+    with pytest.raises(InputError, match="2 problems") as caught:
+        ingest(base)
+    assert "not finite (NaN or infinity) [" in caught.value.what
+    assert "A1_s2_er.tif" in caught.value.what
+    assert "B2_s1_dna.tif" in caught.value.what
+    assert nothing_half_written(base)
+
+
+def test_one_field_of_another_size_is_named(base):
+    for channel in CHANNELS:
+        tifffile.imwrite(base / "raw" / "P1" / f"A2_s2_{channel}.tif", np.ones((40, 40), np.uint16))
+    with pytest.raises(InputError, match=r"40 x 40 uint16, the others of plate P1 are 40 x 56 uint16"):
+        ingest(base)
+    assert nothing_half_written(base)
+
+
+def test_a_failed_run_keeps_the_old_store_and_its_manifest(base):
+    ingest(base)
+    results = Results(base / "results")
+    (base / "raw" / "P1" / "A1_s1_dna.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError):
+        ingest(base)
+    np.testing.assert_array_equal(PlateStore(results.store("P1")).read_field("A/1/0")[0], image("A01", "1", "dna"))
+    assert Manifest.read(results.manifest("ingest_plate", plate="P1")).counts["fields"] == 8
+
+
+def test_no_folder(base):
+    with pytest.raises(MissingError, match="folder of a plate is missing"):
+        ingest(base, cfg=make_cfg() | {"plate": make_cfg()["plate"] | {"path": "raw/elsewhere"}})
+
+
+def test_a_synthetic_plate_whose_copy_still_runs(tmp_path):
+    folder = tmp_path / "raw" / "P1"
+    (folder / "Images").mkdir(parents=True)
+    tifffile.imwrite(folder / "Images" / "r01c01f01-ch1.tiff", np.ones((8, 8), np.uint16))
+    description = {
+        "pixel_size_um": 0.65,
+        "channels": [{"index": 1, "name": "DNA", "stain": "Hoechst"}],
+        "n_images": 2,
+        "file_pattern": r"r(?P<row>\d+)c(?P<column>\d+)f(?P<field>\d+)-ch(?P<channel>\d+)\.tiff",
+    }
+    (folder / "plate.json").write_text(json.dumps(description))
+    write_layout(tmp_path / "layout.tsv", {"A01": ("", "negcon")})
+    cfg = make_cfg() | {"reader": {"name": "synthetic", "kind": "synthetic"}}
+    with pytest.raises(InputError, match="plate P1 has 1 images, its own metadata lists 2") as caught:
+        ingest(tmp_path, cfg=cfg)
+    assert "wait until the copy is complete" in caught.value.remedy
+    assert ingest(tmp_path, cfg=cfg | {"ingest": {"allow_missing": True, "chunk_px": 32}}).counts["fields"] == 1
+
+
+# -- killed -----------------------------------------------------------------------------------------------------------
+
+SLOW = """
+import json, sys, time
+from pathlib import Path
+from platemae.layout import Results
+from platemae.readers import pattern
+from platemae.stages import ingest_plate
+base, cfg = Path(sys.argv[1]), json.loads(sys.argv[2])
+plain = pattern.load_record
+def slowly(record):
+    print("field", flush=True)
+    time.sleep(float(sys.argv[3]))
+    return plain(record)
+pattern.load_record = slowly
+results = Results(base / "results")
+manifest = ingest_plate.run(results, cfg, plate="P1", base=base, threads=1)
+manifest.write(results.manifest("ingest_plate", plate="P1"))
+"""
+
+
+def start_slow_ingest(base, seconds):
+    arguments = [sys.executable, "-c", SLOW, str(base), json.dumps(make_cfg()), str(seconds)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def test_kill_9_in_the_middle_then_again(base, tmp_path_factory):
+    clean = tmp_path_factory.mktemp("clean")
+    expected = ingest(base, results=Results(clean))
+    job = start_slow_ingest(base, 0.3)
+    for _ in range(3):
+        assert job.stdout.readline() == "field\n"
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    plates = base / "results" / "plates"
+    assert [p.name for p in plates.iterdir() if not p.name.startswith(".P1.zarr.tmp-")] == []
+    assert len(list(plates.iterdir())) == 1
+    assert ingest(base).digest == expected.digest
+    assert sorted(p.name for p in plates.iterdir()) == ["P1.fields.parquet", "P1.manifest.json", "P1.zarr"]
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_leaves_a_whole_store(base):
+    """Kills spread over a re-ingest: the store there is always complete, the old one or the new one."""
+    results = Results(base / "results")
+    old = ingest(base).counts["pixels"]
+    for well in LAYOUT:
+        tifffile.imwrite(base / "raw" / "P1" / f"{well[0]}{int(well[1:])}_s1_dna.tif", image("A01", "2", "er"))
+    new = ingest(base, results=Results(base / "other")).counts["pixels"]
+    assert new != old
+    for delay in np.linspace(0.0, 0.2, 8):
+        job = start_slow_ingest(base, 0.0)
+        assert job.stdout.readline() == "field\n"
+        time.sleep(delay)
+        os.kill(job.pid, signal.SIGKILL)
+        job.wait()
+        store = PlateStore(results.store("P1"))
+        assert store.digest in (old, new)
+        for group in store.fields:
+            store.read_field(group)
+    assert ingest(base).counts["pixels"] == new
+    assert not list(Path(base / "results" / "plates").glob(".*"))
+
+
+# -- real plates ------------------------------------------------------------------------------------------------------
+
+
+def ingest_real(folder, tmp_path, entry, layout):
+    write_layout(tmp_path / "layout.tsv", layout)
+    row = {"plate": "R", "batch": "b", "reader": entry["name"], "path": str(folder), "layout": "layout.tsv"}
+    cfg = {"plate": row, "reader": entry, "ingest": {"allow_missing": False, "chunk_px": 256}}
+    results = Results(tmp_path / "results")
+    ingest_plate.run(results, cfg, plate="R", base=tmp_path, threads=2)
+    return PlateStore(results.store("R")), pd.read_parquet(results.fields("R"))
+
+
+def test_the_nf1_plate(shared_data, tmp_path):
+    channels = [{"source": c, "name": c, "stain": s} for c, s in (("DAPI", "DAPI"), ("GFP", "ER"), ("RFP", "actin"))]
+    pattern = r"(?P<well>[A-H]\d+)_01_\d_(?P<field>\d)_(?P<channel>DAPI|GFP|RFP)_001\.tif"
+    entry = {"name": "nf1", "kind": "pattern", "pattern": pattern, "channels": channels, "pixel_size_um": 0.3}
+    folder = shared_data / "nf1-cellpainting-plate2" / "Plate_2_images"
+    wells = dict.fromkeys(("B7", "D6", "D7", "F7", "H12"), ("", "negcon"))
+    store, table = ingest_real(folder, tmp_path, entry, wells)
+    assert (store.shape, store.dtype) == ((3, 904, 1224), np.dtype("uint16"))
+    assert list(table["group"]) == ["B/7/2", "D/6/1", "D/7/0", "F/7/1", "H/12/0"]
+    for group, well, site in (("B/7/2", "B7", 3), ("D/6/1", "D6", 2), ("H/12/0", "H12", 1)):
+        planes = [f"{well}_01_{i}_{site}_{c['name']}_001.tif" for i, c in enumerate(channels, 1)]
+        expected = np.stack([tifffile.imread(folder / plane) for plane in planes])
+        np.testing.assert_array_equal(store.read_field(group), expected)
+        np.testing.assert_array_equal(zarr.open_array(store.path / group / "0", mode="r")[:], expected)
+
+
+def test_the_bbbc013_plate(shared_data, tmp_path):
+    channels = [{"source": "1", "name": "FKHR", "stain": "GFP"}, {"source": "2", "name": "DNA", "stain": "DRAQ"}]
+    pattern = r"Channel(?P<channel>[12])-\d+-(?P<row>[A-H])-(?P<column>\d+)\.tif"
+    entry = {"name": "bbbc013", "kind": "pattern", "pattern": pattern, "channels": channels, "pixel_size_um": 1.0}
+    folder = shared_data / "bbbc013-rows-abcd"
+    wells = {f"{row}{column:02d}": ("", "negcon") for row in "ABCD" for column in range(1, 13)}
+    store, table = ingest_real(folder, tmp_path, entry, wells)
+    assert (len(table), store.shape, store.dtype) == (48, (2, 640, 640), np.dtype("uint8"))
+    for number, row, column in ((1, "A", 1), (14, "B", 2), (48, "D", 12)):
+        x_CYX = store.read_field(f"{row}/{column}/0")
+        for channel in (1, 2):
+            name = f"Channel{channel}-{number:02d}-{row}-{column:02d}.tif"
+            np.testing.assert_array_equal(x_CYX[channel - 1], tifffile.imread(folder / "images" / name))

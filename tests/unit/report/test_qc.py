@@ -1,0 +1,50 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from platemae.report.figures import row_name
+from platemae.report.qc import failed_fields, layout, plate_shape, reason_kind, well_place
+
+
+@pytest.mark.parametrize(("well", "place"), [("A01", (0, 0)), ("B03", (1, 2)), ("H12", (7, 11)), ("AF48", (31, 47))])
+def test_a_well_has_its_place(well: str, place: tuple[int, int]) -> None:
+    assert well_place(well) == place
+    assert well.startswith(row_name(place[0]))
+
+
+def test_what_is_no_well_is_refused() -> None:
+    with pytest.raises(ValueError, match="no well"):
+        well_place("12A")
+
+
+@pytest.mark.parametrize(
+    ("wells", "shape"),
+    [
+        (["A01", "B03"], (2, 3)),
+        (["A01", "D12"], (8, 12)),
+        (["P24"], (16, 24)),
+        (["AF30"], (32, 48)),
+        (["J15"], (10, 15)),  # 150 of 384
+    ],
+)
+def test_the_plate_is_the_smallest_usual_one(wells: list[str], shape: tuple[int, int]) -> None:
+    assert plate_shape(pd.Series(wells)) == shape
+
+
+def test_values_lie_at_their_wells_and_nowhere_else() -> None:
+    plate = layout(pd.Series({"A02": 5.0, "B01": 7.0}), (2, 3))
+    assert np.isnan(plate).sum() == 4
+    assert plate[0, 1] == 5
+    assert plate[1, 0] == 7
+
+
+def test_a_failed_field_counts_once_whatever_its_channels() -> None:
+    rows = [("P", "A01", "0", c, v, r) for c in ("DNA", "ER") for v, r in [("fail", "out of focus")]]
+    rows += [("P", "A01", "1", c, "pass", "") for c in ("DNA", "ER")]
+    qc = pd.DataFrame(rows, columns=["plate", "well", "field", "channel", "verdict", "reason"])
+    assert failed_fields(qc).to_numpy().tolist() == [["P", "A01", "0", "out of focus"]]
+
+
+def test_reasons_that_differ_in_their_numbers_are_one_kind() -> None:
+    assert reason_kind("focus below 0.05: DNA 0.0002") == reason_kind("focus below 0.05: ER 0.01") == "focus below 0.05"
+    assert reason_kind("channel missing: ER; saturated: DNA 0.4") == "channel missing; saturated"

@@ -1,0 +1,64 @@
+import numpy as np
+import pandas as pd
+
+from platemae.contracts import SCORE_COLUMNS
+from platemae.report.scores import groups
+from platemae.report.tables import benchmark_csv, benchmark_latex, benchmark_markdown, benchmarks, caption, wide
+
+CORRECTIONS = ["none", "tvn"]
+
+
+def scores() -> pd.DataFrame:
+    rows = [
+        ["mae_1", "none", "corum", "CORUM", "recall", 0.05, 0.12344, 0.1, 0.15, 100, 0.1, "", ""],
+        ["mae_1", "tvn", "corum", "CORUM", "recall", 0.05, 0.622, 0.6, 0.64, 120, 0.1, "", ""],
+        ["pca|x", "tvn", "corum", "CORUM", "recall", 0.05, 0.3, np.nan, np.nan, 120, 0.1, "", ""],
+        ["mae_1", "none", "corum", "CORUM", "recall", 0.1, np.nan, np.nan, np.nan, 0, 0.2, "", ""],
+    ]
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+
+
+def test_the_wide_table_equals_one_made_by_hand() -> None:
+    first, second = groups(scores())
+    expected = pd.DataFrame(
+        {"model": ["mae_1", "pca|x"], "none": ["0.123 [0.100, 0.150]", ""], "tvn": ["0.622 [0.600, 0.640]", "0.300"]}
+    )
+    pd.testing.assert_frame_equal(wide(first, CORRECTIONS), expected)
+    assert wide(second, CORRECTIONS).to_numpy().tolist() == [["mae_1", "", ""]]
+
+
+def test_the_caption_states_n_and_chance() -> None:
+    first, second = groups(scores())
+    assert caption(first) == "corum · CORUM · recall at 0.05: value [interval]; n = 100 to 120; chance 0.100"
+    assert caption(second).endswith("n = 0; chance 0.200")
+
+
+def test_the_csv_holds_every_group_of_a_benchmark() -> None:
+    found = benchmarks(scores())
+    assert list(found) == ["corum"]
+    table = benchmark_csv(found["corum"], CORRECTIONS)
+    assert list(table) == ["source", "metric", "threshold", "model", "none", "tvn", "chance", "n"]
+    assert table.to_numpy().tolist() == [
+        ["CORUM", "recall", "0.05", "mae_1", "0.123 [0.100, 0.150]", "0.622 [0.600, 0.640]", "0.100", "100 to 120"],
+        ["CORUM", "recall", "0.05", "pca|x", "", "0.300", "0.100", "120"],
+        ["CORUM", "recall", "0.1", "mae_1", "", "", "0.200", "0"],
+    ]
+
+
+def test_two_entries_that_measured_the_same_stand_in_one_cell() -> None:
+    twice = pd.concat([scores().iloc[:1], scores().iloc[:1].assign(value=0.2)])
+    (group,) = groups(twice)
+    assert wide(group, ["none"])["none"].tolist() == ["0.123 [0.100, 0.150]; 0.200 [0.100, 0.150]"]
+
+
+def test_markdown_and_latex_escape_their_marks() -> None:
+    found = benchmarks(scores())["corum"]
+    markdown = benchmark_markdown(found, CORRECTIONS).splitlines()
+    assert markdown[2] == "| model | none | tvn |"
+    assert markdown[3] == "| --- | ---: | ---: |"
+    assert markdown[4] == "| mae\\_1 | 0.123 [0.100, 0.150] | 0.622 [0.600, 0.640] |"
+    assert markdown[5] == "| pca\\|x |  | 0.300 |"
+    latex = benchmark_latex(found, CORRECTIONS)
+    assert r"mae\_1 & 0.123 [0.100, 0.150] & 0.622 [0.600, 0.640] \\" in latex
+    assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 2
+    assert r"\begin{tabular}{lrr}" in latex
