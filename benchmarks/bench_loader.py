@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from platemae.data.crops import CropSource, PlateSource, training_batches
-from platemae.data.sampler import Sampler
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.plate_reader import PlateStore, StoreChannel
 from platemae.store.plate_writer import FieldSource, write_plate
@@ -72,7 +71,7 @@ def measure() -> list[dict[str, Any]]:
 def measure_one(store: PlateStore, crop: int, cached: bool) -> dict[str, Any]:
     """Measure one crop size, fields held in memory or not."""
     source = crop_source(store, crop, 2**31 if cached else 0)
-    sampler = Sampler(source.heights, source.widths, crop, BATCH, 0, flip=True)
+    sampler = source.sampler(BATCH, 0, flip=True)
     steps = STEPS[crop]
     batches = training_batches(source, sampler, threads=1)
     specs = [spec for step in range(steps) for spec in sampler.specs(step)]

@@ -110,7 +110,7 @@ def train_cfg() -> Callable[..., dict]:
         model = {"name": "m", "kind": kind, "preset": "tiny", "dataset": "screen", "intensity": "fixed"}
         settings = {
             "steps": 12,
-            "batch": 8,
+            "global_batch": 8,
             "lr": 1e-3,
             "weight_decay": 0.05,
             "betas": [0.9, 0.95],
@@ -122,7 +122,7 @@ def train_cfg() -> Callable[..., dict]:
             "clip_norm": 1.0,
             "precision": "float32",
             "seed": 0,
-            "checkpoint_every": 4,
+            "checkpoint_steps": 4,
             "validate_every": 6,
             "flip": True,
         }

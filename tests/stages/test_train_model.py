@@ -102,7 +102,7 @@ def test_other_settings_have_another_state(results, train_cfg):
     train(results, train_cfg(steps=3))
     assert len(states(results)) == 2
     cfg = train_cfg(steps=3)
-    assert training_key(results, cfg) == training_key(results, train_cfg(steps=3, checkpoint_every=1, validate_every=1))
+    assert training_key(results, cfg) == training_key(results, train_cfg(steps=3, checkpoint_steps=1, validate_every=1))
     assert training_key(results, cfg) != training_key(results, train_cfg(steps=3, flip=False))
 
 
@@ -134,7 +134,7 @@ def interrupted(results: Results, cfg: dict, at_step: int, number=signal.SIGKILL
 
 
 def test_killed_and_started_again_gives_equal_weights(make_screen, train_cfg):
-    cfg = train_cfg(steps=200, checkpoint_every=10)
+    cfg = train_cfg(steps=200, checkpoint_steps=10)
     killed, whole = make_screen("killed"), make_screen("whole")
     interrupted(killed, cfg, 20)
     with pytest.raises(TrainingError, match="begun by other code"):
@@ -175,7 +175,7 @@ def test_two_processes_equal_one(make_screen, train_cfg):
 @pytest.mark.slow
 def test_an_error_in_one_of_several_processes_is_told(results, train_cfg):
     with pytest.raises(TrainingError, match=r"9 crops cannot be divided|cannot be shared equally"):
-        train(results, train_cfg(batch=9), processes=2)
+        train(results, train_cfg(global_batch=9), processes=2)
 
 
 def test_untrained_is_the_network_before_its_first_step(results, train_cfg):

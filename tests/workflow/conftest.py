@@ -36,7 +36,7 @@ SCREEN = ScreenSettings(
 CONFIG = """\
 results: results
 plates: screen/plates.tsv
-train: {steps: 4, batch: 4, validate_every: 2, checkpoint_every: 2}
+train: {steps: 4, global_batch: 4, validate_every: 2, checkpoint_steps: 2}
 intensity:
   - {name: controls, fit_plates: [P1, P2]}
 datasets:

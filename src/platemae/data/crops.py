@@ -131,6 +131,10 @@ class CropSource:
         """Width of each field, pixels."""
         return tuple(self.plates[plate].store.shape[2] for plate, _ in self.fields)
 
+    def sampler(self, batch: int, seed: int, flip: bool) -> Sampler:
+        """Return the sampler of crops of these fields."""
+        return Sampler(self.heights, self.widths, self.crop, batch, seed, flip)
+
     def read(self, spec: CropSpec) -> np.ndarray:
         """Return one crop (C, S, S), float32 in 0..255."""
         name, group = self.fields[spec.field]

@@ -62,7 +62,7 @@ class Sampler:
         if self.batch % world:
             raise TrainingError(
                 f"a batch of {self.batch} crops cannot be divided among {world} processes",
-                "train.batch",
+                "train.global_batch",
                 "make the batch a multiple of the number of processes",
             )
         share = self.batch // world

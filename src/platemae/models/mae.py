@@ -79,12 +79,17 @@ class MAE(nn.Module):
         return self.spec.to_dict()
 
     def _initialise(self) -> None:
-        """Xavier-uniform weights (a patch is one vector), zero biases, tokens N(0, 0.02) (PAPER.md 1.5)."""
+        """Xavier-uniform weights (a patch is one vector), zero biases, tokens N(0, 0.02) (PAPER.md 1.5).
+
+        The prediction starts at zero, the mean of every standardised patch: from random predictions a small network
+        needs hundreds of steps to come back to it before it learns anything else.
+        """
         for layer in self.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(layer.weight.view(layer.weight.shape[0], -1))
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.decoder_pred.weight)
         nn.init.normal_(self.encoder.cls_token, std=0.02)
         nn.init.normal_(self.decoder.mask_token, std=0.02)
 

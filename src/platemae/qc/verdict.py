@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from platemae.contracts import QC_COLUMNS
@@ -52,6 +53,13 @@ def passed_fields(qc: pd.DataFrame) -> set[tuple[str, str]]:
     """Return (well, field) of the fields that passed."""
     kept = qc[qc["verdict"] == PASS]
     return set(zip(kept["well"], kept["field"], strict=True))
+
+
+def has_passed(fields: pd.DataFrame, qc: pd.DataFrame) -> np.ndarray:
+    """Return for each row of a fields table whether the field passed."""
+    passed = passed_fields(qc)
+    places = zip(fields["well"], fields["field"], strict=True)
+    return np.array([place in passed for place in places], dtype=bool)
 
 
 def _usual_focus(table: pd.DataFrame, min_foreground: float) -> pd.Series:

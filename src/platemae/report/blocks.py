@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-Tone = Literal["plain", "note", "warning", "good"]
+Tone = Literal["plain", "note", "warning"]
 
 
 @dataclass(frozen=True)

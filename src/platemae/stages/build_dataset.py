@@ -11,7 +11,7 @@ from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Mani
 from platemae.errors import InputError
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
-from platemae.qc.verdict import passed_fields
+from platemae.qc.verdict import has_passed
 from platemae.store.parquet import read_parquet, write_parquet
 
 STAGE = "build_dataset"
@@ -69,9 +69,8 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
 def _passed(results: Results, plate: str) -> pd.DataFrame:
     """Return the plate's fields that passed QC, in the order of the fields table."""
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
-    kept = [(well, field) in passed for well, field in zip(fields["well"], fields["field"], strict=True)]
-    return fields.loc[kept, ["plate", "batch", "well", "field", "group"]]
+    passed = has_passed(fields, read_parquet(results.qc(plate), QC_COLUMNS))
+    return fields.loc[passed, ["plate", "batch", "well", "field", "group"]]
 
 
 def _held_out(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[tuple[str, str]]:

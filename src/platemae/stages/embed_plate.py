@@ -16,7 +16,7 @@ from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
 from platemae.models.export import load_model
-from platemae.qc.verdict import passed_fields
+from platemae.qc.verdict import has_passed
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import StoreChannel
@@ -50,8 +50,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     torch.set_num_threads(threads)
     module, facts = load_model(results.model(model))
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
-    kept = fields[[place in passed for place in zip(fields["well"], fields["field"], strict=True)]]
+    kept = fields[has_passed(fields, read_parquet(results.qc(plate), QC_COLUMNS))]
     if kept.empty:
         raise InputError("no field of the plate passed quality control", f"plate {plate}", "see the QC report")
     channels = tuple(StoreChannel(c["name"], c["stain"]) for c in facts["channels"])

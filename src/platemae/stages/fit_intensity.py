@@ -7,7 +7,7 @@ from typing import Any
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
 from platemae.fingerprint import digest_json
 from platemae.layout import Results
-from platemae.qc.verdict import passed_fields
+from platemae.qc.verdict import has_passed
 from platemae.store.intensity_fit import FitPlate, choose_fields, fit_map
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import PlateStore
@@ -53,11 +53,10 @@ def run(results: Results, cfg: dict[str, Any], *, intensity: str, threads: int) 
 def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:
     """Return a plate with the groups of its fields that the map is fitted on."""
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    passed = passed_fields(read_parquet(results.qc(plate), QC_COLUMNS))
+    passed = has_passed(fields, read_parquet(results.qc(plate), QC_COLUMNS))
     kind = fields["control_type"]
     wanted = (kind == "negcon") if fit_on == "negcon" else (kind != "empty")
-    sound = [(well, field) in passed for well, field in zip(fields["well"], fields["field"], strict=True)]
-    chosen = fields[wanted & sound]
+    chosen = fields[wanted & passed]
     groups = choose_fields(list(chosen["well"]), list(chosen["group"]))
     return FitPlate(plate, str(fields["batch"].iloc[0]), PlateStore(results.store(plate)), groups)
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from platemae import logs
 from platemae.contracts import Manifest, write_text
 from platemae.data.crops import default_cache_bytes, training_batches
 from platemae.data.dataset import TrainingSet, open_training_set
-from platemae.data.sampler import Sampler
 from platemae.data.training_state import FINISHED, TrainingState, join_lease, lease
 from platemae.errors import PlatemaeError, TrainingError
 from platemae.fingerprint import digest_array, digest_json
@@ -39,6 +38,7 @@ from platemae.training import distributed
 from platemae.training.checkpoint import CheckpointStore
 from platemae.training.launch import launch
 from platemae.training.loop import train
+from platemae.training.monitor import WALL_CLOCK
 from platemae.training.randomness import VALIDATE, draw
 from platemae.training.settings import TrainSettings
 
@@ -49,7 +49,6 @@ VALIDATION_CROPS, SHOWN_CROPS = 128, 12
 WAIT_SECONDS = 600.0
 """How long a job waits for another that trains the same network: two models may differ in how they embed alone."""
 LOSSES = ("loss", "mse", "fourier", "val_loss", "val_mse", "val_fourier")
-WALL_CLOCK = ("seconds", "crops_per_s", "data_wait_fraction")
 COLUMNS = ("step", "crops", "lr", "grad_norm", *LOSSES, *WALL_CLOCK)
 
 
@@ -139,9 +138,7 @@ def _architecture(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(section: dict[str, Any]) -> TrainSettings:
-    renamed = {"batch": "global_batch", "checkpoint_every": "checkpoint_steps"}
-    values = {renamed.get(key, key): value for key, value in section.items() if key != "flip"}
-    return TrainSettings(**values)
+    return TrainSettings(**{key: value for key, value in section.items() if key != "flip"})
 
 
 # -- making the model -------------------------------------------------------------------------------------------------
@@ -164,147 +161,140 @@ def _train(results: Results, cfg: dict[str, Any], folder: Path, threads: int, pr
         raise
 
 
+@dataclass
+class _Model:
+    """A model being made: what it is, what it learns from, and what became of it."""
+
+    entry: dict[str, Any]
+    settings: TrainSettings
+    data: TrainingSet
+    module: Any
+    validation: list[np.ndarray]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_mae(self) -> bool:
+        return isinstance(self.module.spec, Architecture)
+
+
 def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int) -> None:
     """Fit a model and write its files into the folder ``made``, which appears complete; rank 0 writes."""
     torch.set_num_threads(threads)
     entry, mine = cfg["model"], distributed.ranks()
     settings, spec = _settings(cfg["train"]), _architecture(entry)
-    data = open_training_set(
-        results, entry["dataset"], entry["intensity"], spec["crop_px"], default_cache_bytes(mine.world_size)
-    )
+    memory = default_cache_bytes(mine.world_size)
+    data = open_training_set(results, entry["dataset"], entry["intensity"], spec["crop_px"], memory)
     module = build(entry["kind"], spec, len(data.channels), settings.seed)
     validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
-    sampler = Sampler(
-        data.train.heights,
-        data.train.widths,
-        data.train.crop,
-        settings.global_batch,
-        settings.seed,
-        cfg["train"]["flip"],
-    )
+    model = _Model(entry, settings, data, module, validation)
+    sampler = data.train.sampler(settings.global_batch, settings.seed, cfg["train"]["flip"])
     # On a CPU the step needs the cores itself; beside a GPU all of them decode.
     readers = threads if torch.cuda.is_available() else max(1, threads // 4)
     batches = training_batches(data.train, sampler, rank=mine.rank, world=mine.world_size, threads=readers)
     if entry["kind"] == "mae":
-        history = train(module, batches, validation, settings, state)
+        model.history = list(train(module, batches, validation, settings, state))
         if not mine.is_main:
             return
     elif entry["kind"] == "tile_pca":
-        module.to(_device())
-        _fit_tile_pca(module, batches(0), settings)
-        history = []
+        _fit_tile_pca(model, batches(0))
     else:
         module.to(_device())
-        history = [_untrained_row(module, validation, settings)]
-    facts = _facts(results, entry, data, module, history, validation, settings)
-    shown = _reconstructions(module, validation, settings)
-    _write(made, module.cpu(), facts, history, shown)
+        model.history = [_untrained_row(model)]
+    _write(made, model, _facts(results, model), _reconstructions(model))
 
 
 def _device() -> torch.device:
     return distributed.choose_device("auto", distributed.Ranks())
 
 
-def _fit_tile_pca(module: Any, batches: Any, settings: TrainSettings) -> None:
-    """Fit on as many crops as ``train.steps`` allows and 20 tiles a covariance row need; more change nothing."""
-    tiles = (module.spec.crop_px // module.spec.tile_px) ** 2 * settings.global_batch
-    enough = -(-20 * len(module.tile_mean) // tiles)
-    module.fit(torch.from_numpy(x_BCHW) for x_BCHW in islice(batches, min(settings.steps, enough)))
+def _fit_tile_pca(model: _Model, batches: Any) -> None:
+    """Fit on as many crops as ``train.steps`` allows and 20 tiles a covariance row need; more change little."""
+    module, batch = model.module.to(_device()), model.settings.global_batch
+    tiles = (module.spec.crop_px // module.spec.tile_px) ** 2 * batch
+    steps = min(model.settings.steps, -(-20 * len(module.tile_mean) // tiles))
+    count = module.fit(torch.from_numpy(x_BCHW) for x_BCHW in islice(batches, steps))
     batches.close()
+    model.extra = {"crops": steps * batch, "tiles": count, "variance_share": float(module.variance_share)}
 
 
 @torch.no_grad()
-def _untrained_row(module: nn.Module, validation: Sequence[np.ndarray], settings: TrainSettings) -> dict[str, Any]:
+def _untrained_row(model: _Model) -> dict[str, Any]:
     """Return the history of a network that was not trained: its validation loss, at step 0."""
-    module.eval()
+    module, seed = model.module.eval(), model.settings.seed
     sums, count, device = np.zeros(3), 0, next(module.parameters()).device
-    for index, x_BCHW in enumerate(validation):
-        noise_BN, _ = draw(settings.seed, VALIDATE, index, len(x_BCHW), module.noise_sizes, slice(None))  # type: ignore[arg-type]
-        x = torch.from_numpy(x_BCHW).to(device)
-        parts = module(x, noise_BN.to(device), None, settings.objective)
+    for index, x_BCHW in enumerate(model.validation):
+        noise_BN, _ = draw(seed, VALIDATE, index, len(x_BCHW), module.noise_sizes, slice(None))
+        parts = module(torch.from_numpy(x_BCHW).to(device), noise_BN.to(device), None, model.settings.objective)
         sums += len(x_BCHW) * np.array([float(part) for part in parts])
         count += len(x_BCHW)
     return {"step": 0, "crops": 0} | dict(zip(LOSSES[3:], (sums / count).tolist(), strict=True))
 
 
-def _facts(
-    results: Results,
-    entry: dict[str, Any],
-    data: TrainingSet,
-    module: nn.Module,
-    history: Sequence[dict[str, Any]],
-    validation: Sequence[np.ndarray],
-    settings: TrainSettings,
-) -> dict[str, Any]:
-    last = history[-1] if history else {}
+def _facts(results: Results, model: _Model) -> dict[str, Any]:
+    """Return what ``model.json`` says beside the architecture."""
+    data, module, settings = model.data, model.module, model.settings
+    last = model.history[-1] if model.history else {}
     steps = int(last.get("step", 0))
-    variance = float(np.mean([standardise(torch.from_numpy(x)).square().mean((1, 2, 3)).mean() for x in validation]))
+    power_K = torch.cat([standardise(torch.from_numpy(x)).square().mean((1, 2, 3)) for x in model.validation])
     training: dict[str, Any] = {
         "steps": steps,
         "crops": steps * settings.global_batch,
         "parameters": sum(p.numel() for p in module.parameters()) or sum(b.numel() for b in module.buffers()),
-        "flops": _flops(module, settings) * steps,
+        "flops": _step_flops(model) * steps,
         "train_fields": len(data.train.fields),
         "validation_fields": len(data.validation.fields),
-        "input_variance": variance,
+        "input_variance": float(power_K.mean()),
     }
     training |= {name: last[name] for name in (*LOSSES, "seconds") if last.get(name) is not None}
     if "val_mse" in training:
-        training["val_mse_share"] = training["val_mse"] / variance
-    if entry["kind"] == "tile_pca":
-        training["variance_share"] = float(module.variance_share)  # type: ignore[arg-type]
+        training["val_mse_share"] = training["val_mse"] / training["input_variance"]
     return {
-        "kind": entry["kind"],
+        "kind": model.entry["kind"],
         "channels": [{"name": c.name, "stain": c.stain} for c in data.channels],
         "pixel_size_um": data.pixel_size_um,
-        "intensity": IntensityMap.read(results.intensity(entry["intensity"])).to_json(),
-        "dataset": entry["dataset"],
+        "intensity": IntensityMap.read(results.intensity(model.entry["intensity"])).to_json(),
+        "dataset": model.entry["dataset"],
         "plates": list(data.plates),
         "settings": settings.identity(),
-        "training": training,
+        "training": training | model.extra,
     }
 
 
-def _flops(module: nn.Module, settings: TrainSettings) -> int:
+def _step_flops(model: _Model) -> int:
     """Return the operations of one step: forward, and about twice that backward."""
-    spec = getattr(module, "spec", None)
-    if not isinstance(spec, Architecture):
+    if not model.is_mae:
         return 0
-    return 3 * training_flops(spec, module.n_channels, settings.mask_ratio).total * settings.global_batch  # type: ignore[arg-type]
+    module, settings = model.module, model.settings
+    return 3 * training_flops(module.spec, module.n_channels, settings.mask_ratio).total * settings.global_batch
 
 
 @torch.no_grad()
-def _reconstructions(module: Any, validation: Sequence[np.ndarray], settings: TrainSettings) -> dict[str, np.ndarray]:
+def _reconstructions(model: _Model) -> dict[str, np.ndarray]:
     """Return a few fixed validation crops: target, masked (NaN where hidden) and reconstruction, (K, C, H, W)."""
-    module.eval()
-    crops_BCHW = np.concatenate(list(validation))
+    module, settings, crops_BCHW = model.module.eval(), model.settings, np.concatenate(model.validation)
     chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, SHOWN_CROPS).round().astype(int)]
     x = torch.from_numpy(chosen).to(next(iter(module.state_dict().values())).device)
-    if not isinstance(module.spec, Architecture):
+    if model.is_mae:
+        index = len(model.validation)  # a mask that no validation batch has
+        noise_BN, _ = draw(settings.seed, VALIDATE, index, len(x), module.noise_sizes, slice(None))
+        images = module.reconstruct(x, noise_BN.to(x.device), settings.mask_ratio)
+    else:
         target, kept = module.reconstruct(x)
         images = (target, target, kept)
-    else:
-        noise_BN, _ = draw(settings.seed, VALIDATE, len(validation), len(x), module.noise_sizes, slice(None))
-        images = module.reconstruct(x, noise_BN.to(x.device), settings.mask_ratio)
     names = ("target", "masked", "reconstruction")
     return {name: image.float().cpu().numpy() for name, image in zip(names, images, strict=True)}
 
 
-def _write(
-    made: Path,
-    module: Any,
-    facts: dict[str, Any],
-    history: Sequence[dict[str, Any]],
-    shown: dict[str, np.ndarray],
-) -> None:
+def _write(made: Path, model: _Model, facts: dict[str, Any], shown: dict[str, np.ndarray]) -> None:
     """Write a model's files into a folder that appears whole."""
     temporary = made.with_name(f".{made.name}.new")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_model(temporary, module, facts)
-    table = pd.DataFrame(list(history), columns=list(COLUMNS))
-    whole = {"step": "int64", "crops": "int64"}
-    table.astype(dict.fromkeys(COLUMNS, "float64") | whole).to_parquet(temporary / HISTORY, index=False)
+    save_model(temporary, model.module.cpu(), facts)
+    kinds = dict.fromkeys(COLUMNS, "float64") | {"step": "int64", "crops": "int64"}
+    table = pd.DataFrame(model.history, columns=list(COLUMNS)).astype(kinds)
+    table.to_parquet(temporary / HISTORY, index=False)
     np.savez(temporary / RECONSTRUCTIONS, allow_pickle=False, **shown)
     temporary.replace(made)
 

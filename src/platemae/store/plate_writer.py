@@ -16,8 +16,8 @@ import dask
 import numpy as np
 
 from platemae.errors import InputError, PlatemaeError, raise_all
-from platemae.fingerprint import digest_array, digest_json
 from platemae.store import ngff
+from platemae.store.content import content_digest, digest_pixels
 from platemae.store.plate_reader import SHARD_FILE, StoreChannel
 from platemae.store.shard import ShardLayout, encode
 from platemae.store.swap import replaced_folder
@@ -105,7 +105,7 @@ def write_plate(
         written = _write_fields(folder, ordered, chunk_px, threads)
         layout = _common_layout(ordered, written, chunk_px, name)
         digests = {field.group: w.digest for field, w in zip(ordered, written, strict=True)}
-        digest = content_digest(digests, channels, pixel_size_um)
+        digest = content_digest(digests, [channel.name for channel in channels], pixel_size_um)
         facts = {
             "digest": digest,
             "shape": list(layout.shape),
@@ -127,12 +127,6 @@ def group_key(group: str) -> tuple[int, str, int, int]:
     return len(row), row, int(column), int(field)
 
 
-def content_digest(digests: dict[str, str], channels: Sequence[StoreChannel], pixel_size_um: float) -> str:
-    """Return the digest of a plate from the digests of its fields (by group), channel names and pixel size."""
-    names = [channel.name for channel in channels]
-    return digest_json({"fields": digests, "channels": names, "pixel_size_um": float(pixel_size_um)})
-
-
 def _write_fields(folder: Path, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
     task = dask.delayed(_write_field, pure=False)
     tasks = [task(folder, field, chunk_px) for field in fields]
@@ -152,10 +146,12 @@ def _write_field(folder: Path, field: FieldSource, chunk_px: int) -> _Written | 
     channels, rows, columns = x_CYX.shape
     layout = ShardLayout.of((channels, rows, columns), x_CYX.dtype, chunk_px)
     shard = folder / field.group / SHARD_FILE
-    shard.parent.mkdir(parents=True)
+    # One folder after the other: looking for missing parents from below costs as much as compressing a small field.
+    for parent in reversed(shard.relative_to(folder).parents[:-1]):
+        (folder / parent).mkdir(exist_ok=True)
     with shard.open("wb") as file:
         file.writelines(encode(x_CYX, layout))
-    return _Written(digest_array(x_CYX), x_CYX.shape, x_CYX.dtype, ngff.display_window(x_CYX))
+    return _Written(digest_pixels(x_CYX), x_CYX.shape, x_CYX.dtype, ngff.display_window(x_CYX))
 
 
 def _common_layout(

@@ -24,6 +24,8 @@ SMALL = {
 def mae() -> MAE:
     network = build("mae", SMALL, 3)
     assert isinstance(network, MAE)
+    generator = torch.Generator().manual_seed(2)
+    torch.nn.init.normal_(network.decoder_pred.weight, std=0.1, generator=generator)  # a fresh one predicts 0
     return network
 
 
@@ -45,7 +47,12 @@ def test_weights_depend_on_the_seed_alone() -> None:
     torch.manual_seed(2)
     again, other = build("untrained", SMALL, 3, seed=4).state_dict(), build("mae", SMALL, 3, seed=5).state_dict()
     assert all(torch.equal(one[name], again[name]) for name in one)
-    assert not torch.equal(one["decoder_pred.weight"], other["decoder_pred.weight"])
+    assert not torch.equal(one["encoder.patch_embed.proj.weight"], other["encoder.patch_embed.proj.weight"])
+
+
+def test_a_fresh_network_predicts_the_mean(crops: torch.Tensor, noise: torch.Tensor) -> None:
+    shown = build("mae", SMALL, 3).reconstruct(crops, noise)  # type: ignore[operator]
+    assert not shown.reconstruction[torch.isnan(shown.masked)].any()
 
 
 def test_samples_do_not_see_each_other(mae: MAE, crops: torch.Tensor, noise: torch.Tensor) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from platemae.errors import ContractError, InputError, MissingError, PlatemaeError
+from platemae.store.content import digest_pixels, digest_store
 from platemae.store.plate_reader import PlateStore, StoreChannel
 from platemae.store.plate_writer import FieldSource, group_key, write_plate
 
@@ -124,6 +127,30 @@ def test_the_digest_changes_with_pixels_places_names_and_pixel_size(make_plate, 
         make_plate({"A/1/0": x_CYX.view(np.int16).view(np.uint16).astype(np.float32)}, name="dtype"),
     ]
     assert len({store.digest for store, _ in stores}) == len(stores)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 6 * 70 * 90 - 1), st.integers(0, 7))
+def test_any_flipped_bit_changes_the_digest_of_a_field(place, bit):
+    x_CYX = np.random.default_rng(0).integers(0, 60000, (3, 70, 90)).astype(np.uint16)
+    before = digest_pixels(x_CYX)
+    x_CYX.reshape(-1).view(np.uint8)[place] ^= 1 << bit
+    assert digest_pixels(x_CYX) != before
+
+
+def test_moved_blocks_other_shapes_and_other_dtypes_change_the_digest():
+    blocks = np.random.default_rng(1).integers(0, 255, (4, 2**16)).astype(np.uint8)
+    digests = {digest_pixels(x) for x in (blocks, blocks[::-1], blocks[[1, 0, 2, 3]], blocks.reshape(2, -1))}
+    assert len(digests | {digest_pixels(blocks.view(np.int8)), digest_pixels(blocks[:, :-1])}) == 6
+    assert digest_pixels(np.asfortranarray(blocks)) == digest_pixels(blocks)
+
+
+def test_a_store_still_has_the_digest_it_was_written_with(make_plate, make_pixels):
+    store, _ = make_plate({"A/1/0": make_pixels(), "B/1/0": make_pixels(seed=1)})
+    assert digest_store(store) == store.digest
+    one, two = (store.path / group / "0" / "c" / "0" / "0" / "0" for group in store.fields)
+    one.write_bytes(two.read_bytes())
+    assert digest_store(store) != store.digest
 
 
 def fail(path):

@@ -1,0 +1,162 @@
+"""Ingest of TIFFs into a plate store against the ceiling of its codecs, and against zarr-python, in one run.
+
+``ours`` is the whole of :func:`platemae.store.plate_writer.write_plate`: distrustful TIFF reading, chunks, compression,
+digests, files, metadata, the swap. ``ceiling`` decodes the same TIFFs and compresses the same number of bytes in pieces
+of the same size (blosc zstd-1 bitshuffle) with as many threads, and does nothing else. ``peer`` decodes the same TIFFs
+and writes arrays of the same chunks and shards through zarr-python, one field a thread, without digest or metadata.
+
+``python benchmarks/bench_ingest.py`` prints the rows; :func:`measure` returns them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numcodecs.blosc as blosc
+import numpy as np
+import tifffile
+import zarr
+from zarr.codecs import BloscCodec
+
+from platemae.readers.tiff import read_channels
+from platemae.store.plate_reader import StoreChannel
+from platemae.store.plate_writer import FieldSource, write_plate
+from platemae.store.shard import ShardLayout
+
+REPEATS = 3
+CHUNK_PX = 256
+NAMES = ("DNA", "ER", "RNA", "Actin", "Mito", "Membrane")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A plate of fields of one size, its TIFFs compressed one way."""
+
+    name: str
+    size: int
+    fields: int
+    compression: dict[str, Any]
+
+
+CASES = (
+    Case("6 x 1080 x 1080 uint16, zlib TIFFs", 1080, 8, {"compression": "zlib", "predictor": True}),
+    Case("6 x 1080 x 1080 uint16, plain TIFFs", 1080, 8, {}),
+    Case("6 x 160 x 160 uint16, zlib TIFFs", 160, 150, {"compression": "zlib", "predictor": True}),
+)
+
+
+def draw_field(seed: int, size: int) -> np.ndarray:
+    """Draw blobs under photon noise, (6, size, size) uint16: it compresses about as real fields do."""
+    rng = np.random.default_rng(seed)
+    edge = -(-size // 24)
+    bright = rng.gamma(0.6, 400, (len(NAMES), edge, edge)).repeat(24, axis=1).repeat(24, axis=2)
+    return rng.poisson(bright[:, :size, :size] + 300).clip(0, 65535).astype(np.uint16)
+
+
+def write_tiffs(folder: Path, case: Case) -> list[list[Path]]:
+    """Write one TIFF a field and channel; return them by field."""
+    paths = [[folder / f"f{field:03d}-{name}.tif" for name in NAMES] for field in range(case.fields)]
+    for field, files in enumerate(paths):
+        for path, x_YX in zip(files, draw_field(field, case.size), strict=True):
+            tifffile.imwrite(path, x_YX, **case.compression)
+    return paths
+
+
+def ours(paths: list[list[Path]], out: Path, threads: int) -> None:
+    """Write the plate as ingest_plate does."""
+    sources = [
+        FieldSource(f"A/{i + 1}/0", "0", f"field {i}", partial(read_channels, files)) for i, files in enumerate(paths)
+    ]
+    channels = [StoreChannel(name, name) for name in NAMES]
+    write_plate(out, "bench", sources, channels, 0.5, chunk_px=CHUNK_PX, threads=threads)
+
+
+def ceiling(paths: list[list[Path]], threads: int) -> None:
+    """Decode and compress, nothing else."""
+    blosc.use_threads = False
+
+    def field(files: list[Path]) -> None:
+        x_CYX = np.stack([tifffile.imread(path) for path in files])
+        layout = ShardLayout.of(x_CYX.shape, x_CYX.dtype, CHUNK_PX)
+        flat = x_CYX.reshape(-1)
+        for piece in np.array_split(flat, layout.grid[0] * layout.grid[1]):
+            blosc.compress(piece, b"zstd", 1, blosc.BITSHUFFLE)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(field, paths))
+
+
+def peer(paths: list[list[Path]], out: Path, threads: int) -> None:
+    """Decode, and write through zarr-python."""
+    zarr.create_group(out, zarr_format=3)
+
+    def field(i: int, files: list[Path]) -> None:
+        x_CYX = np.stack([tifffile.imread(path) for path in files])
+        layout = ShardLayout.of(x_CYX.shape, x_CYX.dtype, CHUNK_PX)
+        array = zarr.create_array(
+            out,
+            name=f"A/{i + 1}/0/0",
+            shape=x_CYX.shape,
+            dtype=x_CYX.dtype,
+            chunks=(len(NAMES), *layout.chunk),
+            shards=layout.shard,
+            compressors=[BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")],
+        )
+        array[:] = x_CYX
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(field, range(len(paths)), paths))
+
+
+def rate(work: Callable[[], None], megabytes: float) -> float:
+    """Return MB/s of one call."""
+    begin = time.perf_counter()
+    work()
+    return megabytes / (time.perf_counter() - begin)
+
+
+def compare(case: Case, threads: int) -> dict[str, Any]:
+    """Return the row of one case: medians over interleaved repeats."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = write_tiffs(folder, case)
+        megabytes = case.fields * len(NAMES) * case.size**2 * 2 / 1e6
+        found: dict[str, list[float]] = {"ours": [], "peer": [], "ceiling": []}
+        for _ in range(REPEATS):
+            found["ours"].append(rate(lambda: ours(paths, folder / "ours.zarr", threads), megabytes))
+            found["ceiling"].append(rate(lambda: ceiling(paths, threads), megabytes))
+            found["peer"].append(rate(lambda: peer(paths, folder / "peer.zarr", threads), megabytes))
+            shutil.rmtree(folder / "peer.zarr")
+    median = {who: statistics.median(rates) for who, rates in found.items()}
+    spread = ", ".join(f"{who} {min(rates):.0f} to {max(rates):.0f}" for who, rates in found.items())
+    return {
+        "task": f"ingest, {case.name}",
+        "ours": round(median["ours"], 1),
+        "peer": round(median["peer"], 1),
+        "ceiling": round(median["ceiling"], 1),
+        "unit": "MB/s of pixels",
+        "ratio": round(statistics.median(o / c for o, c in zip(found["ours"], found["ceiling"], strict=True)), 2),
+        "note": f"peer: zarr-python, no digest; ceiling: TIFF decoding and blosc alone; {threads} threads, "
+        f"{os.cpu_count()} CPUs, median of {REPEATS}: {spread}",
+    }
+
+
+def measure() -> list[dict[str, Any]]:
+    """Return one row a case."""
+    threads = min(os.cpu_count() or 1, 8)
+    return [compare(case, threads) for case in CASES]
+
+
+if __name__ == "__main__":
+    for row in measure():
+        print(row)
