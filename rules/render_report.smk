@@ -11,6 +11,7 @@ rule render_report:
             correction=names("corrections"),
             plate=PLATE_NAMES,
         ),
+        template=f"{workflow.basedir}/src/platemae/report/templates/index.html.j2",
     output:
         manifest="report/manifest.json",
         page=report(

@@ -161,6 +161,7 @@ def _created() -> float:
     return psutil.Process().create_time()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one(make_screen, train_cfg):
     cfg = train_cfg(steps=6)
     one, two = make_screen("one"), make_screen("two")

@@ -24,8 +24,14 @@ def attend_matmul(q_BATF: Tensor, k_BATF: Tensor, v_BATF: Tensor) -> Tensor:
 
 
 def attend(q_BATF: Tensor, k_BATF: Tensor, v_BATF: Tensor) -> Tensor:
-    """Attention by the kernel that is fastest where the tensors lie; both give the same numbers."""
-    return attend_sdpa(q_BATF, k_BATF, v_BATF)
+    """Attention by the kernel that is fastest where the tensors lie; both give the same numbers.
+
+    Measured forward and backward: in float32 on a CPU the fused kernel wins at every size from 17 tokens up (257 tokens:
+    1.2 to 2.4 times); in bfloat16 on a CPU its backward pass takes 38 % of a step and plain products train 1.3 times
+    faster.
+    """
+    plain = v_BATF.device.type == "cpu" and v_BATF.dtype == torch.bfloat16  # autocast may leave q and k in float32
+    return (attend_matmul if plain else attend_sdpa)(q_BATF, k_BATF, v_BATF)
 
 
 def _heads(x_BTD: Tensor, heads: int) -> Tensor:

@@ -85,6 +85,7 @@ def match_files(
         As :meth:`PatternReader.inventory`.
     """
     regex = _compile(pattern, where)
+    _check_channels(channels, infos, where)
     files = list_files(folder)
     places: dict[Place, list[RawFile]] = {}
     unmatched: list[str] = []
@@ -123,6 +124,13 @@ def _compile(pattern: str, where: str) -> re.Pattern[str]:
             "name the groups (?P<channel>...), (?P<well>...) or (?P<row>...) and (?P<column>...), maybe (?P<field>...)",
         )
     return regex
+
+
+def _check_channels(channels: Mapping[str, str], infos: tuple[ChannelInfo, ...], where: str) -> None:
+    if len(set(channels.values())) < len(infos) or len({info.name for info in infos}) < len(infos):
+        names = ", ".join(info.name for info in infos)
+        what = f"two of the channels {names} share a name or a source"
+        raise ConfigError(what, f"{where}, channels", "give each channel a name and a source of its own")
 
 
 def _well_and_field(match: re.Match[str]) -> tuple[str, str]:

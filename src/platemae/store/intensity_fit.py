@@ -74,11 +74,12 @@ def fit_map(entry: Mapping[str, Any], plates: Sequence[FitPlate], threads: int) 
     maps: dict[str, Limits] = {}
     clipped: dict[str, Limits] = {}
     collapsed: dict[str, dict[str, float]] = {}
-    pooled = make_counts(len(channels), plates[0].store.dtype)
+    total = sum(len(plate.groups) for plate in plates)
+    pooled = make_counts(len(channels), plates[0].store.dtype, total)
     warnings: list[str] = []
     members = _units(entry["scope"], plates)
     for unit, group in members.items():
-        seen = _read(group, channels, threads)
+        seen = _read(group, channels, total, threads)
         if not seen.spread_C:
             warnings.append(f"{entry['scope']} {unit} has no {entry['fit_on']} field that passed QC: pooled limits")
             continue
@@ -137,9 +138,9 @@ def _units(scope: str, plates: Sequence[FitPlate]) -> dict[str, list[FitPlate]]:
     return units
 
 
-def _read(plates: Sequence[FitPlate], channels: Sequence[str], threads: int) -> _Unit:
+def _read(plates: Sequence[FitPlate], channels: Sequence[str], total: int, threads: int) -> _Unit:
     """Count the pixels of a unit's fields; a lock keeps one count for all threads, so memory is bounded."""
-    unit = _Unit(make_counts(len(channels), plates[0].store.dtype), [])
+    unit = _Unit(make_counts(len(channels), plates[0].store.dtype, total), [])
     lock = threading.Lock()
 
     def add(plate: FitPlate, group: str) -> None:

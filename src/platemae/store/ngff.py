@@ -111,8 +111,8 @@ def field_attributes(
 
 def display_window(x_CYX: np.ndarray) -> np.ndarray:
     """Return the values of a field, (C, 2), between which nearly all its pixels lie, from a grid of some of them."""
-    step = max(1, min(x_CYX.shape[1:]) // 64)
-    low_high_2C = np.quantile(x_CYX[:, ::step, ::step], (0.01, 0.999), axis=(1, 2))
+    step = max(1, min(x_CYX.shape[1:]) // 32)
+    low_high_2C = np.quantile(x_CYX[:, ::step, ::step], (0.01, 0.995), axis=(1, 2))
     return low_high_2C.T
 
 

@@ -14,8 +14,10 @@ from platemae.errors import ContractError, MissingError
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Write to a temporary sibling and rename."""
+    """Write to a temporary sibling and rename; what a killed writer of the same table left is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.tmp-*"):
+        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     table.to_parquet(temporary, index=False)
     temporary.replace(path)

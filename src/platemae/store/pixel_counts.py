@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-FLOAT_SAMPLE = 2**16
-"""Pixels a channel and field that are kept of float images."""
+FLOAT_BUDGET = 2**22
+"""Pixels a channel that are kept of float images, over all fields: 16 MB."""
 
 
 class PixelCounts(Protocol):
@@ -33,9 +33,11 @@ class PixelCounts(Protocol):
         ...
 
 
-def make_counts(channels: int, dtype: np.dtype) -> PixelCounts:
-    """Return empty counts for images of ``dtype``."""
-    return IntegerCounts(channels, dtype) if dtype.kind == "u" else FloatSample(channels)
+def make_counts(channels: int, dtype: np.dtype, fields: int) -> PixelCounts:
+    """Return empty counts for images of ``dtype``, of which there will be ``fields`` in all."""
+    return (
+        IntegerCounts(channels, dtype) if dtype.kind == "u" else FloatSample(channels, FLOAT_BUDGET // max(fields, 1))
+    )
 
 
 class IntegerCounts:
@@ -67,18 +69,22 @@ class IntegerCounts:
 
 
 class FloatSample:
-    """A sample of float values, (C, S): ``FLOAT_SAMPLE`` pixels a field, all of them where it is smaller."""
+    """A sample of float values, (C, S).
 
-    def __init__(self, channels: int) -> None:
+    Each field gives the same number of pixels, fixed beforehand, or all of them where it has fewer: so the sample is
+    bounded, and does not depend on the order in which threads add fields.
+    """
+
+    def __init__(self, channels: int, per_field: int) -> None:
         self.parts: list[np.ndarray] = []
-        self.channels = channels
+        self.channels, self.per_field = channels, per_field
 
     def add(self, x_CYX: np.ndarray, name: str) -> None:
         """Add a field, or a sample of its pixels, the same positions in every channel."""
         flat_CS = x_CYX.reshape(self.channels, -1)
-        if flat_CS.shape[1] > FLOAT_SAMPLE:
+        if flat_CS.shape[1] > self.per_field:
             rng = np.random.default_rng(zlib.crc32(name.encode()))
-            flat_CS = flat_CS[:, rng.integers(0, flat_CS.shape[1], FLOAT_SAMPLE)]
+            flat_CS = flat_CS[:, rng.integers(0, flat_CS.shape[1], self.per_field)]
         self.parts.append(flat_CS.astype(np.float32))
 
     def merge(self, other: PixelCounts) -> None:

@@ -90,6 +90,15 @@ def test_a_bad_pattern_names_its_key(tmp_path, pattern, what):
     assert caught.value.where == "readers: scope, pattern"
 
 
+@pytest.mark.parametrize("key", ["name", "source"])
+def test_channels_must_differ(tmp_path, key):
+    config = entry()
+    config["channels"][1][key] = config["channels"][0][key]
+    with pytest.raises(ConfigError, match="share a name or a source") as caught:
+        PatternReader().inventory(tmp_path, config)
+    assert caught.value.where == "readers: scope, channels"
+
+
 def test_a_missing_folder(tmp_path):
     with pytest.raises(MissingError, match="folder of a plate is missing"):
         inventory(tmp_path / "nowhere")

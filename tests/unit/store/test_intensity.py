@@ -188,27 +188,31 @@ def test_a_map_much_wider_than_the_data_collapses(make_plate, make_pixels):
 def test_counted_quantiles_are_exact(dtype, q):
     rng = np.random.default_rng(3)
     fields = [rng.integers(0, 200, (2, 7, 9)).astype(dtype) for _ in range(3)]
-    counts = make_counts(2, np.dtype(dtype))
+    counts = make_counts(2, np.dtype(dtype), 3)
     for x_CYX in fields:
         counts.add(x_CYX, "")
     both = np.concatenate([x.reshape(2, -1) for x in fields], axis=1)
     np.testing.assert_allclose(counts.quantiles(q), np.quantile(both, q, axis=1).T, rtol=1e-12)
 
 
-def test_float_images_small_ones_whole_large_ones_sampled(monkeypatch):
+def test_float_images_few_whole_many_sampled_in_any_order(monkeypatch):
     rng = np.random.default_rng(4)
-    x_CYX = rng.normal(0.4, 0.1, (2, 50, 60)).astype(np.float32)
-    counts = make_counts(2, x_CYX.dtype)
-    counts.add(x_CYX, "a")
-    expected = np.quantile(x_CYX.reshape(2, -1), (0.05, 0.95), axis=1).T
-    np.testing.assert_allclose(counts.quantiles((0.05, 0.95)), expected, rtol=1e-6)
-    monkeypatch.setattr(pixel_counts, "FLOAT_SAMPLE", 1000)
-    sampled = [make_counts(2, x_CYX.dtype) for _ in range(2)]
-    for counts in sampled:
-        counts.add(x_CYX, "a")
-    first, second = (counts.quantiles((0.05, 0.95)) for counts in sampled)
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_allclose(first, expected, atol=0.02)
+    fields = {name: rng.normal(0.4, 0.1, (2, 50, 60)).astype(np.float32) for name in "abcd"}
+    both = np.concatenate([x.reshape(2, -1) for x in fields.values()], axis=1)
+    expected = np.quantile(both, (0.05, 0.95), axis=1).T
+
+    def fit(names):
+        counts = make_counts(2, np.dtype("float32"), len(names))
+        for name in names:
+            counts.add(fields[name], name)
+        return counts
+
+    np.testing.assert_allclose(fit("abcd").quantiles((0.05, 0.95)), expected, rtol=1e-6)
+    monkeypatch.setattr(pixel_counts, "FLOAT_BUDGET", 4000)
+    sampled = fit("abcd")
+    assert sum(part.shape[1] for part in sampled.parts) == 4000
+    np.testing.assert_array_equal(fit("dbca").quantiles((0.05, 0.95)), sampled.quantiles((0.05, 0.95)))
+    np.testing.assert_allclose(sampled.quantiles((0.05, 0.95)), expected, atol=0.015)
 
 
 def test_chosen_fields_are_few_spread_over_wells_and_always_the_same():
