@@ -9,7 +9,7 @@ SCREEN := demo-screen
 FIND_LINKS := $(shell $(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^.*find-links='\(.*\)'$$/\1/p" | head -n 1)
 UV := $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)" )VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv
 
-.PHONY: demo test slow lint config lock env clean help
+.PHONY: demo test slow lint bench config lock env clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -29,6 +29,9 @@ lint: env ## format, style, types, workflow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check Snakefile rules
+
+bench: env ## measure against peers and ceilings, write benchmarks/RESULTS.md
+	@$(BIN)/python benchmarks/run.py
 
 config: env ## write config.yaml and its JSON schema from the pydantic sections
 	@$(BIN)/platemae write-config .

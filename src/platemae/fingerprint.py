@@ -152,12 +152,10 @@ def _imports(path: Path, stamp: tuple[int, int], name: str) -> tuple[tuple[str, 
 
 def _registry(tree: ast.Module) -> list[tuple[str, str]]:
     for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if any(isinstance(t, ast.Name) and t.id == "REGISTRY" for t in targets) and isinstance(node.value, ast.Dict):
-            literal = ast.literal_eval(node.value)
-            return [(str(key), str(value)) for key, value in literal.items()]
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Dict):
+            continue
+        if any(isinstance(target, ast.Name) and target.id == "REGISTRY" for target in node.targets):
+            return [(str(key), str(value)) for key, value in ast.literal_eval(node.value).items()]
     return []
 
 

@@ -1,4 +1,7 @@
-"""Every path in the project. The results folder is also Snakemake's working directory, so a moved folder stays valid."""
+"""Every path in the project.
+
+The results folder is also Snakemake's working directory, so a moved folder stays valid.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class Results:
         return self.root / "control_stats" / model / f"{plate}.npz"
 
     def correction(self, model: str, correction: str) -> Path:
-        """The fitted basis."""
+        """Fitted basis."""
         return self.root / "corrections" / model / f"{correction}.npz"
 
     def corrected(self, model: str, correction: str, plate: str) -> Path:
@@ -75,7 +78,7 @@ class Results:
         return self.root / "tables"
 
     def report(self) -> Path:
-        """The HTML page."""
+        """HTML page."""
         return self.root / "report" / "index.html"
 
     def provenance(self, stage: str, name: str) -> Path:
@@ -113,4 +116,4 @@ MANIFESTS = {
     "compare_models": "tables/manifest.json",
     "render_report": "report/manifest.json",
 }
-"""Where each stage's manifest lies; embed_plate and import_profiles write the same file for different kinds of model."""
+"""Where each stage's manifest lies; embed_plate and import_profiles write the same file for other kinds of model."""

@@ -11,7 +11,9 @@ FILES = {
     "__init__.py": "",
     "errors.py": "class E(Exception): pass\n",
     "stages/__init__.py": "",
-    "stages/train.py": '"""Doc."""\nfrom platemae import helper\nfrom platemae.models import registry\nfrom platemae.errors import E\n',
+    "stages/train.py": (
+        '"""Doc."""\nfrom platemae import helper\nfrom platemae.models import registry\nfrom platemae.errors import E\n'
+    ),
     "helper.py": "def f(x):\n    # a comment\n    return x + 1\n",
     "models/__init__.py": "",
     "models/registry.py": 'REGISTRY = {"a": "platemae.models.a:A", "b": "platemae.models.b:B"}\n',

@@ -94,19 +94,27 @@ def test_every_room_of_the_package_has_its_rule(project):
     "arguments", [["--help"], ["run", "--help"], ["train-model", "--help"], ["build-map", "--help"]]
 )
 def test_help_imports_neither_torch_nor_scanpy(arguments):
-    code = (
-        "import sys\nfrom platemae.cli import main\ntry:\n    main(sys.argv[1:])\nexcept SystemExit as e:\n    assert e.code == 0\n"
-        "heavy = {'torch', 'scanpy', 'numpy', 'pandas', 'anndata', 'zarr', 'snakemake'} & set(sys.modules)\nassert not heavy, heavy"
-    )
+    code = """
+import sys
+from platemae.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as stop:
+    assert stop.code == 0
+heavy = {"torch", "scanpy", "numpy", "pandas", "anndata", "zarr", "snakemake"} & set(sys.modules)
+assert not heavy, heavy
+"""
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "usage" in done.stdout
 
 
 def test_parsing_the_workflow_imports_nothing_heavy():
-    code = (
-        "import sys\nimport platemae.config, platemae.fingerprint, platemae.config.plates\n"
-        "heavy = {'torch', 'scanpy', 'pandas', 'anndata', 'zarr', 'sklearn'} & set(sys.modules)\nassert not heavy, heavy"
-    )
+    code = """
+import sys
+import platemae.config, platemae.fingerprint, platemae.config.plates
+heavy = {"torch", "scanpy", "pandas", "anndata", "zarr", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The axis from negative to positive controls: are the controls told apart, and does dose rise along the axis?
+"""The axis from negative to positive controls: whether the controls are told apart, and dose rises along the axis.
 
 Both numbers come from corrected wells. Controls: leave-one-out nearest centroid (Euclidean), each control well against
 the centroids of the others. Dose: Spearman correlation of concentration with the projection of the treated wells on the
@@ -76,7 +76,9 @@ class ControlAxis:
 _METRICS = ("leave_one_out_accuracy", "dose_spearman")
 
 
-def _rows(groups: list[FloatArray], x_WD: FloatArray, dose_W: FloatArray, settings: ControlAxisSettings) -> Iterator[ScoreRow]:
+def _rows(
+    groups: list[FloatArray], x_WD: FloatArray, dose_W: FloatArray, settings: ControlAxisSettings
+) -> Iterator[ScoreRow]:
     hits_W = leave_one_out_hits(*groups)
     low, high = _interval(lambda pick: float(hits_W[pick].mean()), len(hits_W), settings)
     detail: dict[str, Any] = {"negcon": len(groups[0]), "poscon": len(groups[1])}
@@ -110,6 +112,8 @@ def _spearman(a_W: FloatArray, b_W: FloatArray) -> float:
     return float(spearmanr(a_W, b_W).statistic)
 
 
-def _interval(value: Callable[[npt.NDArray[np.int64]], float], n: int, settings: ControlAxisSettings) -> tuple[float, float]:
+def _interval(
+    value: Callable[[npt.NDArray[np.int64]], float], n: int, settings: ControlAxisSettings
+) -> tuple[float, float]:
     rng = np.random.default_rng(settings.seed)
     return percentile_interval(np.array([value(rng.integers(0, n, n)) for _ in range(settings.n_boot)]))

@@ -34,7 +34,8 @@ class ReaderEntry(Section):
     )
     pattern: str | None = Field(
         default=None,
-        description="regex over the path below the plate's folder, with groups channel, well (or row and column), optionally field",
+        description="regex over the path below the plate's folder, with groups channel, well (or row and "
+        "column), optionally field",
     )
     channels: list[Channel] = Field(default_factory=list, description="channels in the order of the store")
     pixel_size_um: float | None = Field(default=None, gt=0, description="edge of a pixel in micrometres")
@@ -116,7 +117,7 @@ class TrainSection(Section):
     steps: int = Field(default=1500, ge=1, description="optimiser steps")
     global_batch: int = Field(default=64, ge=1, description="crops a step, over all processes")
     lr: float = Field(
-        default=1e-3, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
+        default=3e-4, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
     )
     weight_decay: float = Field(default=0.05, ge=0, description="decoupled weight decay")
     betas: tuple[float, float] = Field(default=(0.9, 0.95), description="Lion's betas")
@@ -158,7 +159,8 @@ class ModelEntry(Section):
 
     name: Name = Field(description="name in the tables and the wildcard {model}")
     kind: Literal["mae", "untrained", "tile_pca", "profiles"] = Field(
-        description="mae: trained here; untrained: random weights, the floor; tile_pca: PCA of small tiles; profiles: a table, no network"
+        description="mae: trained here; untrained: random weights, the floor; tile_pca: PCA of small tiles; "
+        "profiles: a table, no network"
     )
     preset: str = Field(default="tiny", description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8")
     architecture: dict[str, int | float | str | bool] = Field(
@@ -230,7 +232,8 @@ class BenchmarkEntry(Section):
 
     name: Name = Field(description="name in the tables")
     kind: Literal["known_relations", "replicate_consistency", "control_axis"] = Field(
-        description="known_relations: recall of gene pairs; replicate_consistency: cosine among replicates; control_axis: dose along negative-to-positive"
+        description="known_relations: recall of gene pairs; replicate_consistency: cosine among replicates; "
+        "control_axis: dose along negative-to-positive"
     )
     relations: str | None = Field(
         default=None, description="known_relations: CSV with entity1,entity2[,strength], relative to plates.tsv"
@@ -261,7 +264,8 @@ class Config(Section):
     results: str = Field(default="results", description="folder of all outputs, relative to where the run starts")
     plates: str = Field(
         default="demo-screen/plates.tsv",
-        description="table of plates: plate, batch, reader, path, layout; paths in it start at its own folder or at $PLATEMAE_DATA",
+        description="table of plates: plate, batch, reader, path, layout; paths in it start at its own folder "
+        "or at $PLATEMAE_DATA",
     )
     readers: list[ReaderEntry] = Field(
         default_factory=lambda: [ReaderEntry(name="synthetic", kind="synthetic")],

@@ -133,7 +133,9 @@ def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
     return {
         "report": _dump(config.report),
         "plates": sorted(plates),
-        "models": [{"name": m.name, "kind": m.kind, "dataset": m.dataset, "intensity": m.intensity} for m in config.models],
+        "models": [
+            {"name": m.name, "kind": m.kind, "dataset": m.dataset, "intensity": m.intensity} for m in config.models
+        ],
         "corrections": [_dump(c) for c in config.corrections],
         "benchmarks": [_dump(b) for b in config.benchmarks],
     }

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,19 +24,7 @@ SCHEMA = 1
 _OWN_KEYS = ("schema", "architecture", "n_channels", "weights_sha256")
 
 
-class Network(Protocol):
-    """What can be saved: a torch module that knows how it was built."""
-
-    n_channels: int
-
-    def architecture(self) -> dict[str, Any]:
-        """Return the arguments that ``registry.build`` needs to build it again."""
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Return the weights, as every torch module does."""
-
-
-def save_model(folder: Path, module: Network, facts: dict[str, Any]) -> None:
+def save_model(folder: Path, module: nn.Module, facts: dict[str, Any]) -> None:
     """Write weights and facts, each to a temporary sibling that is then renamed.
 
     Parameters
@@ -44,7 +32,7 @@ def save_model(folder: Path, module: Network, facts: dict[str, Any]) -> None:
     folder
         Made when absent.
     module
-        A network of ``registry.build``.
+        A network of ``registry.build``; ``architecture()`` and ``n_channels`` say how to build it again.
     facts
         ``kind`` and whatever else belongs to the model: channels by stain, pixel size, intensity map, training facts.
         JSON values only.
@@ -64,7 +52,7 @@ def save_model(folder: Path, module: Network, facts: dict[str, Any]) -> None:
         save_file({name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}, weights)
         own = {
             "schema": SCHEMA,
-            "architecture": module.architecture(),
+            "architecture": module.architecture(),  # type: ignore[operator]
             "n_channels": module.n_channels,
             "weights_sha256": _sha256(weights),
         }

@@ -27,6 +27,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, p
     aligned = feature_table(fitted.transform(wells.X, unit, labels=list(wells.obs_names)), wells.obs, correction)
     write_anndata(aligned, results.corrected(model, correction, plate))
     facts = fitted.batch_facts(unit)
-    warnings = [f"plate {plate}: {facts['policy']} used in place of its own controls"] if facts.get("policy") in ("pool", "skip") else []
+    replaced = facts.get("policy") in ("pool", "skip")
+    warnings = [f"plate {plate}: {facts['policy']} used in place of its own controls"] if replaced else []
     counts = {"wells": aligned.n_obs, "dims": aligned.n_vars} | facts
     return Manifest("correct_plate", digest_anndata(aligned), counts, warnings)

@@ -27,7 +27,10 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     PlatemaeError
         When the map or a relation file is missing or wrong.
     """
-    inputs = {"map": lambda: _read_map(results.map(model, correction)), "wells": lambda: _wells(results, cfg, model, correction)}
+    inputs = {
+        "map": lambda: _read_map(results.map(model, correction)),
+        "wells": lambda: _wells(results, cfg, model, correction),
+    }
     tables = []
     for entry in cfg["benchmarks"]:
         cls = resolve_benchmark(entry["kind"])

@@ -24,6 +24,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str) -> Man
     labels = list(wells.obs_names[is_control])
     stats = ControlStats.from_rows(wells.X[is_control], unit=plate, labels=labels)
     stats.save(results.control_stats(model, plate))
-    digest = digest_bytes(str(stats.n).encode(), digest_array(stats.mean).encode(), digest_array(stats.scatter).encode())
+    parts = (str(stats.n), digest_array(stats.mean), digest_array(stats.scatter))
+    digest = digest_bytes(*(part.encode() for part in parts))
     warnings = [f"plate {plate} has {stats.n} negative controls"] if stats.n < 2 else []
     return Manifest("summarize_controls", digest, {"n_controls": stats.n, "dims": stats.dims}, warnings)

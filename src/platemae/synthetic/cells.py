@@ -1,6 +1,5 @@
 """Cells of one field: where they lie, their outlines, and the pixels that each of them owns."""
 
-# ruff: noqa: N815 - fields of dataclasses carry shape suffixes too
 # Shape legend: K cells, P phenotype parameters, A angles of an outline, N pixels inside cells, C channels, H W field
 
 from __future__ import annotations

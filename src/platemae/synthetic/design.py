@@ -1,6 +1,5 @@
 """The planted truth: genes in modules, guides, and the well that holds each of them."""
 
-# ruff: noqa: N815 - fields of dataclasses carry shape suffixes too
 # Shape legend: P parameters of the phenotype
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """What staining, plate, optics and camera do to the ideal stain: nuisances that a correction should remove."""
 
-# ruff: noqa: N815 - fields of dataclasses carry shape suffixes too
 # Shape legend: C channels, H W field
 
 from __future__ import annotations

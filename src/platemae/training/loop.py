@@ -56,7 +56,7 @@ def train(
     ----------
     module
         A network of ``platemae.models``: ``forward(crops, mask noise, path noise, objective)`` returns the loss and its
-        parts, ``noise_sizes`` and ``architecture()`` are as in ``MAE``. It ends with the trained weights, on the device
+        parts, ``noise_sizes``, ``n_channels`` and ``architecture()`` are as in ``MAE``. It ends with the trained weights, on the device
         it was trained on.
     batches
         ``batches(start)`` yields the crops of this process, (B, C, H, W) uint8 or float 0..255, of step start,
@@ -116,7 +116,8 @@ class _Run:
         self.module, self.validation, self.settings = module, validation, settings
         self.mine, self.device, self.report = mine, device, report
         self.bfloat16 = distributed.choose_bfloat16(settings.precision, device)
-        identity = {f"architecture {k}": v for k, v in module.architecture().items()} | settings.identity()  # type: ignore[operator]
+        network = {"n_channels": module.n_channels} | module.architecture()  # type: ignore[operator]
+        identity = {f"architecture {key}": value for key, value in network.items()} | settings.identity()
         self.store = CheckpointStore(state_dir, identity)
         self.optimizer: Optimizer = make_lion(module, settings)
         self.step, self.saved_at = 0, time.monotonic()

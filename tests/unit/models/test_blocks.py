@@ -47,7 +47,10 @@ def _randomised(module: torch.nn.Module) -> torch.nn.Module:
 def _parallel_by_loops(x_TD: np.ndarray, w: dict[str, np.ndarray], heads: int, qk_norm: bool) -> np.ndarray:
     width, hidden = x_TD.shape[1], len(w["mlp_bias"])
     size = width // heads
-    q, k, v, mlp = [], [], [], []
+    q: list[np.ndarray] = []
+    k: list[np.ndarray] = []
+    v: list[np.ndarray] = []
+    mlp: list[np.ndarray] = []
     for token in x_TD:
         fused = w["in_proj.weight"] @ _norm(token, w["in_norm.weight"], w["in_norm.bias"])
         mlp.append(fused[:hidden] + w["mlp_bias"])

@@ -96,7 +96,7 @@ def test_embedding_ignores_gain_and_offset_and_training_mode(mae: MAE, crops: to
 
 def test_final_norm_is_of_the_whole_token() -> None:
     network = build("mae", SMALL | {"final_norm": "layer"}, 3)
-    tokens = network.encode(torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8))
+    tokens = network.encode(torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8))  # type: ignore[operator]
     torch.testing.assert_close(tokens.mean(-1), torch.zeros(2, 17), atol=1e-5, rtol=0)
     torch.testing.assert_close(tokens.var(-1, unbiased=False), torch.ones(2, 17), atol=1e-3, rtol=0)
     assert "encoder.norm.weight" not in build("mae", SMALL, 3).state_dict()

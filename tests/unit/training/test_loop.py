@@ -19,7 +19,7 @@ from torch import nn
 from platemae.errors import ConfigError, TrainingError
 from platemae.models.registry import build
 from platemae.training.loop import train
-from platemae.training.monitor import WALL_CLOCK, Row
+from platemae.training.monitor import WALL_CLOCK
 from platemae.training.preempt import Interrupted
 from platemae.training.settings import TrainSettings
 
@@ -61,12 +61,13 @@ def _silent(_event: dict[str, Any]) -> None:
     pass
 
 
-def _train(module: nn.Module, folder: Path, settings: TrainSettings = SETTINGS, **changes: Any) -> list[Row]:
+def _train(module: nn.Module, folder: Path, settings: TrainSettings = SETTINGS, **changes: Any) -> list[dict[str, Any]]:
     arguments: dict[str, Any] = {"batches": forever, "validation": [waves(900), waves(901)[:4]], "on_event": _silent}
-    return train(module, settings=settings, state_dir=folder, **(arguments | changes))
+    history: list[dict[str, Any]] = train(module, settings=settings, state_dir=folder, **(arguments | changes))  # type: ignore[assignment]
+    return history
 
 
-def _content(history: list[Row]) -> list[Row]:
+def _content(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in WALL_CLOCK} for row in history]
 
 
@@ -81,7 +82,7 @@ def test_one_batch_can_be_overfitted(tmp_path: Path) -> None:
     history = _train(
         build("mae", spec, 2), tmp_path, settings, batches=lambda _: itertools.repeat(waves(0)), validation=[]
     )
-    losses = [row["mse"] or 0.0 for row in history]
+    losses = [row["mse"] for row in history]
     assert losses[0] > 0.7
     assert losses[-1] < 0.5 * losses[0]
 
@@ -152,6 +153,19 @@ def test_a_finished_state_trains_no_more(tmp_path: Path) -> None:
     history = _train(done, tmp_path)
     assert _train(again, tmp_path, batches=_dies_at(0)) == history
     assert _same(done, again)
+
+
+@pytest.mark.parametrize(
+    ("spec", "channels", "named"),
+    [(SPEC | {"depth": 3}, 2, "architecture depth"), (SPEC, 3, "architecture n_channels")],
+)
+def test_another_networks_state_is_refused(
+    tmp_path: Path, spec: dict[str, Any], channels: int, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _train(network(), tmp_path, replace(SETTINGS, steps=1), validation=[])
+    with pytest.raises(TrainingError, match="none of 1"):
+        _train(build("mae", spec, channels), tmp_path, replace(SETTINGS, steps=1), validation=[])
+    assert f"other {named}" in caplog.text
 
 
 KILLED = """
