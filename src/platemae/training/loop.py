@@ -56,8 +56,8 @@ def train(
     ----------
     module
         A network of ``platemae.models``: ``forward(crops, mask noise, path noise, objective)`` returns the loss and its
-        parts, ``noise_sizes``, ``n_channels`` and ``architecture()`` are as in ``MAE``. It ends with the trained weights, on the device
-        it was trained on.
+        parts; ``noise_sizes``, ``n_channels`` and ``architecture()`` are as in ``MAE``. It ends with the trained
+        weights, on the device it was trained on.
     batches
         ``batches(start)`` yields the crops of this process, (B, C, H, W) uint8 or float 0..255, of step start,
         start + 1 and so on; B = global_batch / processes. The rows of all processes, in order of rank, are the global
