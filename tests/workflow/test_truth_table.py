@@ -154,15 +154,6 @@ def test_results_moved_to_another_folder(done):
         (done.root / "elsewhere").rename(done.root / "results")
 
 
-def test_raw_data_moved_with_its_table(done):
-    (done.root / "screen").rename(done.root / "moved-screen")
-    try:
-        change(done, plates=lambda _: "moved-screen/plates.tsv")
-        assert done.stale() == {}
-    finally:
-        (done.root / "moved-screen").rename(done.root / "screen")
-
-
 def test_a_reader_that_leaves_pixels_equal_runs_ingest_alone(done):
     """The one row that needs a real run: equal content stops the rerun between the calls of ``platemae run``."""
     path = done.root / "src/platemae/readers/synthetic.py"

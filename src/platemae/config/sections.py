@@ -114,7 +114,7 @@ class DatasetEntry(Section):
 class TrainSection(Section):
     """train_model: optimisation; a model's own `train` overrides single values."""
 
-    steps: int = Field(default=1500, ge=1, description="optimiser steps")
+    steps: int = Field(default=900, ge=1, description="optimiser steps")
     global_batch: int = Field(default=64, ge=1, description="crops a step, over all processes")
     lr: float = Field(
         default=3e-4, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
@@ -137,8 +137,8 @@ class TrainSection(Section):
         default="auto", description="auto: bfloat16 where the hardware has it (GPU, AMX), else float32"
     )
     seed: int = Field(default=0, ge=0, description="seed of weights, crops and masks")
-    checkpoint_steps: int = Field(default=500, ge=1, description="steps between checkpoints")
-    validate_every: int = Field(default=250, ge=1, description="steps between validation losses")
+    checkpoint_steps: int = Field(default=200, ge=1, description="steps between checkpoints")
+    validate_every: int = Field(default=150, ge=1, description="steps between validation losses")
     flip: bool = Field(default=True, description="random flips and quarter turns of crops")
 
 
