@@ -114,10 +114,10 @@ class DatasetEntry(Section):
 class TrainSection(Section):
     """train_model: optimisation; a model's own `train` overrides single values."""
 
-    steps: int = Field(default=900, ge=1, description="optimiser steps")
+    steps: int = Field(default=800, ge=1, description="optimiser steps")
     global_batch: int = Field(default=64, ge=1, description="crops a step, over all processes")
     lr: float = Field(
-        default=3e-4, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
+        default=1e-3, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
     )
     weight_decay: float = Field(default=0.05, ge=0, description="decoupled weight decay")
     betas: tuple[float, float] = Field(default=(0.9, 0.95), description="Lion's betas")

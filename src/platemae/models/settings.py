@@ -144,7 +144,7 @@ class Objective:
 # PAPER.md 1.2 from vit_s16 on; `tiny` is for two CPU cores.
 PRESETS = {
     "tiny": Architecture(
-        crop_px=64, patch_px=8, width=128, depth=4, heads=4, drop_path=0.0,
+        crop_px=32, patch_px=4, width=128, depth=4, heads=4, drop_path=0.0, layer_scale_init=1.0,
         decoder_width=96, decoder_depth=2, decoder_heads=4,
     ),
     "vit_s16": Architecture(),
