@@ -1,7 +1,7 @@
 """Run the side-by-side measurements and write RESULTS.md: ``python benchmarks/run.py [NAME ...]``.
 
-Each ``bench_*.py`` has ``measure() -> list of rows`` with task, ours, peer, ceiling, unit, ratio and note. Ratios come from
-one run on one machine; absolute figures of a shared CPU say little.
+Each ``bench_*.py`` has ``measure() -> list of rows`` with task, ours, peer, ceiling, unit, ratio and note. Ratios come
+from one run on one machine; absolute figures of a shared CPU say little.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import anndata
 import numpy as np
@@ -47,12 +46,4 @@ def write_anndata(table: anndata.AnnData, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     table.write_h5ad(temporary)
-    temporary.replace(path)
-
-
-def write_table(table: pd.DataFrame, path: Path, **options: Any) -> None:
-    """Write a parquet table to a temporary sibling and rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    table.to_parquet(temporary, index=False, **options)
     temporary.replace(path)

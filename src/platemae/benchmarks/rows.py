@@ -12,18 +12,8 @@ import pandas as pd
 
 from platemae.contracts import SCORE_COLUMNS
 
-ROW_COLUMNS = (
-    "benchmark",
-    "source",
-    "metric",
-    "threshold",
-    "value",
-    "ci_low",
-    "ci_high",
-    "n",
-    "chance",
-    "detail",
-)
+ROW_COLUMNS = tuple(column for column in SCORE_COLUMNS if column not in ("model", "correction", "overlap"))
+"""What a benchmark knows; :func:`stamp` adds the rest."""
 
 
 @dataclass(frozen=True)

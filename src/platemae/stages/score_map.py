@@ -16,7 +16,8 @@ from platemae.contracts import Manifest
 from platemae.errors import MissingError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
-from platemae.tables import read_wells, write_table
+from platemae.store.parquet import write_parquet
+from platemae.tables import read_wells
 
 
 def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, base: Path) -> Manifest:
@@ -38,7 +39,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
         table = cls.score(data, _settings(cls.Settings, entry, base))
         tables.append(table.assign(benchmark=entry["name"]))
     scores = stamp(pd.concat(tables, ignore_index=True), model, correction, cfg["overlap"])
-    write_table(scores, results.scores(model, correction))
+    write_parquet(scores, results.scores(model, correction))
     return Manifest("score_map", digest_table(scores), {"rows": len(scores)})
 
 
