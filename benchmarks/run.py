@@ -19,9 +19,9 @@ HERE = Path(__file__).parent
 COLUMNS = ("task", "ours", "peer", "ceiling", "unit", "ratio", "note")
 HEAD = """# Measurements
 
-Written by `python benchmarks/run.py`. `ours` beside a peer that does the same work and beside the ceiling that the parts
-allow, all in one run, medians; `ratio` is ours against the peer where there is one, else against the ceiling, as the note
-says. Judge the ratios: absolute figures of a shared CPU say little.
+Written by `python benchmarks/run.py`. `ours` beside a peer that does the same work and beside the ceiling that the
+parts allow, all in one run, medians; `ratio` is ours against the peer where there is one, else against the ceiling, as
+the note says. Judge the ratios: absolute figures of a shared CPU say little.
 """
 
 
