@@ -13,7 +13,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -130,7 +130,10 @@ def _snakemake(command: list[str], project: Path, results: Results) -> int:
     _note_holder(results, process.pid)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        process.send_signal(signal.SIGINT)
+        # Snakemake waits for its jobs: they are asked too, and training writes a checkpoint first.
+        for asked in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                asked.send_signal(signal.SIGINT)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
