@@ -19,6 +19,7 @@ from platemae.layout import Results
 from platemae.models.export import load_model
 from platemae.models.normalise import standardise
 from platemae.models.registry import build
+from platemae.models.settings import architecture
 from platemae.stages.train_model import FILES, run, training_key
 
 RUN = """
@@ -183,7 +184,8 @@ def test_untrained_is_the_network_before_its_first_step(results, train_cfg):
     cfg = train_cfg("untrained")
     manifest = train(results, cfg)
     assert manifest.counts["steps"] == 0
-    fresh = build("mae", cfg["model"]["architecture"] | {"drop_path": 0.0}, 2, seed=0).state_dict()
+    spec = architecture(cfg["model"]["preset"], **cfg["model"]["architecture"]).to_dict()
+    fresh = build("mae", spec, 2, seed=0).state_dict()
     assert all(torch.equal(fresh[name], tensor) for name, tensor in weights(results).items())
     assert [p.name for p in (results.root / "models").iterdir()] == ["m"]
     assert train(results, train_cfg("untrained", seed=1), model="other").digest != manifest.digest
@@ -206,7 +208,7 @@ def test_tile_pca(results, train_cfg):
 
 def test_crops_larger_than_the_fields_name_the_plate(results, train_cfg):
     with pytest.raises(ConfigError, match="plate P1 have 48 x 48 pixels, fewer than a crop of 64"):
-        train(results, train_cfg(architecture={}))
+        train(results, train_cfg(architecture={"crop_px": 64}))
 
 
 def test_plates_with_other_stains_do_not_train_together(results, train_cfg, write_plate_of):
