@@ -20,7 +20,7 @@ demo: env ## set up, make the synthetic screen, run the whole pipeline on it, en
 	@echo "report: $(abspath results/report/index.html)"
 
 test: env ## set up, run the fast tests
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --durations=20
 
 slow: env ## the minutes-long tests
 	@$(BIN)/python -m pytest -m slow --durations=20

@@ -7,7 +7,7 @@ import yaml
 
 from tests.workflow.conftest import jobs_of, keep_plates, make_project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 AFTER_MAPS = {"score_map": 4, "compare_models": 1, "render_report": 1}
 AFTER_EMBEDDING = {"summarize_controls": 2, "fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2}
