@@ -68,7 +68,7 @@ def begun(made, stage):
     if stage == "ingest-plate":
         return any(not path.name.endswith((".json", ".parquet")) for path in (results / "plates").glob(".*"))
     if stage == "train-model":
-        return any(path.is_file() and "checkpoint" in path.name for path in (results / "models/.state").rglob("*"))
+        return any((results / "models/.state").rglob("step-*.pt"))
     return (results / "logs/embed_plate").exists()
 
 
