@@ -173,6 +173,7 @@ def hold(results: Results) -> Iterator[None]:
         When another run is alive, or cannot be proven dead.
     """
     _clear_dead_run(results)
+    _sweep(results)
     os.environ[RUN_ID] = uuid.uuid4().hex
     try:
         yield
@@ -236,6 +237,18 @@ def _clear_dead_run(results: Results) -> None:
     for lock in locks:
         lock.unlink(missing_ok=True)
     holder_file.unlink()
+
+
+def _sweep(results: Results) -> None:
+    """Remove temporary files that killed jobs left; no other run works in the folder now.
+
+    Stores clean up after themselves, and are not walked: they may hold a million files.
+    """
+    for folder, below, files in os.walk(results.root):
+        below[:] = [name for name in below if not name.endswith(".zarr") and name != ".snakemake"]
+        for name in files:
+            if name.startswith(".") and ".tmp-" in name:
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def _end_orphans(run_id: str) -> None:
