@@ -19,7 +19,7 @@ from typing import Any
 from platemae import logs
 from platemae.config import read_config, stage_config, stage_entries
 from platemae.config.plates import read_plates
-from platemae.contracts import Manifest, canonical, write_text
+from platemae.contracts import Manifest, write_text
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest, digest_json
 from platemae.layout import Results
@@ -159,5 +159,7 @@ def _version(name: str) -> str:
 
 
 def _few(counts: Mapping[str, Any]) -> str:
+    """Return the short numbers and words of a manifest as one readable line."""
     short = {key: value for key, value in counts.items() if isinstance(value, int | float | str)}
-    return canonical(short)[1:-1][:200]
+    words = [f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in short.items()]
+    return ", ".join(word for word in words if len(word) < 50)
