@@ -28,7 +28,8 @@ import tifffile
 import zarr
 from zarr.codecs import BloscCodec
 
-from platemae.readers.tiff import read_channels
+from platemae.readers.base import FieldRecord, Plane
+from platemae.readers.pixels import load_field
 from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, write_plate
 from platemae.store.shard import ShardLayout
@@ -72,10 +73,15 @@ def write_tiffs(folder: Path, case: Case) -> list[list[Path]]:
     return paths
 
 
+def _record(files: list[Path]) -> FieldRecord:
+    return FieldRecord("A01", "0", {name: (Plane(file),) for name, file in zip(NAMES, files, strict=True)})
+
+
 def ours(paths: list[list[Path]], out: Path, threads: int) -> None:
     """Write the plate as ingest_plate does."""
     sources = [
-        FieldSource(f"A/{i + 1}/0", "0", f"field {i}", partial(read_channels, files)) for i, files in enumerate(paths)
+        FieldSource(f"A/{i + 1}/0", "0", f"field {i}", partial(load_field, _record(files)))
+        for i, files in enumerate(paths)
     ]
     channels = [StoreChannel(name, name) for name in NAMES]
     write_plate(out, "bench", sources, channels, 0.5, chunk_px=CHUNK_PX, threads=threads)

@@ -8,6 +8,7 @@ from platemae.config.slices import unit_plates
 from platemae.contracts import canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
+from platemae.readers.detect import metadata_of as reader_metadata
 
 try:
     CONFIG = load_config(config, "configuration")
@@ -67,9 +68,9 @@ def layout_of(wildcards):
 
 def metadata_of(wildcards):
     """The instrument's own metadata file, where the reader has one; never the images."""
-    if CONFIG.entry("readers", plate_row(wildcards).reader).kind == "synthetic":
-        return str(resolve(plate_row(wildcards).path, TABLE.parent) / "plate.json")
-    return []
+    kind = CONFIG.entry("readers", plate_row(wildcards).reader).kind
+    folder = resolve(plate_row(wildcards).path, TABLE.parent)
+    return [str(path) for path in reader_metadata(kind, folder)]
 
 
 def plates_of(stage, key):

@@ -38,6 +38,9 @@ FIELDS_COLUMNS = (
 )
 """Columns of ``plates/{plate}.fields.parquet``; ``group`` is the field's group inside the store, e.g. ``B/3/0``."""
 
+POSITION_COLUMNS = ("y_um", "x_um")
+"""More of them: stage position relative to the well's centre, y downwards, NaN where unknown."""
+
 QC_COLUMNS = (
     "plate",
     "well",

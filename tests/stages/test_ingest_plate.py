@@ -75,7 +75,7 @@ def nothing_half_written(base):
 def test_every_pixel_lands_in_its_well(base):
     manifest = ingest(base)
     table = pd.read_parquet(Results(base / "results").fields("P1"))
-    assert list(table.columns) == list(FIELDS_COLUMNS)
+    assert list(table.columns) == [*FIELDS_COLUMNS, "y_um", "x_um"]
     assert len(table) == 8
     store = PlateStore(Results(base / "results").store("P1"))
     for row in table.itertuples():
@@ -246,15 +246,14 @@ SLOW = """
 import json, sys, time
 from pathlib import Path
 from platemae.layout import Results
-from platemae.readers import pattern
 from platemae.stages import ingest_plate
 base, cfg = Path(sys.argv[1]), json.loads(sys.argv[2])
-plain = pattern.load_record
+plain = ingest_plate.load_field
 def slowly(record):
     print("field", flush=True)
     time.sleep(float(sys.argv[3]))
     return plain(record)
-pattern.load_record = slowly
+ingest_plate.load_field = slowly
 results = Results(base / "results")
 manifest = ingest_plate.run(results, cfg, plate="P1", base=base, threads=1)
 manifest.write(results.manifest("ingest_plate", plate="P1"))

@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-LOW = {"errors", "contracts", "fingerprint", "logs", "layout"}
+LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains"}
 MAY_IMPORT = {
     "errors": set(),
     "contracts": {"errors"},
+    "stains": set(),
     "layout": {"errors"},
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},

@@ -20,25 +20,57 @@ class Section(BaseModel):
 class Channel(Section):
     """A channel of a plate: how the instrument calls it, and what it shows."""
 
-    source: str = Field(description="text of the `channel` group in the file name")
+    source: str = Field(
+        description="the instrument's own name of it: text of the `channel` group, or as the metadata says"
+    )
     name: Name = Field(description="name in the store, the models and the report")
     stain: str = Field(description="stain or dye, such as Hoechst")
+
+
+READER_KINDS = Literal[
+    "pattern",
+    "synthetic",
+    "operetta",
+    "imagexpress",
+    "cellvoyager",
+    "load_data",
+    "rxrx",
+    "rxrx3_core",
+    "ome_tiff",
+    "ngff",
+]
 
 
 class ReaderEntry(Section):
     """How plates of one kind are read; plates.tsv names the entry in its column `reader`."""
 
     name: Name = Field(description="name used in plates.tsv")
-    kind: Literal["pattern", "synthetic"] = Field(
-        description="pattern: a regex over file names; synthetic: the made-up screen"
+    kind: READER_KINDS = Field(
+        description="the instrument or form: operetta (also Opera Phenix), imagexpress, cellvoyager, load_data "
+        "(CellProfiler, JUMP), rxrx (RxRx1, RxRx3), rxrx3_core, ome_tiff, ngff (OME-Zarr plates), pattern (a regex "
+        "over file names), synthetic (the made-up screen)"
     )
     pattern: str | None = Field(
         default=None,
-        description="regex over the path below the plate's folder, with groups channel, well (or row and "
-        "column), optionally field",
+        description="kinds pattern and ome_tiff: regex over the path below the plate's folder, with groups channel, "
+        "well (or row and column), optionally field, z, time",
     )
-    channels: list[Channel] = Field(default_factory=list, description="channels in the order of the store")
-    pixel_size_um: float | None = Field(default=None, gt=0, description="edge of a pixel in micrometres")
+    channels: list[Channel] = Field(
+        default_factory=list,
+        description="channels in the order of the store; without them all channels of the metadata, by their own names",
+    )
+    pixel_size_um: float | None = Field(
+        default=None, gt=0, description="edge of a pixel in micrometres; null: as the metadata says"
+    )
+    z: Literal["max", "best_focus"] | int = Field(
+        default="max", description="a stack becomes its maximum projection, its sharpest plane, or this plane"
+    )
+    time_point: int | None = Field(default=None, description="time point that is read; null: the first")
+    metadata: str | None = Field(
+        default=None,
+        description="kinds load_data and rxrx: the table of images when it lies outside the plate's folder, relative "
+        "to plates.tsv",
+    )
 
     @model_validator(mode="after")
     def _pattern_needs(self) -> ReaderEntry:

@@ -1,6 +1,4 @@
-"""What a reader gives: an inventory of a raw plate folder by name, and the pixels of one field."""
-
-# Shape legend: C channels, Y rows, X columns of pixels
+"""What a reader gives: an inventory of a raw plate folder by name, without a pixel read."""
 
 from __future__ import annotations
 
@@ -9,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class ChannelInfo:
@@ -18,6 +14,55 @@ class ChannelInfo:
 
     name: str
     stain: str
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where the pixels of one channel at one depth lie.
+
+    Parameters
+    ----------
+    path
+        An image file, a parquet file that holds encoded images, or the folder of a Zarr array.
+    index
+        Which plane of it: empty for a file of one plane, the page of a TIFF, the row of a parquet file, or the
+        leading indices of a Zarr array.
+    """
+
+    path: Path
+    index: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """One plane as the instrument lists it.
+
+    Parameters
+    ----------
+    well
+        Row letters and two-digit column, such as ``B03``.
+    field
+        The instrument's label, numbers without leading zeros.
+    channel
+        The instrument's own name of the channel.
+    plane
+        Where the pixels lie; None when the metadata lists the image and the file is not there.
+    z
+        Depth, any number that rises with it; None for a projection that the instrument made.
+    time
+        Time point.
+    y_um, x_um
+        Stage position of the field's centre relative to that of the well, micrometres, y downwards, where known.
+    """
+
+    well: str
+    field: str
+    channel: str
+    plane: Plane | None
+    z: int | None = 0
+    time: int = 0
+    y_um: float | None = None
+    x_um: float | None = None
 
 
 @dataclass(frozen=True)
@@ -30,18 +75,28 @@ class FieldRecord:
         Row letters and two-digit column, such as ``B03``.
     field
         The instrument's label, numbers without leading zeros.
-    files
-        Image file of each channel in the order of the store; None where the channel is missing.
+    planes
+        Planes of each channel in the order of the store, in order of depth; empty where the channel is missing.
+    projection
+        How several planes become one: ``max`` or ``best_focus``.
+    incomplete
+        Names of the channels that lack a plane which the metadata lists.
+    y_um, x_um
+        Stage position relative to the well's centre, micrometres, y downwards, where known.
     """
 
     well: str
     field: str
-    files: Mapping[str, Path | None]
+    planes: Mapping[str, tuple[Plane, ...]]
+    projection: str = "max"
+    incomplete: tuple[str, ...] = ()
+    y_um: float | None = None
+    x_um: float | None = None
 
     @property
     def missing(self) -> list[str]:
-        """Names of the channels without a file."""
-        return [name for name, path in self.files.items() if path is None]
+        """Names of the channels without any plane."""
+        return [name for name, planes in self.planes.items() if not planes]
 
 
 @dataclass(frozen=True)
@@ -71,6 +126,12 @@ class Inventory:
         Files of the folder that belong to no field, relative names.
     promised
         Number of images that the instrument's own metadata lists, where there is such metadata.
+    found
+        How many of them are there.
+    n_z, n_times
+        Depths of the deepest stack, and time points, before one was chosen.
+    notes
+        Sentences for the report: what was chosen where the instrument left a choice.
     """
 
     records: tuple[FieldRecord, ...]
@@ -79,12 +140,16 @@ class Inventory:
     files: tuple[RawFile, ...]
     unmatched: tuple[str, ...] = field(default=())
     promised: int | None = None
+    found: int = 0
+    n_z: int = 1
+    n_times: int = 1
+    notes: tuple[str, ...] = ()
 
 
-class Reader(Protocol):
-    """Reads the folders of one kind of instrument."""
+class ReadInventory(Protocol):
+    """The function of a reader: what a folder of one kind of instrument holds."""
 
-    def inventory(self, folder: Path, entry: Mapping[str, Any]) -> Inventory:
+    def __call__(self, folder: Path, entry: Mapping[str, Any]) -> Inventory:
         """Return what ``folder`` holds, without reading a pixel.
 
         Parameters
@@ -98,15 +163,5 @@ class Reader(Protocol):
         ------
         PlatemaeError
             All problems with names and metadata at once.
-        """
-        ...
-
-    def load(self, record: FieldRecord) -> np.ndarray:
-        """Return the pixels of a field, (C, Y, X) in the source dtype; a missing channel is zeros.
-
-        Raises
-        ------
-        InputError
-            Naming the file that cannot be read.
         """
         ...

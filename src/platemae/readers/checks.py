@@ -47,12 +47,12 @@ def inventory_problems(
 
 def _missing(plate: str, folder: Path, inventory: Inventory) -> list[PlatemaeError]:
     problems: list[PlatemaeError] = []
-    found = len(inventory.files)
+    found = inventory.found
     if inventory.promised is not None and found < inventory.promised:
         what = f"plate {plate} has {found} images, its own metadata lists {inventory.promised}"
         remedy = "wait until the copy is complete, or set ingest.allow_missing: true"
         problems.append(InputError(what, str(folder), remedy))
-    gaps = [record for record in inventory.records if record.missing]
+    gaps = [record for record in inventory.records if record.missing or record.incomplete]
     for record in gaps[:LISTED]:
         problems.append(
             InputError(_gap(plate, record), str(folder), "copy the file, or set ingest.allow_missing: true")
@@ -63,7 +63,7 @@ def _missing(plate: str, folder: Path, inventory: Inventory) -> list[PlatemaeErr
 
 
 def _gap(plate: str, record: FieldRecord) -> str:
-    channels = ", ".join(record.missing)
+    channels = ", ".join([*record.missing, *record.incomplete])
     return f"no file for plate {plate}, well {record.well}, field {record.field}, channel {channels}"
 
 

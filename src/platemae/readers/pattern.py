@@ -3,91 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from platemae.errors import ConfigError, InputError, PlatemaeError, raise_all
-from platemae.readers.base import ChannelInfo, FieldRecord, Inventory, RawFile
+from platemae.readers.assemble import LISTED, assemble
+from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.files import list_files
-from platemae.readers.names import field_label, field_order, join_well, parse_well, split_well
-from platemae.readers.tiff import load_record
-
-LISTED = 10
-"""Files that an error lists before it only counts them."""
-
-Place = tuple[str, str, str]
-"""Well, field and channel name of a file."""
+from platemae.readers.names import field_label, join_well, parse_well
 
 
-class PatternReader:
-    """Reads folders of TIFFs, one plane a file, whose names say what they hold."""
+def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
+    """Return what ``folder`` holds, without reading a pixel.
 
-    def inventory(self, folder: Path, entry: Mapping[str, Any]) -> Inventory:
-        """Return what ``folder`` holds, without reading a pixel.
+    The pattern must match the whole of a file's path below the folder (``/`` between its parts); a pattern without
+    ``/`` is held against the file name alone.
 
-        The pattern must match the whole of a file's path below the folder (``/`` between its parts); a pattern
-        without ``/`` is held against the file name alone.
-
-        Raises
-        ------
-        ConfigError
-            When the pattern is no regular expression, or lacks a group.
-        InputError
-            All at once: names that are no wells, unknown channels, two files for one place, no file matched.
-        """
-        channels = {str(channel["source"]): str(channel["name"]) for channel in entry["channels"]}
-        where = f"readers: {entry['name']}"
-        infos = tuple(ChannelInfo(channel["name"], channel["stain"]) for channel in entry["channels"])
-        return match_files(folder, entry["pattern"], channels, infos, float(entry["pixel_size_um"]), where)
-
-    def load(self, record: FieldRecord) -> np.ndarray:
-        """Return the pixels of a field, (C, Y, X) in the source dtype; a missing channel is zeros.
-
-        Raises
-        ------
-        InputError
-            Naming the file that cannot be read.
-        """
-        return load_record(record)
+    Raises
+    ------
+    ConfigError
+        When the pattern is no regular expression, or lacks a group.
+    InputError
+        All at once: names that are no wells, unknown channels, two files for one place, no file matched.
+    """
+    where = f"readers: {entry['name']}"
+    files = list_files(folder)
+    images, _ = match_files(folder, files, entry["pattern"], [c["source"] for c in entry["channels"]], where)
+    channels = [channel["source"] for channel in entry["channels"]]
+    return assemble(folder, images, channels, entry, pixel_size_um=None, files=files, counted=False)
 
 
 def match_files(
-    folder: Path,
-    pattern: str,
-    channels: Mapping[str, str],
-    infos: tuple[ChannelInfo, ...],
-    pixel_size_um: float,
-    where: str,
-) -> Inventory:
-    """Join the files of a folder to wells, fields and channels by their names.
+    folder: Path, files: Iterable[RawFile], pattern: str, channels: Sequence[str], where: str
+) -> tuple[list[Image], list[str]]:
+    """Read well, field and channel from the names of files.
 
     Parameters
     ----------
     folder
         Folder of one plate.
+    files
+        Its files.
     pattern
-        Regular expression with groups channel, well (or row and column), optionally field.
+        Regular expression with groups channel, well (or row and column), optionally field, z and time.
     channels
-        Text of the group channel -> name of the channel in the store.
-    infos
-        Channels in the order of the store.
-    pixel_size_um
-        Edge of a pixel in micrometres.
+        What the group channel may be.
     where
         What errors about the pattern name.
+
+    Returns
+    -------
+    The images, and the names that do not match.
 
     Raises
     ------
     PlatemaeError
-        As :meth:`PatternReader.inventory`.
+        As :func:`inventory`.
     """
     regex = _compile(pattern, where)
-    _check_channels(channels, infos, where)
-    files = list_files(folder)
-    places: dict[Place, list[RawFile]] = {}
+    images: list[Image] = []
     unmatched: list[str] = []
     problems: list[PlatemaeError] = []
     strangers: dict[str, list[str]] = {}
@@ -99,16 +74,14 @@ def match_files(
             strangers.setdefault(match["channel"], []).append(file.name)
         else:
             try:
-                places.setdefault((*_well_and_field(match), channels[match["channel"]]), []).append(file)
+                images.append(_image(match, Plane(folder / file.name)))
             except ValueError as error:
                 problems.append(InputError(str(error), f"{folder}/{file.name}", "correct the pattern of the reader"))
-    problems = problems[:LISTED] + _unknown_channels(strangers, channels, where) + _duplicates(places, folder)
-    if not places and not problems:
+    problems = problems[:LISTED] + _unknown_channels(strangers, channels, where)
+    if not images and not problems:
         problems.append(_nothing_matched(folder, pattern, unmatched, where))
     raise_all(problems)
-    matched = tuple(sorted((file for found in places.values() for file in found), key=lambda file: file.name))
-    records = _records(folder, places, [info.name for info in infos])
-    return Inventory(records, infos, pixel_size_um, matched, tuple(unmatched))
+    return images, unmatched
 
 
 def _compile(pattern: str, where: str) -> re.Pattern[str]:
@@ -121,27 +94,19 @@ def _compile(pattern: str, where: str) -> re.Pattern[str]:
         raise ConfigError(
             f"the pattern has the groups {', '.join(sorted(groups)) or 'none'}",
             f"{where}, pattern",
-            "name the groups (?P<channel>...), (?P<well>...) or (?P<row>...) and (?P<column>...), maybe (?P<field>...)",
+            "name the groups (?P<channel>...), (?P<well>...) or (?P<row>...) and (?P<column>...), maybe field, z, time",
         )
     return regex
 
 
-def _check_channels(channels: Mapping[str, str], infos: tuple[ChannelInfo, ...], where: str) -> None:
-    if len(set(channels.values())) < len(infos) or len({info.name for info in infos}) < len(infos):
-        names = ", ".join(info.name for info in infos)
-        what = f"two of the channels {names} share a name or a source"
-        raise ConfigError(what, f"{where}, channels", "give each channel a name and a source of its own")
-
-
-def _well_and_field(match: re.Match[str]) -> tuple[str, str]:
+def _image(match: re.Match[str], plane: Plane) -> Image:
     groups = match.groupdict()
     well = parse_well(groups["well"]) if groups.get("well") else join_well(groups["row"], groups["column"])
-    return well, field_label(groups.get("field") or "0")
+    z, time = int(groups.get("z") or 0), int(groups.get("time") or 0)
+    return Image(well, field_label(groups.get("field") or "0"), groups["channel"], plane, z, time)
 
 
-def _unknown_channels(
-    strangers: Mapping[str, list[str]], channels: Mapping[str, str], where: str
-) -> list[PlatemaeError]:
+def _unknown_channels(strangers: Mapping[str, list[str]], channels: Sequence[str], where: str) -> list[PlatemaeError]:
     remedy = "add the channel to the reader, or narrow its pattern to the channels that you want"
     return [
         InputError(
@@ -153,35 +118,6 @@ def _unknown_channels(
     ]
 
 
-def _duplicates(places: Mapping[Place, list[RawFile]], folder: Path) -> list[PlatemaeError]:
-    problems: list[PlatemaeError] = [
-        InputError(
-            f"{len(files)} files for well {well}, field {field}, channel {channel}: "
-            + ", ".join(file.name for file in files[:3]),
-            str(folder),
-            "keep one of them, or narrow the pattern of the reader",
-        )
-        for (well, field, channel), files in sorted(places.items())
-        if len(files) > 1
-    ]
-    return problems[:LISTED]
-
-
 def _nothing_matched(folder: Path, pattern: str, unmatched: list[str], where: str) -> InputError:
     seen = f"{len(unmatched)} files such as {unmatched[0]}" if unmatched else "the folder is empty"
     return InputError(f"no file matches the pattern {pattern!r}: {seen}", f"{folder} ({where})", "correct the pattern")
-
-
-def _records(folder: Path, places: Mapping[Place, list[RawFile]], names: list[str]) -> tuple[FieldRecord, ...]:
-    fields = sorted({place[:2] for place in places}, key=lambda f: (*_row_and_column(f[0]), field_order(f[1])))
-    records = []
-    for well, field in fields:
-        found = {name: places.get((well, field, name)) for name in names}
-        paths = {name: folder / files[0].name if files else None for name, files in found.items()}
-        records.append(FieldRecord(well, field, paths))
-    return tuple(records)
-
-
-def _row_and_column(well: str) -> tuple[int, str, int]:
-    row, column = split_well(well)
-    return len(row), row, column

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 from platemae.errors import ConfigError
+from platemae.readers.base import ReadInventory
 
 # A plain literal: the code fingerprint reads it from the syntax tree and follows the named entry alone.
 REGISTRY = {
-    "pattern": "platemae.readers.pattern:PatternReader",
-    "synthetic": "platemae.readers.synthetic:SyntheticReader",
+    "pattern": "platemae.readers.pattern:inventory",
+    "synthetic": "platemae.readers.synthetic:inventory",
+    "operetta": "platemae.readers.operetta:inventory",
+    "imagexpress": "platemae.readers.imagexpress:inventory",
+    "cellvoyager": "platemae.readers.cellvoyager:inventory",
+    "load_data": "platemae.readers.load_data:inventory",
+    "rxrx": "platemae.readers.rxrx:inventory",
+    "rxrx3_core": "platemae.readers.rxrx3_core:inventory",
+    "ome_tiff": "platemae.readers.ome_tiff:inventory",
+    "ngff": "platemae.readers.ngff:inventory",
 }
 
 
-def resolve(kind: str) -> Any:
-    """Return the reader class of a config entry's ``kind``.
-
-    Returns
-    -------
-    A class that keeps :class:`platemae.readers.base.Reader`.
+def resolve(kind: str) -> ReadInventory:
+    """Return the function that reads the inventory of a plate of a config entry's ``kind``.
 
     Raises
     ------
@@ -29,4 +33,5 @@ def resolve(kind: str) -> Any:
     if kind not in REGISTRY:
         raise ConfigError(f"unknown reader '{kind}'", "readers: kind", f"use one of {', '.join(REGISTRY)}")
     module, name = REGISTRY[kind].split(":")
-    return getattr(import_module(module), name)
+    function: ReadInventory = getattr(import_module(module), name)
+    return function

@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from platemae.config.plates import read_layout, resolve
-from platemae.contracts import FIELDS_COLUMNS, Manifest, write_text
+from platemae.contracts import FIELDS_COLUMNS, POSITION_COLUMNS, Manifest, write_text
 from platemae.errors import PlatemaeError, raise_all
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
-from platemae.readers.base import FieldRecord, Inventory, Reader
+from platemae.readers.base import FieldRecord, Inventory, ReadInventory
 from platemae.readers.checks import inventory_problems
 from platemae.readers.names import field_order, split_well
+from platemae.readers.pixels import load_field
 from platemae.readers.registry import resolve as resolve_reader
 from platemae.store.parquet import write_parquet
 from platemae.store.plate_reader import StoreChannel
@@ -51,14 +52,13 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
         All problems of folder and layout at once, before a pixel is read; then all images that cannot be read.
     """
     row, ingest = cfg["plate"], cfg["ingest"]
-    reader: Reader = resolve_reader(cfg["reader"]["kind"])()
-    inventory, layout = _look(reader, cfg, plate, base)
+    inventory, layout = _look(resolve_reader(cfg["reader"]["kind"]), cfg, plate, base)
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
     facts = write_plate(
         results.store(plate),
         plate,
-        [_source(reader, plate, record, group) for record, group in zip(inventory.records, groups, strict=True)],
+        [_source(plate, record, group) for record, group in zip(inventory.records, groups, strict=True)],
         [StoreChannel(channel.name, channel.stain) for channel in inventory.channels],
         inventory.pixel_size_um,
         chunk_px=ingest["chunk_px"],
@@ -72,7 +72,7 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
 
 
 def _look(
-    reader: Reader, cfg: Mapping[str, Any], plate: str, base: Path
+    read_inventory: ReadInventory, cfg: Mapping[str, Any], plate: str, base: Path
 ) -> tuple[Inventory, dict[str, dict[str, str]]]:
     """Return inventory and layout of a plate; problems of both are raised together."""
     folder = resolve(cfg["plate"]["path"], base)
@@ -80,7 +80,7 @@ def _look(
     problems: list[PlatemaeError] = []
     no_layout: dict[str, dict[str, str]] = {}
     layout = _attempt(problems, no_layout, lambda: read_layout(resolve(cfg["plate"]["layout"], base)))
-    inventory = _attempt(problems, nothing, lambda: reader.inventory(folder, cfg["reader"]))
+    inventory = _attempt(problems, nothing, lambda: read_inventory(folder, cfg["reader"]))
     if not problems:
         control_types = {well: labels["control_type"] for well, labels in layout.items()}
         problems += inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"])
@@ -106,9 +106,9 @@ def _groups(inventory: Inventory) -> list[str]:
     ]
 
 
-def _source(reader: Reader, plate: str, record: FieldRecord, group: str) -> FieldSource:
+def _source(plate: str, record: FieldRecord, group: str) -> FieldSource:
     name = f"plate {plate}, well {record.well}, field {record.field}"
-    return FieldSource(group, record.field, name, partial(reader.load, record))
+    return FieldSource(group, record.field, name, partial(load_field, record))
 
 
 def _fields_table(
@@ -119,9 +119,14 @@ def _fields_table(
         letters, column = split_well(record.well)
         place: dict[str, Any] = {"plate": row["plate"], "batch": row["batch"], "well": record.well}
         place |= {"field": record.field, "row": letters, "column": column, "group": group}
-        place |= {"missing_channels": ",".join(record.missing)}
+        place |= {"y_um": _number(record.y_um), "x_um": _number(record.x_um)}
+        place |= {"missing_channels": ",".join([*record.missing, *record.incomplete])}
         rows.append(place | dict(layout[record.well]))
-    return pd.DataFrame(rows, columns=list(FIELDS_COLUMNS))
+    return pd.DataFrame(rows, columns=[*FIELDS_COLUMNS, *POSITION_COLUMNS])
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _write_inventory(results: Results, plate: str, folder: Path, inventory: Inventory) -> None:
@@ -131,6 +136,7 @@ def _write_inventory(results: Results, plate: str, folder: Path, inventory: Inve
         "files": [[file.name, file.size, file.mtime] for file in inventory.files],
         "unmatched": list(inventory.unmatched),
         "promised": inventory.promised,
+        "found": inventory.found,
     }
     write_text(results.provenance(STAGE, f"{plate}.inventory"), json.dumps(record) + "\n")
     if inventory.unmatched:
@@ -142,9 +148,10 @@ def _write_inventory(results: Results, plate: str, folder: Path, inventory: Inve
 def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts) -> Manifest:
     stains = {channel.name: channel.stain for channel in inventory.channels}
     digest = digest_json({"pixels": facts.digest, "stains": stains, "fields": digest_table(table)})
-    missing = sum(len(record.missing) for record in inventory.records)
+    missing = sum(len(record.missing) + len(record.incomplete) for record in inventory.records)
     images = [name for name in inventory.unmatched if name.lower().endswith((".tif", ".tiff"))]
-    warnings = [f"{len(images)} TIFFs do not match the reader's pattern, such as {images[0]}"] if images else []
+    warnings = list(inventory.notes)
+    warnings += [f"{len(images)} TIFFs do not match the reader's pattern, such as {images[0]}"] if images else []
     if missing:
         warnings.append(f"{missing} images are missing; their fields are zero-filled there and fail QC")
     counts = {
@@ -154,6 +161,8 @@ def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts) -> M
         "shape": list(facts.shape),
         "dtype": facts.dtype,
         "pixel_size_um": inventory.pixel_size_um,
+        "n_z": inventory.n_z,
+        "n_times": inventory.n_times,
         "missing_images": missing,
         "pixel_bytes": facts.pixel_bytes,
         "pixels": facts.digest,

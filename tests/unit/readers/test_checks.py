@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from platemae.readers.base import ChannelInfo, FieldRecord, Inventory, RawFile
+from platemae.readers.base import ChannelInfo, FieldRecord, Inventory, Plane, RawFile
 from platemae.readers.checks import LISTED, inventory_problems
 
 CHANNELS = (ChannelInfo("DNA", "Hoechst"), ChannelInfo("ER", "ConA"))
@@ -10,10 +10,11 @@ CHANNELS = (ChannelInfo("DNA", "Hoechst"), ChannelInfo("ER", "ConA"))
 
 def make(wells, promised=None, lacking=()):
     records = [
-        FieldRecord(well, "1", {"DNA": Path("d"), "ER": None if well in lacking else Path("e")}) for well in wells
+        FieldRecord(well, "1", {"DNA": (Plane(Path("d")),), "ER": () if well in lacking else (Plane(Path("e")),)})
+        for well in wells
     ]
     files = tuple(RawFile(f"{i}", 1, 0.0) for i in range(2 * len(wells) - len(lacking)))
-    return Inventory(tuple(records), CHANNELS, 1.0, files, (), promised)
+    return Inventory(tuple(records), CHANNELS, 1.0, files, (), promised, found=len(files))
 
 
 def problems(inventory, layout, allow_missing=False):

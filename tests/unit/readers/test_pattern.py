@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from platemae.errors import ConfigError, InputError, MissingError
-from platemae.readers.pattern import PatternReader
+from platemae.readers.pattern import inventory as read_inventory
+from platemae.readers.pixels import load_field
 
 PATTERN = r"(?P<row>\d+)-(?P<column>\d+)-f(?P<field>\d+)-(?P<channel>\w+)\.tif"
 
@@ -24,7 +25,7 @@ def touch(folder, *names):
 
 
 def inventory(folder, **kw):
-    return PatternReader().inventory(folder, entry(**kw))
+    return read_inventory(folder, entry(**kw))
 
 
 def test_files_join_by_name_and_gaps_shift_nothing(tmp_path):
@@ -35,8 +36,8 @@ def test_files_join_by_name_and_gaps_shift_nothing(tmp_path):
         ("A12", "1", ["DNA"]),
         ("B03", "2", []),
     ]
-    assert found.records[2].files["ACTIN"] == tmp_path / "02-03-f2-actin.tif"
-    assert list(found.records[2].files) == ["DNA", "ACTIN"]
+    assert found.records[2].planes["ACTIN"][0].path == tmp_path / "02-03-f2-actin.tif"
+    assert list(found.records[2].planes) == ["DNA", "ACTIN"]
     assert found.unmatched == ("notes.txt",)
     assert (found.files[0].name, found.files[0].size) == ("01-02-f1-dna.tif", 1)
 
@@ -70,10 +71,10 @@ def test_an_unknown_channel_lists_found_and_expected(tmp_path):
 
 
 def test_all_problems_come_together(tmp_path):
-    touch(tmp_path, "01-01-f1-er.tif", "01-99-f1-dna.tif", "01-01-f1-dna.tif", "x/01-01-f1-dna.tif")
+    touch(tmp_path, "01-01-f1-er.tif", "01-99-f1-dna.tif", "01-01-f1-dna.tif")
     with pytest.raises(InputError) as caught:
         inventory(tmp_path)
-    for part in ("3 problems", "unknown channel 'er'", "column '99' is no well", "2 files for well A01"):
+    for part in ("2 problems", "unknown channel 'er'", "column '99' is no well"):
         assert part in caught.value.what
 
 
@@ -92,10 +93,11 @@ def test_a_bad_pattern_names_its_key(tmp_path, pattern, what):
 
 @pytest.mark.parametrize("key", ["name", "source"])
 def test_channels_must_differ(tmp_path, key):
+    touch(tmp_path, "01-01-f1-dna.tif")
     config = entry()
     config["channels"][1][key] = config["channels"][0][key]
     with pytest.raises(ConfigError, match="share a name or a source") as caught:
-        PatternReader().inventory(tmp_path, config)
+        read_inventory(tmp_path, config)
     assert caught.value.where == "readers: scope, channels"
 
 
@@ -119,7 +121,7 @@ def test_pixels_come_in_the_order_of_the_channels(tmp_path):
     for value, channel in ((7, "actin"), (3, "dna")):
         tifffile.imwrite(tmp_path / f"01-01-f1-{channel}.tif", np.full((4, 6), value, np.uint16))
     record = inventory(tmp_path).records[0]
-    assert PatternReader().load(record)[:, 0, 0].tolist() == [3, 7]
+    assert load_field(record)[:, 0, 0].tolist() == [3, 7]
 
 
 def test_the_unpadded_wells_and_missing_sites_of_the_nf1_plate(shared_data):
@@ -130,8 +132,8 @@ def test_the_unpadded_wells_and_missing_sites_of_the_nf1_plate(shared_data):
     assert sites == {"B07": "3", "D06": "2", "D07": "1", "F07": "2", "H12": "1"}
     assert not any(record.missing for record in found.records)
     assert found.unmatched == ("README.md",)
-    for name, path in found.records[1].files.items():
-        assert path.name == f"D6_01_{['DAPI', 'GFP', 'RFP'].index(name) + 1}_2_{name}_001.tif"
+    for name, (plane,) in found.records[1].planes.items():
+        assert plane.path.name == f"D6_01_{['DAPI', 'GFP', 'RFP'].index(name) + 1}_2_{name}_001.tif"
 
 
 def test_the_bbbc013_plate(shared_data):
@@ -139,7 +141,7 @@ def test_the_bbbc013_plate(shared_data):
     found = inventory(shared_data / "bbbc013-rows-abcd", pattern=pattern, channels=("1", "2"))
     assert len(found.records) == 48
     assert found.records[13].well == "B02"
-    assert found.records[13].files["2"].name == "Channel2-14-B-02.tif"
+    assert found.records[13].planes["2"][0].path.name == "Channel2-14-B-02.tif"
 
 
 def test_the_folder_may_move(tmp_path):

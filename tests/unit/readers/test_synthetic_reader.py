@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from platemae.errors import InputError, MissingError
-from platemae.readers.synthetic import SyntheticReader
+from platemae.readers.pixels import load_field
+from platemae.readers.synthetic import inventory
 from platemae.synthetic import ScreenSettings, write_screen
 
 ENTRY = {"name": "synthetic", "kind": "synthetic"}
@@ -33,7 +34,7 @@ def plate(tmp_path_factory):
 
 
 def test_the_description_and_the_files_agree(plate):
-    found = SyntheticReader().inventory(plate, ENTRY)
+    found = inventory(plate, ENTRY)
     assert found.promised == len(found.files) == 2 * 3 * 2 * 6
     assert [c.name for c in found.channels] == ["DNA", "ER", "RNA", "Actin", "Mito", "Membrane"]
     assert found.channels[0].stain == "Hoechst"
@@ -41,7 +42,7 @@ def test_the_description_and_the_files_agree(plate):
     assert found.unmatched == ()
     record = found.records[-1]
     assert (record.well, record.field) == ("B03", "2")
-    x_CYX = SyntheticReader().load(record)
+    x_CYX = load_field(record)
     for channel in range(6):
         expected = tifffile.imread(plate / "Images" / f"r02c03f02-ch{channel + 1}.tiff")
         np.testing.assert_array_equal(x_CYX[channel], expected)
@@ -49,11 +50,11 @@ def test_the_description_and_the_files_agree(plate):
 
 def test_no_description(tmp_path):
     with pytest.raises(MissingError, match="description of a plate is missing"):
-        SyntheticReader().inventory(tmp_path, ENTRY)
+        inventory(tmp_path, ENTRY)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"channels": [{}]}', json.dumps({"channels": []})])
 def test_a_description_that_makes_no_sense(tmp_path, text):
     (tmp_path / "plate.json").write_text(text)
     with pytest.raises(InputError, match="cannot be understood"):
-        SyntheticReader().inventory(tmp_path, ENTRY)
+        inventory(tmp_path, ENTRY)

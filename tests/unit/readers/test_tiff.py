@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from platemae.errors import InputError
-from platemae.readers.tiff import read_channels, read_plane
+from platemae.readers.tiff import read_tiff
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.integers(0, 4000, (60, 70)).astype(np.uint16)
@@ -16,7 +16,7 @@ COUNTS = RNG.integers(0, 4000, (60, 70)).astype(np.uint16)
 def test_pixels_survive_in_their_dtype(tmp_path, dtype, options):
     x_YX = COUNTS.astype(dtype)
     tifffile.imwrite(tmp_path / "a.tif", x_YX, **options)
-    read_YX = read_plane(tmp_path / "a.tif")
+    read_YX = read_tiff(tmp_path / "a.tif")
     assert read_YX.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(read_YX, x_YX)
 
@@ -24,7 +24,7 @@ def test_pixels_survive_in_their_dtype(tmp_path, dtype, options):
 def test_byte_order_is_no_content(tmp_path):
     tifffile.imwrite(tmp_path / "big.tif", COUNTS, byteorder=">")
     tifffile.imwrite(tmp_path / "little.tif", COUNTS, byteorder="<")
-    big_YX, little_YX = read_plane(tmp_path / "big.tif"), read_plane(tmp_path / "little.tif")
+    big_YX, little_YX = read_tiff(tmp_path / "big.tif"), read_tiff(tmp_path / "little.tif")
     assert big_YX.dtype.str == little_YX.dtype.str == "<u2"
     np.testing.assert_array_equal(big_YX, little_YX)
 
@@ -37,7 +37,7 @@ def test_a_cut_file_never_passes_as_an_image(tmp_path, options, keep):
     raw = path.read_bytes()
     path.write_bytes(raw[: int(keep * len(raw)) if isinstance(keep, float) else keep])
     with pytest.raises(InputError) as caught:
-        read_plane(path)
+        read_tiff(path)
     assert caught.value.where == str(path)
     assert "copy it again" in caught.value.remedy
 
@@ -53,7 +53,7 @@ def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path):
         broken[rng.integers(0, 300 if seed % 2 else len(raw), 6)] = rng.integers(0, 256, 6)
         path.write_bytes(broken.tobytes())
         try:
-            assert read_plane(path).ndim == 2
+            assert read_tiff(path).ndim == 2
         except InputError:
             refused += 1
     assert refused > 20
@@ -74,7 +74,7 @@ def test_what_is_no_plane_is_refused(tmp_path, x, what):
     photometric = "rgb" if x.shape[-1] == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "a.tif", x, photometric=photometric, metadata=None)
     with pytest.raises(InputError, match=what):
-        read_plane(tmp_path / "a.tif")
+        read_tiff(tmp_path / "a.tif")
 
 
 def test_a_header_that_claims_too_much_is_refused_without_reading(tmp_path):
@@ -84,24 +84,9 @@ def test_a_header_that_claims_too_much_is_refused_without_reading(tmp_path):
         for name in ("ImageWidth", "ImageLength"):
             tiff.pages.first.tags[name].overwrite(60000)
     with pytest.raises(InputError, match="claims 60000 x 60000 pixels"):
-        read_plane(path)
+        read_tiff(path)
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
-        read_plane(tmp_path / "none.tif")
-
-
-def test_a_missing_channel_is_zeros(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", COUNTS)
-    x_CYX = read_channels([None, tmp_path / "a.tif"])
-    assert x_CYX.dtype == np.uint16
-    assert not x_CYX[0].any()
-    np.testing.assert_array_equal(x_CYX[1], COUNTS)
-
-
-def test_channels_of_other_size_or_depth_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", COUNTS)
-    tifffile.imwrite(tmp_path / "b.tif", COUNTS[:50])
-    with pytest.raises(InputError, match=r"50 x 70 uint16, another one of its field is 60 x 70 uint16"):
-        read_channels([tmp_path / "a.tif", tmp_path / "b.tif"])
+        read_tiff(tmp_path / "none.tif")

@@ -1,0 +1,24 @@
+"""Which instrument wrote a folder: told by the metadata files that each one leaves. Light: the Snakefile asks too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+METADATA: dict[str, tuple[str, ...]] = {
+    "synthetic": ("plate.json",),
+    "operetta": ("Index.idx.xml", "Images/Index.idx.xml", "Index.xml", "Images/Index.xml"),
+    "cellvoyager": ("MeasurementData.mlf",),
+    "imagexpress": ("*.HTD", "*.htd", "TimePoint_1/*.HTD", "TimePoint_1/*.htd"),
+    "load_data": ("load_data.csv", "load_data.csv.gz", "load_data.parquet"),
+    "ngff": ("zarr.json", ".zattrs"),
+}
+"""Reader kind -> its metadata files, as patterns below a plate's folder; the first that matches is taken."""
+
+
+def metadata_of(kind: str, folder: Path) -> list[Path]:
+    """Return the metadata file of a plate's folder, or nothing where it has none; what a rule lists as its input."""
+    for pattern in METADATA.get(kind, ()):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return found[:1]
+    return []

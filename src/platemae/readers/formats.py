@@ -1,0 +1,104 @@
+"""One plane out of any file that a reader may name: TIFF, PNG, JPEG, JPEG 2000, images in parquet, Zarr arrays."""
+
+# Shape legend: Y rows, X columns of pixels
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from platemae.errors import InputError
+from platemae.readers.base import Plane
+from platemae.readers.parquet_image import read_parquet_image
+from platemae.readers.tiff import DTYPES, MAX_PIXELS, read_tiff
+from platemae.readers.zarr_array import read_zarr
+
+TIFF_SUFFIXES = (".tif", ".tiff", ".flex")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jp2", ".j2k", ".jpx")
+SUFFIXES = (*TIFF_SUFFIXES, *IMAGE_SUFFIXES)
+"""Endings of image files, lower case."""
+
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n": "jpeg2k",
+    b"\xff\x4f\xff\x51": "jpeg2k",
+}
+"""First bytes of an encoded image -> its decoder; names of files are not trusted."""
+
+
+def read_plane(plane: Plane) -> np.ndarray:
+    """Return one plane, (Y, X), little-endian, in its source dtype.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, is no grey image, or claims more pixels than any camera has.
+    """
+    suffix = plane.path.suffix.lower()
+    if suffix in TIFF_SUFFIXES:
+        return read_tiff(plane.path, plane.index[0] if plane.index else None)
+    if suffix == ".parquet":
+        return decode(read_parquet_image(plane), f"{plane.path}, row {plane.index[0]}")
+    if plane.path.is_dir():
+        return read_zarr(plane)
+    return decode(_bytes(plane.path), str(plane.path))
+
+
+def decode(data: bytes, where: str) -> np.ndarray:
+    """Return the grey image that encoded bytes hold, (Y, X).
+
+    Raises
+    ------
+    InputError
+        When they are no PNG, JPEG or JPEG 2000, damaged, coloured, or of a type that the store does not take.
+    """
+    import imagecodecs
+
+    kind = next((name for magic, name in _MAGIC.items() if data.startswith(magic)), None)
+    if kind is None:
+        raise InputError(
+            "a file is no TIFF, PNG, JPEG or JPEG 2000 image", where, "copy it again, or narrow what the reader takes"
+        )
+    decoder = {"png": imagecodecs.png_decode, "jpeg": imagecodecs.jpeg_decode, "jpeg2k": imagecodecs.jpeg2k_decode}
+    trouble = _size_trouble(kind, data)
+    if trouble is None:
+        try:
+            x_YX = np.asarray(decoder[kind](data))
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
+            raise InputError(f"an image cannot be decoded: {error}", where, "copy it again") from None
+        trouble = _trouble(x_YX)
+    if trouble is not None:
+        raise InputError(f"an image {trouble}", where, "write grey images, one channel a file")
+    return np.ascontiguousarray(x_YX, dtype=x_YX.dtype.newbyteorder("<"))
+
+
+def _trouble(x_YX: np.ndarray) -> str | None:
+    if x_YX.ndim != 2:
+        return f"is no grey image (shape {x_YX.shape})"
+    if x_YX.dtype.name not in DTYPES:
+        return f"has pixels of type {x_YX.dtype}"
+    return None
+
+
+def _size_trouble(kind: str, data: bytes) -> str | None:
+    """Return what is wrong with the size that a header claims, before anything is allocated."""
+    big = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) if kind == "png" else None
+    if kind == "jpeg2k":
+        start = data.find(b"\xff\x51", 0, 4096)  # marker SIZ: length, capabilities, width and height
+        big = (
+            int.from_bytes(data[start + 6 : start + 10], "big"),
+            int.from_bytes(data[start + 10 : start + 14], "big"),
+        )
+    # JPEG cannot claim more than 65535 x 65535 of one byte, and its decoder refuses what the data does not fill.
+    if big is not None and (big[0] * big[1] > MAX_PIXELS or min(big) < 1):
+        return f"claims {big[0]} x {big[1]} pixels"
+    return None
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"a file cannot be read: {error.strerror}", str(path), "copy it again") from None
