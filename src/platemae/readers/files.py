@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from platemae.errors import InputError, MissingError, raise_all
 from platemae.readers.base import RawFile
+
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def list_files(folder: Path) -> list[RawFile]:
@@ -37,6 +41,31 @@ def list_files(folder: Path) -> list[RawFile]:
             found.append(RawFile(name, status.st_size, status.st_mtime))
     raise_all(problems)
     return sorted(found, key=lambda file: file.name)
+
+
+def below(folder: Path, name: str, where: str) -> Path:
+    """Return the path that metadata names, which must lie below ``folder``.
+
+    Parameters
+    ----------
+    folder
+        Root that the path must not leave.
+    name
+        Relative path as written, with ``/`` or, by instruments under Windows, ``\\``.
+    where
+        The metadata file, and the row or image in it, which the error names.
+
+    Raises
+    ------
+    InputError
+        When ``name`` is empty, absolute, or climbs out of ``folder``. Links are not followed here:
+        :func:`list_files` refuses those that lead out.
+    """
+    plain = posixpath.normpath(name.strip().replace("\\", "/"))
+    if plain in (".", "..") or plain.startswith(("/", "../")) or "\0" in plain or _DRIVE.match(plain):
+        what = f"metadata names a file that lies not below the plate's folder: {name[:200]!r}"
+        raise InputError(what, where, "keep the files as the instrument wrote them, with relative names")
+    return folder / plain
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:
