@@ -44,14 +44,14 @@ def list_files(folder: Path) -> list[RawFile]:
 
 
 def below(folder: Path, name: str, where: str) -> Path:
-    """Return the path that metadata names, which must lie below ``folder``.
+    r"""Return the path that metadata names, which must lie below ``folder``.
 
     Parameters
     ----------
     folder
         Root that the path must not leave.
     name
-        Relative path as written, with ``/`` or, by instruments under Windows, ``\\``.
+        Relative path as written, with ``/`` or, by instruments under Windows, ``\``.
     where
         The metadata file, and the row or image in it, which the error names.
 
