@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
-from platemae.config.plates import read_layout, resolve
+from platemae.config.plates import resolve
 from platemae.contracts import FIELDS_COLUMNS, POSITION_COLUMNS, Manifest, write_text
-from platemae.errors import PlatemaeError, raise_all
+from platemae.errors import raise_all
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
-from platemae.readers.base import FieldRecord, Inventory, ReadInventory
-from platemae.readers.checks import inventory_problems
+from platemae.readers.base import FieldRecord, Inventory
+from platemae.readers.look import look
 from platemae.readers.names import field_order, split_well
 from platemae.readers.pixels import load_field
-from platemae.readers.registry import resolve as resolve_reader
 from platemae.store.parquet import write_parquet
 from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, PlateFacts, write_plate
 
 STAGE = "ingest_plate"
-T = TypeVar("T")
 _log = logging.getLogger("platemae")
 
 
@@ -52,7 +50,9 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
         All problems of folder and layout at once, before a pixel is read; then all images that cannot be read.
     """
     row, ingest = cfg["plate"], cfg["ingest"]
-    inventory, layout = _look(resolve_reader(cfg["reader"]["kind"]), cfg, plate, base)
+    inventory, layout, problems = look(cfg, plate, base)
+    raise_all(problems)
+    assert inventory is not None
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
     facts = write_plate(
@@ -69,31 +69,6 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     write_parquet(table, results.fields(plate))
     _write_inventory(results, plate, resolve(row["path"], base), inventory)
     return _manifest(inventory, table, facts)
-
-
-def _look(
-    read_inventory: ReadInventory, cfg: Mapping[str, Any], plate: str, base: Path
-) -> tuple[Inventory, dict[str, dict[str, str]]]:
-    """Return inventory and layout of a plate; problems of both are raised together."""
-    folder = resolve(cfg["plate"]["path"], base)
-    nothing = Inventory(records=(), channels=(), pixel_size_um=1.0, files=())
-    problems: list[PlatemaeError] = []
-    no_layout: dict[str, dict[str, str]] = {}
-    layout = _attempt(problems, no_layout, lambda: read_layout(resolve(cfg["plate"]["layout"], base)))
-    inventory = _attempt(problems, nothing, lambda: read_inventory(folder, cfg["reader"]))
-    if not problems:
-        control_types = {well: labels["control_type"] for well, labels in layout.items()}
-        problems += inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"])
-    raise_all(problems)
-    return inventory, layout
-
-
-def _attempt(problems: list[PlatemaeError], otherwise: T, call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except PlatemaeError as error:
-        problems.append(error)
-        return otherwise
 
 
 def _groups(inventory: Inventory) -> list[str]:

@@ -1,0 +1,129 @@
+"""``platemae doctor``: all plates against their metadata, layouts and each other, and the disk; no pixels are read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from platemae.config import Config, stage_config
+from platemae.config.plates import Plate
+from platemae.errors import ConfigError, InputError, PlatemaeError
+from platemae.layout import Results
+from platemae.readers.base import Inventory
+from platemae.readers.formats import read_plane
+from platemae.readers.look import look
+from platemae.stains import stain_of
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What is known of a plate before it is ingested.
+
+    Parameters
+    ----------
+    plate
+        Its id.
+    line
+        What it holds, in one line.
+    problems
+        What is wrong with it.
+    channels
+        Name and stain of each channel.
+    store_bytes, store_files
+        What its store needs at most: pixels without compression; files.
+    """
+
+    plate: str
+    line: str
+    problems: tuple[PlatemaeError, ...] = ()
+    channels: tuple[tuple[str, str], ...] = ()
+    store_bytes: int = 0
+    store_files: int = 0
+
+
+def check_plates(config: Config, plates: Sequence[Plate], base: Path) -> list[Checkup]:
+    """Check every plate; of pixels only one image a plate is opened, for its size."""
+    return [_check(config, plates, plate, base) for plate in plates]
+
+
+def check_run(config: Config, checkups: Sequence[Checkup], results: Results) -> tuple[list[str], list[PlatemaeError]]:
+    """Check what plates have in common: channels, disk and inodes.
+
+    Returns
+    -------
+    Lines to print, and the problems.
+    """
+    lines, problems = [], list(_channel_problems(config, checkups))
+    new = [c for c in checkups if not results.manifest("ingest_plate", plate=c.plate).exists()]
+    need, files = sum(c.store_bytes for c in new), sum(c.store_files for c in new)
+    space = os.statvfs(_existing(results.root))
+    free, free_files = space.f_bavail * space.f_frsize, space.f_favail
+    lines.append(
+        f"stores of {len(new)} plates still to ingest: at most {need / 1e9:.2f} GB of {free / 1e9:.2f} GB free, "
+        f"{files} files" + (f" of {free_files} free" if free_files else "")
+    )
+    where, remedy = str(results.root), "let `results` lie on another disk, or free some space"
+    if need > free:
+        problems.append(InputError(f"the disk may be too small: {need / 1e9:.2f} GB needed", where, remedy))
+    if free_files and files > free_files:
+        problems.append(InputError(f"the disk may hold too few files: {files} needed", where, remedy))
+    return lines, problems
+
+
+def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) -> Checkup:
+    cfg = stage_config(config, plates, "ingest_plate", plate=plate.plate)
+    inventory, layout, problems = look(cfg, plate.plate, base)
+    if inventory is None:
+        return Checkup(plate.plate, f"{plate.plate}: cannot be read", tuple(problems))
+    wells = {record.well for record in inventory.records}
+    kinds = Counter(labels["control_type"] for labels in layout.values())
+    shape, dtype = _first_image(inventory, problems)
+    size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * np.dtype(dtype or "uint8").itemsize
+    line = (
+        f"{plate.plate}: {len(wells)} wells, {len(inventory.records)} fields, {len(inventory.channels)} channels, "
+        f"{shape[0]} x {shape[1]} {dtype}, {inventory.pixel_size_um:g} µm a pixel; "
+        + ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))
+    )
+    line += "".join(f"; {note}" for note in inventory.notes)
+    if inventory.unmatched:
+        line += f"; {len(inventory.unmatched)} files of the folder belong to no field"
+    channels = tuple((channel.name, channel.stain) for channel in inventory.channels)
+    files = 3 * len(inventory.records) + len(wells) + len({well.rstrip("0123456789") for well in wells}) + 1
+    return Checkup(plate.plate, line, tuple(problems), channels, size, files)
+
+
+def _first_image(inventory: Inventory, problems: list[PlatemaeError]) -> tuple[tuple[int, int], str]:
+    planes = (p[0] for record in inventory.records for p in record.planes.values() if p)
+    try:
+        x_YX = read_plane(next(planes))
+    except PlatemaeError as error:
+        problems.append(error)
+        return (0, 0), ""
+    return (x_YX.shape[0], x_YX.shape[1]), x_YX.dtype.name
+
+
+def _channel_problems(config: Config, checkups: Sequence[Checkup]) -> list[PlatemaeError]:
+    """Return the plates of a training set that lack a stain which others of it have."""
+    problems: list[PlatemaeError] = []
+    stains = {c.plate: {stain_of(stain) or stain for _, stain in c.channels} for c in checkups if c.channels}
+    for entry in config.datasets:
+        members = [name for name in stains if entry.plates == "all" or name in entry.plates]
+        every = set().union(*(stains[name] for name in members))
+        for name in members:
+            lacking = sorted(every - stains[name])
+            if lacking:
+                what = f"plate {name} has no channel of {', '.join(lacking)}, which others of the training set have"
+                remedy = "give channels their stains in `readers`, or leave the plate out of the dataset"
+                problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))
+    return problems
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder

@@ -1,0 +1,207 @@
+"""``platemae new``: from a folder of plates to a project that runs: plates.tsv, layouts to fill in, config.yaml."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from platemae.contracts import write_text
+from platemae.errors import InputError, raise_all
+from platemae.preflight.survey import Survey, find_plates, survey
+from platemae.readers.base import Inventory
+
+TINY_CROP_PX = 256
+"""Fields smaller than this cannot give a crop to the papers' networks."""
+
+
+def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> list[str]:
+    """Look at a folder of plates and write a project.
+
+    Parameters
+    ----------
+    folder
+        Folder that holds plates, at any depth.
+    out
+        Where ``plates.tsv``, ``config.yaml`` and ``layouts/`` go.
+    pixel_size_um
+        Edge of a pixel, for plates whose files do not say it.
+
+    Returns
+    -------
+    Lines that say what was found and written.
+
+    Raises
+    ------
+    InputError
+        When nothing is found, a plate cannot be read, or a file is there already; nothing is written then.
+    """
+    paths = [out / "plates.tsv", out / "config.yaml"]
+    there = [
+        InputError("a file is there already", str(p), "choose another folder with --out") for p in paths if p.exists()
+    ]
+    raise_all(there)
+    surveys = [survey(plate) for plate in find_plates(folder)]
+    readable = [s for s in surveys if s.inventory is not None]
+    if not readable:
+        raise_all(s.problem for s in surveys if s.problem is not None)
+    readers = _readers(readable, pixel_size_um)
+    layouts = {s.plate.name: _layout_of(s, folder.resolve()) for s in readable}
+    for s in readable:
+        if layouts[s.plate.name] is None and s.inventory is not None:
+            write_text(out / "layouts" / f"{s.plate.name}.tsv", _layout_template(s.inventory))
+    write_text(paths[0], _plates_table(readable, readers, layouts))
+    write_text(paths[1], _config(readable, readers, out.resolve(), folder))
+    return [*_description(surveys, pixel_size_um), *_next_steps(paths, layouts, out)]
+
+
+def _readers(surveys: Sequence[Survey], pixel_size_um: float | None) -> dict[str, dict[str, Any]]:
+    """Return the reader entries by name; plates that are read alike share one."""
+    readers: dict[str, dict[str, Any]] = {}
+    for s in surveys:
+        entry = dict(s.plate.entry)
+        if pixel_size_um is not None and "pixel_size_um" in entry:
+            entry["pixel_size_um"] = pixel_size_um
+        if entry not in readers.values():
+            kind = entry["kind"]
+            readers[kind if kind not in readers else f"{kind}_{len(readers) + 1}"] = entry
+    return readers
+
+
+def _reader_of(s: Survey, readers: dict[str, dict[str, Any]]) -> str:
+    def alike(entry: dict[str, Any]) -> bool:
+        return {**entry, "pixel_size_um": 0} == {**s.plate.entry, "pixel_size_um": 0}
+
+    return next(name for name, entry in readers.items() if alike(entry))
+
+
+def _layout_of(s: Survey, root: Path) -> Path | None:
+    """Return a layout that lies beside the plate in a form that platemae reads: Harmony's, JUMP's, RxRx's."""
+    folder = s.plate.folder
+    harmony = sorted(folder.glob("Assaylayout/*.xml"))
+    if harmony:
+        return harmony[0]
+    for parent in (folder, *folder.parents):
+        if (parent / "barcode_platemap.csv").is_file():
+            return parent
+        if s.plate.entry["kind"] == "rxrx" and (parent / "metadata.csv").is_file():
+            return parent / "metadata.csv"
+        if parent == root:
+            break
+    return None
+
+
+def _layout_template(inventory: Inventory) -> str:
+    wells = dict.fromkeys(record.well for record in inventory.records)
+    header = "well\tperturbation\tgene\tcompound\tconcentration\tcontrol_type"
+    return "\n".join([header, *(f"{well}\t\t\t\t\t" for well in wells)]) + "\n"
+
+
+def _plates_table(surveys: Sequence[Survey], readers: dict[str, Any], layouts: dict[str, Path | None]) -> str:
+    rows = ["plate\tbatch\treader\tpath\tlayout"]
+    for s in surveys:
+        name = s.plate.name
+        layout = layouts[name] or f"layouts/{name}.tsv"
+        rows.append(f"{name}\tbatch1\t{_reader_of(s, readers)}\t{s.plate.folder}\t{layout}")
+    return "\n".join(rows) + "\n"
+
+
+def _config(surveys: Sequence[Survey], readers: dict[str, dict[str, Any]], out: Path, folder: Path) -> str:
+    small = min(min(s.shape) for s in surveys) < TINY_CROP_PX
+    eight_bit = all(s.dtype == "uint8" for s in surveys)
+    lines = [
+        f"# Written by `platemae new {folder}`. What is not named here has the default of config.yaml in the",
+        "# platemae checkout, where every knob is explained.",
+        f"results: {json.dumps(str(out / 'results'))}",
+        f"plates: {json.dumps(str(out / 'plates.tsv'))}",
+        "",
+        "# How the raw folders are read. Rename channels with `name`; `stain` says what a channel shows, so that a",
+        "# model finds it on plates of other instruments (Hoechst, DAPI, Phalloidin, MitoTracker, WGA, ...).",
+        "readers:",
+        *(line for name, entry in readers.items() for line in _reader_lines(name, entry, surveys, readers)),
+        "",
+        "# The map from source values to 0..255, which the models expect: fitted on the negative controls of a batch.",
+        "intensity:",
+        f"  - {{name: controls{', kind: fixed, scope: dataset, limits: [0, 255]' if eight_bit else ''}}}",
+        "",
+        "# Plates that train. Name them ([P1, P2]) where plates may be added later: a model then stays as it is.",
+        "datasets:",
+        "  - {name: screen, plates: all}",
+        "",
+        *_model_lines(small),
+        "",
+        "# How the map is scored. With known pairs (CSV: entity1,entity2) beside plates.tsv, add:",
+        "#   - {name: pairs, kind: known_relations, relations: pairs.csv}",
+        "benchmarks:",
+        "  - {name: replicates, kind: replicate_consistency}",
+        "",
+        "# Rows of the map: gene, compound, or perturbation as the layouts name them.",
+        "map: {entity: perturbation}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], readers: dict[str, Any]) -> list[str]:
+    mine = next(s for s in surveys if _reader_of(s, readers) == name)
+    lines = [f"  - name: {name}", f"    kind: {entry['kind']}"]
+    if "pattern" in entry:
+        quoted = entry["pattern"].replace("'", "''")
+        lines.append(f"    pattern: '{quoted}'")
+    if "channels" in entry:
+        lines.append("    channels:")
+        lines += [f"      - {json.dumps(channel)}" for channel in entry["channels"]]
+    elif mine.inventory is not None:
+        found = ", ".join(f"{c.name} ({c.stain})" for c in mine.inventory.channels)
+        lines += [f"    # {line}" for line in textwrap.wrap(f"channels by the metadata: {found}", 100)]
+    if "pixel_size_um" in entry:
+        lines.append(f"    pixel_size_um: {entry['pixel_size_um']} # the files do not say it: CHECK")
+    if mine.inventory is not None and mine.inventory.n_z > 1:
+        lines.append(f"    z: max # {mine.inventory.n_z} depths: max, best_focus, or the number of one")
+    if mine.inventory is not None and mine.inventory.n_times > 1:
+        lines.append(f"    # time_point: 1 # {mine.inventory.n_times} time points; the first is read")
+    return lines
+
+
+def _model_lines(small: bool) -> list[str]:
+    crop = "tiny" if small else "vit_s16"
+    hint = "the fields are small" if small else "for a GPU; on a CPU write tiny"
+    return [
+        f"# Rows of the tables: a trained network ({hint}), the same net untrained, and no network at all.",
+        "models:",
+        f"  - {{name: mae, kind: mae, preset: {crop}, dataset: screen, intensity: controls}}",
+        f"  - {{name: untrained, kind: untrained, preset: {crop}, dataset: screen, intensity: controls}}",
+        "  - {name: intensity_means, kind: profiles, source: intensity_means}",
+    ]
+
+
+def _description(surveys: Sequence[Survey], pixel_size_um: float | None) -> list[str]:
+    lines = []
+    for s in surveys:
+        if s.inventory is None:
+            lines.append(f"{s.plate.name}: {s.plate.entry['kind']}, left out: {s.problem and s.problem.what}")
+            continue
+        i = s.inventory
+        wells = len({record.well for record in i.records})
+        size = f"{i.pixel_size_um:g} µm a pixel"
+        if "pixel_size_um" in s.plate.entry and pixel_size_um is None:
+            size = "pixel size unknown (written as 1.0: correct it, or give --pixel-size)"
+        lines.append(
+            f"{s.plate.name}: {s.plate.entry['kind']}, {wells} wells, {len(i.records)} fields, "
+            f"{len(i.channels)} channels ({', '.join(c.name for c in i.channels)}), {i.n_z} z, {i.n_times} time points, "
+            f"{s.shape[0]} x {s.shape[1]} {s.dtype}, {size}"
+        )
+        if i.promised is not None and i.found < i.promised:
+            lines.append(f"  {i.promised - i.found} of {i.promised} images that the metadata lists are missing")
+    return lines
+
+
+def _next_steps(paths: Sequence[Path], layouts: dict[str, Path | None], out: Path) -> list[str]:
+    lines = [f"wrote {path}" for path in paths]
+    templates = [name for name, layout in layouts.items() if layout is None]
+    if templates:
+        what = f"{out / 'layouts'}: {len(templates)} tables to fill in (perturbation, control_type of each well)"
+        lines.append(f"wrote {what}")
+    lines.append(f"next: platemae doctor --configfile {paths[1]}")
+    return lines

@@ -1,0 +1,159 @@
+"""Find the plates below a folder, and say what each of them holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platemae.errors import InputError, PlatemaeError
+from platemae.preflight.file_names import Guess, guess_pattern
+from platemae.readers.assemble import safe_name
+from platemae.readers.base import Inventory
+from platemae.readers.detect import METADATA, metadata_of
+from platemae.readers.formats import SUFFIXES, read_plane
+from platemae.readers.registry import resolve
+from platemae.stains import stain_of
+
+MAX_DEPTH = 6
+"""Folders below folders that are looked into."""
+
+
+@dataclass(frozen=True)
+class FoundPlate:
+    """A plate that was found.
+
+    Parameters
+    ----------
+    name
+        Its id, from the name of its folder.
+    folder
+        Where it lies.
+    entry
+        The reader entry that reads it, as in the configuration, without its name.
+    """
+
+    name: str
+    folder: Path
+    entry: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a plate holds.
+
+    Parameters
+    ----------
+    plate
+        The plate.
+    inventory
+        What its reader found; None when it could not be read, with the reason in ``problem``.
+    shape, dtype
+        Rows and columns of pixels of its first image, and their type.
+    problem
+        What is wrong.
+    """
+
+    plate: FoundPlate
+    inventory: Inventory | None
+    shape: tuple[int, int] = (0, 0)
+    dtype: str = ""
+    problem: PlatemaeError | None = None
+
+
+def find_plates(root: Path) -> list[FoundPlate]:
+    """Return the plates below ``root``: folders with metadata of a known instrument, else folders of images.
+
+    Raises
+    ------
+    InputError
+        When there is no such folder, or nothing in it looks like a plate.
+    """
+    if not root.is_dir():
+        raise InputError("there is no such folder", str(root), "name the folder that holds the plates")
+    found = [(folder, {"kind": kind}) for folder, kind in _with_metadata(root.resolve(), MAX_DEPTH)]
+    if not found:
+        found = [(folder, _pattern_entry(guess)) for folder, guess in _with_images(root.resolve())]
+    if not found:
+        kinds = ", ".join(METADATA)
+        what = "nothing below it looks like a plate: no metadata of a known instrument, no images with wells in names"
+        raise InputError(what, str(root), f"known: {kinds}; or write a reader of kind pattern (docs/guide.md)")
+    names = _names([folder for folder, _ in found], root.resolve())
+    return [FoundPlate(name, folder, entry) for name, (folder, entry) in zip(names, found, strict=True)]
+
+
+def survey(plate: FoundPlate) -> Survey:
+    """Return what a plate holds; of pixels only the first image is read."""
+    try:
+        inventory = resolve(plate.entry["kind"])(plate.folder, plate.entry | {"name": "new", "plate": plate.name})
+        first = next(planes[0] for record in inventory.records for planes in record.planes.values() if planes)
+        x_YX = read_plane(first)
+    except PlatemaeError as error:
+        return Survey(plate, None, problem=error)
+    return Survey(plate, inventory, (x_YX.shape[0], x_YX.shape[1]), x_YX.dtype.name)
+
+
+def _with_metadata(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
+    """Yield the topmost folders that hold metadata of an instrument."""
+    kind = next((kind for kind in METADATA if metadata_of(kind, folder) and _is_plate(kind, folder)), None)
+    if kind is not None:
+        yield folder, kind
+    elif depth > 0:
+        for child in _folders(folder):
+            yield from _with_metadata(child, depth - 1)
+
+
+def _is_plate(kind: str, folder: Path) -> bool:
+    """Return whether a Zarr group is a plate; the other kinds' files belong to plates alone."""
+    if kind != "ngff":
+        return True
+    try:
+        content = json.loads(metadata_of(kind, folder)[0].read_text())
+        attributes = content.get("attributes", content)
+        return "plate" in attributes or "plate" in attributes.get("ome", {})
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _with_images(root: Path) -> Iterator[tuple[Path, Guess]]:
+    for folder, children, files in os.walk(root):
+        children[:] = sorted(child for child in children if not child.startswith("."))
+        names = sorted(name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        guess = guess_pattern(names)
+        if guess is not None:
+            yield Path(folder), guess
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and not p.name.startswith("."))
+    except PermissionError:
+        return []
+
+
+def _pattern_entry(guess: Guess) -> dict[str, Any]:
+    channels = [{"source": c, "name": safe_name(c), "stain": stain_of(c) or c} for c in guess.channels]
+    return {"kind": "pattern", "pattern": guess.pattern, "channels": channels, "pixel_size_um": 1.0}
+
+
+GENERIC = ("images", "image", "tiff", "tiffs", "raw", "data")
+"""Names of folders that say nothing about a plate."""
+
+
+def _names(folders: list[Path], root: Path) -> list[str]:
+    """Return a plate id for each folder: its name, or more of its path where names repeat."""
+    parts = [_telling(folder, root) for folder in folders]
+    for depth in range(1, MAX_DEPTH + 2):
+        names = [safe_name("_".join(part[-depth:])) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"P{i + 1}" for i in range(len(folders))]
+
+
+def _telling(folder: Path, root: Path) -> tuple[str, ...]:
+    parts = (root.name, *folder.relative_to(root).parts)
+    kept = tuple(part for part in parts if part.lower() not in GENERIC)
+    return kept or parts

@@ -1,0 +1,48 @@
+"""A plate before it is ingested: its folder and its layout, and all that is wrong between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from platemae.config.plates import read_layout, resolve
+from platemae.errors import PlatemaeError
+from platemae.readers.base import Inventory
+from platemae.readers.checks import inventory_problems
+from platemae.readers.registry import resolve as resolve_reader
+
+T = TypeVar("T")
+
+
+def look(
+    cfg: Mapping[str, Any], plate: str, base: Path
+) -> tuple[Inventory | None, dict[str, dict[str, str]], list[PlatemaeError]]:
+    """Return inventory and layout of a plate, and the problems of both; no pixel is read.
+
+    Parameters
+    ----------
+    cfg
+        What ``ingest_plate`` reads of the configuration: ``plate``, ``reader``, ``ingest``.
+    plate
+        Plate id.
+    base
+        Folder of plates.tsv, where relative paths start.
+    """
+    row = cfg["plate"]
+    folder = resolve(row["path"], base)
+    problems: list[PlatemaeError] = []
+    layout = _attempt(problems, lambda: read_layout(resolve(row["layout"], base)))
+    inventory = _attempt(problems, lambda: resolve_reader(cfg["reader"]["kind"])(folder, cfg["reader"]))
+    if layout is not None and inventory is not None:
+        control_types = {well: labels["control_type"] for well, labels in layout.items()}
+        problems += inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"])
+    return inventory, layout or {}, problems
+
+
+def _attempt(problems: list[PlatemaeError], call: Callable[[], T]) -> T | None:
+    try:
+        return call()
+    except PlatemaeError as error:
+        problems.append(error)
+        return None
