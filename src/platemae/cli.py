@@ -57,6 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_synthesize(
         commands.add_parser("synthesize-screen", parents=[common], help="write a synthetic screen with planted truth")
     )
+    _add_new(commands.add_parser("new", parents=[common], help="look at a folder of plates, write a project that runs"))
+    _add_doctor(
+        commands.add_parser("doctor", parents=[common], help="check all plates, layouts and the disk; reads no pixels")
+    )
+    _add_refresh(
+        commands.add_parser("refresh", parents=[common], help="look at a plate's folder again after it changed")
+    )
     _add_schema(
         commands.add_parser(
             "write-config", parents=[common], help="write config.yaml and its JSON schema from the defaults"
@@ -89,6 +96,24 @@ def _add_synthesize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=None, help="another seed is another screen")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw fields")
     parser.set_defaults(command=_synthesize)
+
+
+def _add_new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder that holds plates, at any depth")
+    parser.add_argument("--out", type=Path, default=Path(), help="where the project is written (default: here)")
+    parser.add_argument("--pixel-size", type=float, default=None, help="micrometres, where the files do not say it")
+    parser.set_defaults(command=_new)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.set_defaults(command=_doctor)
+
+
+def _add_refresh(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plate", help="plate id")
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.set_defaults(command=_refresh)
 
 
 def _add_schema(parser: argparse.ArgumentParser) -> None:
@@ -146,6 +171,30 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 
     settings = ScreenSettings() if arguments.seed is None else ScreenSettings(seed=arguments.seed)
     print(write_screen(arguments.folder, settings, workers=arguments.workers))
+    return 0
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from platemae.preflight.project import new_project
+
+    print(*new_project(arguments.folder, arguments.out, arguments.pixel_size), sep="\n")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from platemae.preflight.doctor import doctor
+
+    lines, problems = doctor(arguments.configfile)
+    print(*lines, sep="\n")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 2 if problems else 0
+
+
+def _refresh(arguments: argparse.Namespace) -> int:
+    from platemae.preflight.refresh import refresh
+
+    print(*refresh(arguments.plate, arguments.configfile), sep="\n")
     return 0
 
 

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "benchmarks": LOW,
     "report": LOW | {"tables"},
     "synthetic": LOW,
+    "preflight": LOW | {"config", "readers", "run"},
     "stages": LOW
     | {
         "tables",

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from platemae.config import Config, stage_config
-from platemae.config.plates import Plate
+from platemae.config import Config, read_config, stage_config
+from platemae.config.plates import Plate, read_plates
 from platemae.errors import ConfigError, InputError, PlatemaeError
 from platemae.layout import Results
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
+from platemae.run import find_project
 from platemae.stains import stain_of
 
 
@@ -44,6 +45,41 @@ class Checkup:
     channels: tuple[tuple[str, str], ...] = ()
     store_bytes: int = 0
     store_files: int = 0
+
+
+def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
+    """Check a whole run before it starts.
+
+    Returns
+    -------
+    Lines that say what there is, and all the problems.
+
+    Raises
+    ------
+    ConfigError
+        When configuration or plates.tsv cannot be read at all.
+    """
+    config, plates, base, results = read_project(configfile)
+    checkups = check_plates(config, plates, base)
+    lines, problems = check_run(config, checkups, results)
+    problems = [problem for checkup in checkups for problem in checkup.problems] + problems
+    verdict = f"{len(problems)} problems" if problems else "no problem found"
+    return [*(checkup.line for checkup in checkups), *lines, verdict], problems
+
+
+def read_project(configfile: Path | None) -> tuple[Config, list[Plate], Path, Results]:
+    """Return configuration, plates, the folder of plates.tsv and the results folder.
+
+    Raises
+    ------
+    ConfigError
+        When one of them cannot be read.
+    """
+    project = find_project()
+    config = read_config((configfile or project / "config.yaml").resolve())
+    table = project / config.plates
+    plates = read_plates(table, [reader.name for reader in config.readers])
+    return config, plates, table.parent, Results(project / config.results)
 
 
 def check_plates(config: Config, plates: Sequence[Plate], base: Path) -> list[Checkup]:

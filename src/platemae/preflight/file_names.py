@@ -40,11 +40,12 @@ def guess_pattern(names: Sequence[str]) -> Guess | None:
 
     Names of the most frequent form are looked at. No guess is made where two images would get one place.
     """
-    forms = Counter(_form(name) for name in names[:MAX_NAMES])
+    names = [name for name in names[:MAX_NAMES] if name]
+    forms = Counter(_form(name) for name in names)
     if not forms:
         return None
     form = forms.most_common(1)[0][0]
-    rows = [_tokens(name) for name in names[:MAX_NAMES] if _form(name) == form]
+    rows = [_tokens(name) for name in names if _form(name) == form]
     columns = list(zip(*rows, strict=True))
     roles = _place_roles(columns)
     if roles is None:
@@ -71,7 +72,11 @@ def _tokens(name: str) -> list[str]:
 def _form(name: str) -> tuple[str, ...]:
     """Return the signs between the parts of a name and their number, which are alike for all images of a plate."""
     tokens = _tokens(name)
-    return tuple("" if token[0].isalnum() else token for token in tokens[:-1]) + (tokens[-1].lower(),)
+    return (*("" if _is_word(token) else token for token in tokens[:-1]), tokens[-1].lower())
+
+
+def _is_word(token: str) -> bool:
+    return token.isascii() and token.isalnum()
 
 
 def _place_roles(columns: Sequence[Sequence[str]]) -> dict[int, str] | None:
@@ -102,7 +107,7 @@ def _all_wells(column: Sequence[str]) -> bool:
 
 def _image_roles(columns: Sequence[Sequence[str]], roles: dict[int, str]) -> dict[int, str]:
     """Add field, channel, z and time among the columns that vary."""
-    free = [i for i in range(len(columns)) if i not in roles and columns[i][0][0].isalnum()]
+    free = [i for i in range(len(columns)) if i not in roles and _is_word(columns[i][0])]
     varying = [i for i in free if len(set(columns[i])) > 1 and not _depends_on_place(columns, roles, i)]
     roles = dict(roles)
     channel = _best_channel(columns, varying, free)

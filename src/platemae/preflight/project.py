@@ -189,8 +189,8 @@ def _description(surveys: Sequence[Survey], pixel_size_um: float | None) -> list
             size = "pixel size unknown (written as 1.0: correct it, or give --pixel-size)"
         lines.append(
             f"{s.plate.name}: {s.plate.entry['kind']}, {wells} wells, {len(i.records)} fields, "
-            f"{len(i.channels)} channels ({', '.join(c.name for c in i.channels)}), {i.n_z} z, {i.n_times} time points, "
-            f"{s.shape[0]} x {s.shape[1]} {s.dtype}, {size}"
+            f"{len(i.channels)} channels ({', '.join(c.name for c in i.channels)}), {i.n_z} z, "
+            f"{i.n_times} time points, {s.shape[0]} x {s.shape[1]} {s.dtype}, {size}"
         )
         if i.promised is not None and i.found < i.promised:
             lines.append(f"  {i.promised - i.found} of {i.promised} images that the metadata lists are missing")

@@ -11,12 +11,27 @@ from platemae.config import Config, stage_config
 from platemae.config.plates import Plate
 from platemae.errors import ConfigError, raise_all
 from platemae.layout import Results
+from platemae.preflight.doctor import read_project
 from platemae.readers.base import Inventory
 from platemae.readers.look import look
+from platemae.run import hold
 
 STAGE = "ingest_plate"
 SHOWN = 10
 """Files that are named before they are only counted."""
+
+
+def refresh(plate: str, configfile: Path | None) -> list[str]:
+    """Compare a plate's folder with what was ingested, while no run works in the results folder.
+
+    Raises
+    ------
+    PlatemaeError
+        As :func:`refresh_plate`, or when a run is at work.
+    """
+    config, plates, base, results = read_project(configfile)
+    with hold(results):
+        return refresh_plate(config, plates, plate, base, results)
 
 
 def refresh_plate(config: Config, plates: Sequence[Plate], plate: str, base: Path, results: Results) -> list[str]:

@@ -1,0 +1,141 @@
+"""Doctor and refresh: what is wrong or has changed is told before anything runs."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from platemae.cli import main
+from platemae.contracts import Manifest
+from platemae.errors import ConfigError
+from platemae.layout import Results
+from platemae.preflight.doctor import doctor, read_project
+from platemae.preflight.refresh import refresh
+from platemae.stages import ingest_plate
+
+WELLS = ("A01", "A02", "B01")
+LAYOUT = "well\tperturbation\tcontrol_type\nA01\t\tnegcon\nA02\tg1\ttreatment\nB01\tg2\ttreatment\n"
+
+
+def write_plate(folder, channels=("dna", "er")):
+    folder.mkdir(parents=True)
+    for i, well in enumerate(WELLS):
+        for channel in channels:
+            tifffile.imwrite(folder / f"{well}_{channel}.tif", np.full((40, 48), 100 + i, np.uint16))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Two plates of three wells and two channels; returns the configuration file."""
+    stains = {"dna": "Hoechst", "er": "ConA"}
+    channels = [{"source": c, "name": c.upper(), "stain": stains[c]} for c in stains]
+    reader = {"name": "scope", "kind": "pattern", "pattern": r"(?P<well>[A-P]\d+)_(?P<channel>\w+)\.tif"}
+    config = {
+        "results": str(tmp_path / "results"),
+        "plates": str(tmp_path / "plates.tsv"),
+        "readers": [reader | {"channels": channels, "pixel_size_um": 0.5}],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    (tmp_path / "layout.tsv").write_text(LAYOUT)
+    rows = [f"{p}\tb1\tscope\traw/{p}\tlayout.tsv" for p in ("P1", "P2")]
+    (tmp_path / "plates.tsv").write_text("\n".join(["plate\tbatch\treader\tpath\tlayout", *rows]) + "\n")
+    for plate in ("P1", "P2"):
+        write_plate(tmp_path / "raw" / plate)
+    return tmp_path / "config.yaml"
+
+
+def test_a_sound_project_has_no_problem_and_says_what_it_holds(project, capsys):
+    assert main(["doctor", "--configfile", str(project)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "P1: 3 wells, 3 fields, 2 channels, 40 x 48 uint16, 0.5 µm a pixel; 1 negcon, 2 treatment"
+    )
+    # 2 plates x 3 fields x 2 channels x 40 x 48 x 2 bytes; 3 files a field, one a well, a row and the plate
+    assert "stores of 2 plates still to ingest: at most 0.00 GB" in lines[2]
+    assert f"{2 * (3 * 3 + 3 + 2 + 1)} files" in lines[2]
+    assert lines[-1] == "no problem found"
+
+
+def test_the_files_that_are_foretold_are_those_that_are_written(project):
+    config, plates, base, results = read_project(project)
+    from platemae.config import stage_config
+    from platemae.preflight.doctor import check_plates
+
+    cfg = stage_config(config, plates, "ingest_plate", plate="P1")
+    ingest_plate.run(results, cfg, plate="P1", base=base, threads=1)
+    written = sum(path.is_file() for path in results.store("P1").rglob("*"))
+    assert check_plates(config, plates[:1], base)[0].store_files == written
+
+
+def test_all_problems_of_all_plates_come_together(project, capsys):
+    raw = project.parent / "raw"
+    (raw / "P1" / "A02_er.tif").unlink()
+    (raw / "P2" / "C05_dna.tif").write_bytes((raw / "P2" / "A01_dna.tif").read_bytes())
+    assert main(["doctor", "--configfile", str(project)]) == 2
+    out, err = capsys.readouterr()
+    assert "no file for plate P1, well A02, field 0, channel ER" in err
+    assert "1 wells of plate P2 are not in its layout: C05" in err
+    assert out.splitlines()[-1].endswith("problems")
+
+
+def test_a_disk_that_is_too_small_is_told(project, monkeypatch):
+    import os
+
+    class Full:
+        f_bavail, f_frsize, f_favail = 1, 512, 3
+
+    monkeypatch.setattr(os, "statvfs", lambda path: Full)
+    _, problems = doctor(project)
+    assert [p.what.split(":")[0] for p in problems] == ["the disk may be too small", "the disk may hold too few files"]
+
+
+def test_plates_of_a_training_set_that_lack_a_stain_are_named(project):
+    config = yaml.safe_load(project.read_text())
+    one = config["readers"][0]
+    other = one | {
+        "name": "other",
+        "channels": one["channels"][:1],
+        "pattern": r"(?P<well>[A-P]\d+)_(?P<channel>dna)\.tif",
+    }
+    project.write_text(yaml.safe_dump(config | {"readers": [one, other]}))
+    table = project.parent / "plates.tsv"
+    table.write_text(table.read_text().replace("P2\tb1\tscope", "P2\tb1\tother"))
+    _, problems = doctor(project)
+    assert [p.what for p in problems] == ["plate P2 has no channel of ER, which others of the training set have"]
+
+
+def ingest(project, plate="P1"):
+    from platemae.config import stage_config
+
+    config, plates, base, results = read_project(project)
+    cfg = stage_config(config, plates, "ingest_plate", plate=plate)
+    manifest = ingest_plate.run(results, cfg, plate=plate, base=base, threads=1)
+    manifest.write(results.manifest("ingest_plate", plate=plate))
+    return manifest
+
+
+def test_refresh_has_a_changed_plate_ingested_again_and_leaves_others_alone(project):
+    results = Results(project.parent / "results")
+    assert refresh("P1", project) == ["plate P1 was not ingested yet; the next run ingests it"]
+    first = ingest(project)
+    assert refresh("P1", project) == ["plate P1 is as it was: 6 images; nothing to do"]
+    assert Manifest.read(results.manifest("ingest_plate", plate="P1")).digest == first.digest
+    tifffile.imwrite(project.parent / "raw/P1/A02_er.tif", np.full((40, 48), 9, np.uint16))
+    lines = refresh("P1", project)
+    assert lines[0] == "1 changed: A02_er.tif"
+    assert not results.manifest("ingest_plate", plate="P1").exists()
+    assert results.store("P1").is_dir()
+    assert ingest(project).digest != first.digest
+
+
+def test_refresh_changes_nothing_when_the_folder_does_not_fit(project):
+    results = Results(project.parent / "results")
+    ingest(project)
+    shutil.rmtree(project.parent / "raw/P1")
+    with pytest.raises(FileNotFoundError, match="folder of a plate is missing"):
+        refresh("P1", project)
+    assert results.manifest("ingest_plate", plate="P1").exists()
+    with pytest.raises(ConfigError, match="there is no plate P9"):
+        refresh("P9", project)
