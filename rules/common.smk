@@ -3,7 +3,7 @@ import re
 import sys
 
 from platemae.config import load_config, stage_config, stage_entries
-from platemae.config.plates import read_plates, resolve
+from platemae.config.plates import metadata_path, read_plates, resolve
 from platemae.config.slices import unit_plates
 from platemae.contracts import canonical
 from platemae.errors import PlatemaeError
@@ -68,9 +68,11 @@ def layout_of(wildcards):
 
 def metadata_of(wildcards):
     """The instrument's own metadata file, where the reader has one; never the images."""
-    kind = CONFIG.entry("readers", plate_row(wildcards).reader).kind
+    reader = CONFIG.entry("readers", plate_row(wildcards).reader)
+    if reader.metadata:
+        return [str(metadata_path(reader.metadata, wildcards.plate, TABLE.parent))]
     folder = resolve(plate_row(wildcards).path, TABLE.parent)
-    return [str(path) for path in reader_metadata(kind, folder)]
+    return [str(path) for path in reader_metadata(reader.kind, folder)]
 
 
 def plates_of(stage, key):

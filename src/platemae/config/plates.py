@@ -191,6 +191,11 @@ def resolve(path: str, base: Path) -> Path:
     return base / path
 
 
+def metadata_path(metadata: str, plate: str, base: Path) -> Path:
+    """Return where the table of a reader's ``metadata`` lies; ``{plate}`` in it becomes the plate's id."""
+    return resolve(metadata.replace("{plate}", plate), base)
+
+
 def _read_table(path: Path, needed: tuple[str, ...], remedy: str) -> list[tuple[int, dict[str, str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -38,6 +38,7 @@ READER_KINDS = Literal[
     "rxrx3_core",
     "ome_tiff",
     "ngff",
+    "image_table",
 ]
 
 
@@ -47,8 +48,8 @@ class ReaderEntry(Section):
     name: Name = Field(description="name used in plates.tsv")
     kind: READER_KINDS = Field(
         description="the instrument or form: operetta (also Opera Phenix), imagexpress, cellvoyager, load_data "
-        "(CellProfiler, JUMP), rxrx (RxRx1, RxRx3), rxrx3_core, ome_tiff, ngff (OME-Zarr plates), pattern (a regex "
-        "over file names), synthetic (the made-up screen)"
+        "(CellProfiler, JUMP), rxrx (RxRx1, RxRx3), rxrx3_core, ome_tiff, ngff (OME-Zarr plates), image_table "
+        "(a table, a row an image), pattern (a regex over file names), synthetic (the made-up screen)"
     )
     pattern: str | None = Field(
         default=None,
@@ -68,8 +69,8 @@ class ReaderEntry(Section):
     time_point: int | None = Field(default=None, description="time point that is read; null: the first")
     metadata: str | None = Field(
         default=None,
-        description="kinds load_data and rxrx: the table of images when it lies outside the plate's folder, relative "
-        "to plates.tsv",
+        description="kinds load_data, image_table, rxrx and rxrx3_core: the table of images or wells when it lies "
+        "outside the plate's folder, relative to plates.tsv; {plate} in it becomes the plate's id",
     )
 
     @model_validator(mode="after")

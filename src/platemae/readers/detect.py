@@ -11,13 +11,20 @@ METADATA: dict[str, tuple[str, ...]] = {
     "imagexpress": ("*.HTD", "*.htd", "TimePoint_1/*.HTD", "TimePoint_1/*.htd"),
     "load_data": ("load_data.csv", "load_data.csv.gz", "load_data.parquet"),
     "ngff": ("zarr.json", ".zattrs"),
+    "image_table": ("images.csv", "images.tsv", "images.parquet"),
 }
 """Reader kind -> its metadata files, as patterns below a plate's folder; the first that matches is taken."""
+
+SHARED: dict[str, tuple[str, ...]] = {
+    "rxrx": ("metadata.csv", "../metadata.csv", "../../metadata.csv", "../../../metadata.csv"),
+    "rxrx3_core": ("metadata_rxrx3_core.csv", "../metadata_rxrx3_core.csv"),
+}
+"""Reader kind -> metadata of many plates, in a plate's folder or above it; it does not tell what a folder is."""
 
 
 def metadata_of(kind: str, folder: Path) -> list[Path]:
     """Return the metadata file of a plate's folder, or nothing where it has none; what a rule lists as its input."""
-    for pattern in METADATA.get(kind, ()):
+    for pattern in METADATA.get(kind) or SHARED.get(kind, ()):
         found = sorted(folder.glob(pattern))
         if found:
             return found[:1]

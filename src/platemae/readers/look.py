@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from platemae.config.plates import read_layout, resolve
+from platemae.config.plates import metadata_path, read_layout, resolve
 from platemae.errors import PlatemaeError
 from platemae.readers.base import Inventory
 from platemae.readers.checks import inventory_problems
@@ -33,11 +33,19 @@ def look(
     folder = resolve(row["path"], base)
     problems: list[PlatemaeError] = []
     layout = _attempt(problems, lambda: read_layout(resolve(row["layout"], base)))
-    inventory = _attempt(problems, lambda: resolve_reader(cfg["reader"]["kind"])(folder, cfg["reader"]))
+    inventory = _attempt(
+        problems, lambda: resolve_reader(cfg["reader"]["kind"])(folder, _entry(cfg["reader"], plate, base))
+    )
     if layout is not None and inventory is not None:
         control_types = {well: labels["control_type"] for well, labels in layout.items()}
         problems += inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"])
     return inventory, layout or {}, problems
+
+
+def _entry(reader: Mapping[str, Any], plate: str, base: Path) -> dict[str, Any]:
+    """Return the reader's entry as readers take it: with the plate's id, and ``metadata`` as a full path."""
+    metadata = reader.get("metadata")
+    return {**reader, "plate": plate, "metadata": metadata and str(metadata_path(metadata, plate, base))}
 
 
 def _attempt(problems: list[PlatemaeError], call: Callable[[], T]) -> T | None:

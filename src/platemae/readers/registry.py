@@ -19,6 +19,7 @@ REGISTRY = {
     "rxrx3_core": "platemae.readers.rxrx3_core:inventory",
     "ome_tiff": "platemae.readers.ome_tiff:inventory",
     "ngff": "platemae.readers.ngff:inventory",
+    "image_table": "platemae.readers.image_table:inventory",
 }
 
 
