@@ -7,7 +7,7 @@ from typing import Any
 from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Statements, Text, grid
 from platemae.report.qc import failed_fields
 from platemae.report.source import Source
-from platemae.report.verdicts import judge
+from platemae.report.verdicts import SHUFFLED, Verdict, judge
 
 SHOWN_WARNINGS = 8
 CORRECTION_SETTINGS = ("batch_unit", "ridge", "n_components", "few_controls")
@@ -43,7 +43,19 @@ def _verdicts(source: Source) -> list[Block]:
     if not len(scores):
         return [heading, Text("No score was measured, so nothing can be said about the models.", "note")]
     verdicts = judge(scores, len(source.plates))
-    return [heading, Statements([(verdict.group.title, verdict.headline) for verdict in verdicts])]
+    leading = _leading(verdicts)
+    more = len(verdicts) - len(leading)
+    rest = [Text(f"{more} more verdicts stand in the section Scores.", "note")] if more else []
+    return [heading, Statements([(verdict.group.title, verdict.headline) for verdict in leading]), *rest]
+
+
+def _leading(verdicts: list[Verdict]) -> list[Verdict]:
+    """Return the first verdict of each benchmark, and each check on shuffled labels."""
+    first: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        checked = verdict.group.metric if verdict.group.metric.endswith(SHUFFLED) else ""
+        first.setdefault(f"{verdict.group.benchmark} {checked}", verdict)
+    return list(first.values())
 
 
 def _warnings(source: Source) -> list[Block]:
