@@ -43,11 +43,11 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
         InputError("a file is there already", str(p), "choose another folder with --out") for p in paths if p.exists()
     ]
     raise_all(there)
-    surveys = [survey(plate) for plate in find_plates(folder)]
+    surveys = [survey(plate, pixel_size_um) for plate in find_plates(folder)]
     readable = [s for s in surveys if s.inventory is not None]
     if not readable:
         raise_all(s.problem for s in surveys if s.problem is not None)
-    readers = _readers(readable, pixel_size_um)
+    readers = _readers(readable)
     layouts = {s.plate.name: _layout_of(s, folder.resolve()) for s in readable}
     for s in readable:
         if layouts[s.plate.name] is None and s.inventory is not None:
@@ -57,24 +57,18 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
     return [*_description(surveys, pixel_size_um), *_next_steps(paths, layouts, out)]
 
 
-def _readers(surveys: Sequence[Survey], pixel_size_um: float | None) -> dict[str, dict[str, Any]]:
+def _readers(surveys: Sequence[Survey]) -> dict[str, dict[str, Any]]:
     """Return the reader entries by name; plates that are read alike share one."""
     readers: dict[str, dict[str, Any]] = {}
     for s in surveys:
-        entry = dict(s.plate.entry)
-        if pixel_size_um is not None and "pixel_size_um" in entry:
-            entry["pixel_size_um"] = pixel_size_um
-        if entry not in readers.values():
-            kind = entry["kind"]
-            readers[kind if kind not in readers else f"{kind}_{len(readers) + 1}"] = entry
+        if s.plate.entry not in readers.values():
+            kind = s.plate.entry["kind"]
+            readers[kind if kind not in readers else f"{kind}_{len(readers) + 1}"] = s.plate.entry
     return readers
 
 
 def _reader_of(s: Survey, readers: dict[str, dict[str, Any]]) -> str:
-    def alike(entry: dict[str, Any]) -> bool:
-        return {**entry, "pixel_size_um": 0} == {**s.plate.entry, "pixel_size_um": 0}
-
-    return next(name for name, entry in readers.items() if alike(entry))
+    return next(name for name, entry in readers.items() if entry == s.plate.entry)
 
 
 def _layout_of(s: Survey, root: Path) -> Path | None:
@@ -156,7 +150,7 @@ def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], r
         found = ", ".join(f"{c.name} ({c.stain})" for c in mine.inventory.channels)
         lines += [f"    # {line}" for line in textwrap.wrap(f"channels by the metadata: {found}", 100)]
     if "pixel_size_um" in entry:
-        lines.append(f"    pixel_size_um: {entry['pixel_size_um']} # the files do not say it: CHECK")
+        lines.append(f"    pixel_size_um: {entry['pixel_size_um']:g} # the files do not say it: CHECK")
     if mine.inventory is not None and mine.inventory.n_z > 1:
         lines.append(f"    z: max # {mine.inventory.n_z} depths: max, best_focus, or the number of one")
     if mine.inventory is not None and mine.inventory.n_times > 1:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from platemae.errors import InputError, PlatemaeError
+from platemae.errors import ConfigError, InputError, PlatemaeError
 from platemae.preflight.file_names import Guess, guess_pattern
 from platemae.readers.assemble import safe_name
 from platemae.readers.base import Inventory
@@ -17,6 +17,9 @@ from platemae.readers.detect import METADATA, metadata_of
 from platemae.readers.formats import SUFFIXES, read_plane
 from platemae.readers.registry import resolve
 from platemae.stains import stain_of
+
+UNKNOWN_PIXEL_SIZE_UM = 1.0
+"""Written where neither files nor user say it, with a word to check it."""
 
 MAX_DEPTH = 6
 """Folders below folders that are looked into."""
@@ -85,15 +88,35 @@ def find_plates(root: Path) -> list[FoundPlate]:
     return [FoundPlate(name, folder, entry) for name, (folder, entry) in zip(names, found, strict=True)]
 
 
-def survey(plate: FoundPlate) -> Survey:
-    """Return what a plate holds; of pixels only the first image is read."""
+def survey(plate: FoundPlate, pixel_size_um: float | None = None) -> Survey:
+    """Return what a plate holds; of pixels only the first image is read.
+
+    Parameters
+    ----------
+    plate
+        The plate.
+    pixel_size_um
+        Edge of a pixel where the files do not say it; null: 1.0, to be corrected.
+    """
     try:
-        inventory = resolve(plate.entry["kind"])(plate.folder, plate.entry | {"name": "new", "plate": plate.name})
+        plate, inventory = _inventory(plate, pixel_size_um or UNKNOWN_PIXEL_SIZE_UM)
         first = next(planes[0] for record in inventory.records for planes in record.planes.values() if planes)
         x_YX = read_plane(first)
     except PlatemaeError as error:
         return Survey(plate, None, problem=error)
     return Survey(plate, inventory, (x_YX.shape[0], x_YX.shape[1]), x_YX.dtype.name)
+
+
+def _inventory(plate: FoundPlate, pixel_size_um: float) -> tuple[FoundPlate, Inventory]:
+    """Return the inventory, and the plate with a pixel size in its entry where the metadata has none."""
+    read = resolve(plate.entry["kind"])
+    try:
+        return plate, read(plate.folder, plate.entry | {"name": plate.entry["kind"], "plate": plate.name})
+    except ConfigError as error:
+        if not error.where.endswith("pixel_size_um"):
+            raise
+    sized = replace(plate, entry=plate.entry | {"pixel_size_um": pixel_size_um})
+    return sized, read(plate.folder, sized.entry | {"name": plate.entry["kind"], "plate": plate.name})
 
 
 def _with_metadata(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
@@ -136,7 +159,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _pattern_entry(guess: Guess) -> dict[str, Any]:
     channels = [{"source": c, "name": safe_name(c), "stain": stain_of(c) or c} for c in guess.channels]
-    return {"kind": "pattern", "pattern": guess.pattern, "channels": channels, "pixel_size_um": 1.0}
+    return {"kind": "pattern", "pattern": guess.pattern, "channels": channels}
 
 
 GENERIC = ("images", "image", "tiff", "tiffs", "raw", "data")

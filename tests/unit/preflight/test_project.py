@@ -1,0 +1,101 @@
+"""`platemae new`: from a folder of plates to a project that Snakemake accepts."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from platemae.cli import main
+from platemae.config import read_config
+from platemae.config.plates import read_plates
+from platemae.errors import InputError
+from platemae.preflight.project import new_project
+from platemae.preflight.survey import find_plates
+
+# Folder of real data -> plates, kind, wells, fields and channels of the first plate, as the READMEs beside them say.
+REAL = {
+    "bbbc013-rows-abcd": (1, "pattern", 48, 48, 2),
+    "nf1-cellpainting-plate2": (1, "pattern", 5, 5, 3),
+    "vendor-operetta-harmony": (1, "operetta", 1, 2, 1),
+    "vendor-imagexpress-exported": (3, "imagexpress", 1, 1, 1),
+    "vendor-yokogawa-cv8000": (1, "cellvoyager", 3, 12, 2),
+    "jump-rab30-zarr": (2, "image_table", 1, 1, 5),
+}
+
+
+def write_plate(folder, wells=("A01", "B02"), name="{well}_s1_{channel}.tif", px=40):
+    folder.mkdir(parents=True)
+    for well in wells:
+        for channel in ("DAPI", "GFP"):
+            tifffile.imwrite(folder / name.format(well=well, channel=channel), np.zeros((px, px), np.uint16))
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_every_real_folder_gives_a_project_that_snakemake_accepts(name, shared_data, tmp_path, project, capsys):
+    n_plates, kind, wells, fields, channels = REAL[name]
+    assert main(["new", str(shared_data / name), "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{kind}, {wells} wells, {fields} fields, {channels} channels" in said
+    config = read_config(tmp_path / "config.yaml")
+    plates = read_plates(tmp_path / "plates.tsv", [reader.name for reader in config.readers])
+    assert len(plates) == n_plates
+    command = [sys.executable, "-m", "snakemake", "-n", "-q", "--snakefile", str(project / "Snakefile")]
+    command += ["--configfile", str(tmp_path / "config.yaml"), "--scheduler", "greedy"]
+    outcome = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_plates_of_one_form_share_a_reader_and_their_layouts_wait_to_be_filled_in(tmp_path):
+    for plate in ("P1", "P2"):
+        write_plate(tmp_path / "raw" / plate / "images")
+    lines = new_project(tmp_path / "raw", tmp_path / "out", pixel_size_um=0.3)
+    assert lines[0].startswith(
+        "P1: pattern, 2 wells, 2 fields, 2 channels (DAPI, GFP), 1 z, 1 time points, 40 x 40 uint16, 0.3 µm"
+    )
+    config = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert [reader["name"] for reader in config["readers"]] == ["pattern"]
+    assert config["readers"][0]["pixel_size_um"] == 0.3
+    assert [c["stain"] for c in config["readers"][0]["channels"]] == ["DNA", "GFP"]
+    rows = list(csv.DictReader((tmp_path / "out" / "plates.tsv").open(), delimiter="\t"))
+    assert [row["plate"] for row in rows] == ["P1", "P2"]
+    layout = (tmp_path / "out" / rows[0]["layout"]).read_text().splitlines()
+    assert [line.split("\t")[0] for line in layout] == ["well", "A01", "B02"]
+
+
+def test_plates_of_equal_folder_names_get_ids_of_their_own(tmp_path):
+    for batch in ("week1", "week2"):
+        write_plate(tmp_path / batch / "P1")
+    assert [plate.name for plate in find_plates(tmp_path)] == ["week1_P1", "week2_P1"]
+
+
+def test_a_second_call_overwrites_nothing(tmp_path):
+    write_plate(tmp_path / "raw")
+    new_project(tmp_path / "raw", tmp_path / "out")
+    (tmp_path / "out" / "config.yaml").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        new_project(tmp_path / "raw", tmp_path / "out")
+    assert (tmp_path / "out" / "config.yaml").read_text() == "mine"
+
+
+def test_a_plate_that_cannot_be_read_is_left_out_by_name(tmp_path):
+    write_plate(tmp_path / "raw" / "P1")
+    write_plate(tmp_path / "raw" / "P2")
+    for path in (tmp_path / "raw" / "P2").iterdir():
+        path.write_bytes(b"")
+    lines = new_project(tmp_path / "raw", tmp_path / "out")
+    assert lines[1].startswith("P2: pattern, left out: a TIFF cannot be read")
+    assert "P2" not in (tmp_path / "out" / "plates.tsv").read_text()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: None, lambda p: p.mkdir(), lambda p: (p.mkdir(), (p / "a.txt").write_text(""))]
+)
+def test_a_folder_without_plates_is_an_error(tmp_path, make, capsys):
+    make(tmp_path / "raw")
+    assert main(["new", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]) == 2
+    assert "remedy:" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
