@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class PlatemaeError(Exception):
@@ -54,6 +56,13 @@ class ContractError(PlatemaeError, ValueError):
     """A file between stages does not keep its contract."""
 
 
+class DiskError(PlatemaeError, OSError):
+    """The disk does not take what is written: full, over quota, read-only, not ours, or broken."""
+
+    def __str__(self) -> str:
+        return PlatemaeError.__str__(self)
+
+
 class TrainingError(PlatemaeError, RuntimeError):
     """Training cannot go on: non-finite loss, foreign state, too few fields."""
 
@@ -74,3 +83,48 @@ def raise_all(problems: Iterable[PlatemaeError]) -> None:
     what = f"{len(found)} problems\n" + "\n".join(f"  {i}. {p.what} [{p.where}]" for i, p in enumerate(found, 1))
     remedies = dict.fromkeys(p.remedy for p in found if p.remedy)
     raise type(found[0])(what, "see the list above", " ".join(remedies))
+
+
+_FREE = "free space, or let `results` name a folder on another disk; what was begun is removed, so run again"
+_DISK = {
+    errno.ENOSPC: ("the disk is full", f"{_FREE} (`df -h` counts bytes, `df -i` files)"),
+    errno.EDQUOT: ("the quota is used up", f"{_FREE}; where it counts files, ingest.form: zip needs one a plate"),
+    errno.EFBIG: (
+        "the file grows beyond what is allowed",
+        "raise the limit of file sizes (`ulimit -f`), then run again",
+    ),
+    errno.EROFS: ("the disk is read-only", "let `results` name a folder that can be written, then run again"),
+    errno.EACCES: ("writing is not permitted", "mend the permissions of the folder, then run again"),
+    errno.EPERM: ("writing is not permitted", "mend the permissions of the folder, then run again"),
+    errno.EIO: ("the disk reports a fault", "have the disk checked, then run again"),
+    errno.ESTALE: ("the network disk has lost the file", "run again when the file server is back"),
+}
+"""What the system says of a failed write -> what went wrong, and the remedy."""
+
+
+def is_disk_error(error: OSError) -> bool:
+    """Return whether an error of the system is the disk's, and not a mistake of ours."""
+    return error.errno in _DISK and not isinstance(error, PlatemaeError)
+
+
+def disk_error(error: OSError, what: str) -> DiskError:
+    """Return an error of the system as one that a user can act on; ``what`` says in a sentence what failed."""
+    why, remedy = _DISK.get(error.errno or 0, (error.strerror or type(error).__name__, "mend it, then run again"))
+    return DiskError(f"{what}: {why}", str(error.filename or ""), remedy)
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn the errors of the system within the block into a :class:`DiskError` that names ``what`` was written.
+
+    Raises
+    ------
+    DiskError
+        When a write fails.
+    """
+    try:
+        yield
+    except PlatemaeError:
+        raise
+    except OSError as error:
+        raise disk_error(error, f"{what} cannot be written") from None

@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from platemae import logs
 from platemae.config import read_config, stage_config, stage_entries
 from platemae.config.plates import read_plates
 from platemae.contracts import Manifest, write_text
-from platemae.errors import PlatemaeError
+from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
 from platemae.fingerprint import code_digest, digest_json
 from platemae.layout import Results
 
@@ -49,7 +50,8 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
     PlatemaeError
         What the stage found wrong; it is also noted in ``logs/errors.jsonl`` for `platemae run`.
     """
-    log = logs.start(stage, arguments.log)
+    with writing("the log of the job"):
+        log = logs.start(stage, arguments.log)
     results = Results(arguments.results or Path())
     try:
         cfg, base, code = _settings(stage, wildcards, arguments)
@@ -57,16 +59,19 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
             results = Results(Path(read_config(_configfile(arguments)).results))
         started = time.time()
         manifest = _call(stage, results, cfg, wildcards, arguments, base=base, code=code)
-    except PlatemaeError as error:
-        log.error("%s", error.what)
-        _note_error(results, stage, wildcards, error)
-        raise
-    if int(os.environ.get("RANK", "0")) > 0:
-        return 0  # the first process writes for all
-    _write_provenance(results, stage, wildcards, cfg, code, manifest, started)
-    for warning in manifest.warnings:
-        log.warning("%s", warning)
-    manifest.write(results.manifest(stage, **wildcards))
+        if int(os.environ.get("RANK", "0")) > 0:
+            return 0  # the first process writes for all
+        _write_provenance(results, stage, wildcards, cfg, code, manifest, started)
+        for warning in manifest.warnings:
+            log.warning("%s", warning)
+        manifest.write(results.manifest(stage, **wildcards))
+    except (PlatemaeError, OSError) as error:
+        problem = _problem(error, stage, wildcards)
+        if problem is None:
+            raise
+        log.error("%s", problem.what)
+        _note_error(results, stage, wildcards, problem)
+        raise problem from None
     log.info(
         "%s done in %.1f s: %s", " ".join(wildcards.values()) or "all", time.time() - started, _few(manifest.counts)
     )
@@ -112,8 +117,14 @@ def _call(
     )
 
 
+def _problem(error: Exception, stage: str, wildcards: Mapping[str, str]) -> PlatemaeError | None:
+    """Return what a user can act on: our own errors, and those of the disk; None for mistakes of the program."""
+    if isinstance(error, OSError) and is_disk_error(error):
+        return disk_error(error, f"{stage} of {', '.join(wildcards.values()) or 'all'} was stopped")
+    return error if isinstance(error, PlatemaeError) else None
+
+
 def _note_error(results: Results, stage: str, wildcards: Mapping[str, str], error: PlatemaeError) -> None:
-    results.errors().parent.mkdir(parents=True, exist_ok=True)
     line = {
         "stage": stage,
         "wildcards": dict(wildcards),
@@ -121,8 +132,10 @@ def _note_error(results: Results, stage: str, wildcards: Mapping[str, str], erro
         "where": error.where,
         "remedy": error.remedy,
     }
-    with results.errors().open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    with suppress(OSError):  # the disk may be full; the error itself goes to stderr
+        results.errors().parent.mkdir(parents=True, exist_ok=True)
+        with results.errors().open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def _write_provenance(

@@ -35,6 +35,7 @@ def start(stage: str, log: Path | None = None) -> logging.Logger:
     log
         File that gets JSON lines; its folder is made when missing.
     """
+    logging.raiseExceptions = False  # a log that cannot be written must not bury the error under a traceback
     root = logging.getLogger("platemae")
     for handler in list(root.handlers):
         root.removeHandler(handler)

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from platemae.config import Config, read_config
-from platemae.config.plates import check_layouts, read_plates
+from platemae.config.plates import check_layouts, layout_options, read_plates
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, PlatemaeError
 from platemae.layout import Results
@@ -99,7 +99,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
                 str(configfile),
                 f"plates of {table.name}: {', '.join(sorted(known))}",
             )
-    check_layouts(plates, table.parent)
+    check_layouts(plates, table.parent, layout_options(config.layouts.model_dump(mode="json"), table.parent))
     return config
 
 
@@ -149,8 +149,8 @@ def _repeat_errors(path: Path, seen: int) -> bool:
         return False
     with path.open("rb") as file:
         file.seek(seen)
-        lines = [json.loads(line) for line in file.read().splitlines()]
-    for line in lines:
+        lines = [line for line in file.read().splitlines() if line.endswith(b"}")]  # one may be cut by a full disk
+    for line in map(json.loads, lines):
         error = PlatemaeError(line["what"], line["where"], line["remedy"])
         print(f"\n{line['stage']} {' '.join(line['wildcards'].values())}\n{error}", file=sys.stderr)
     return True

@@ -9,17 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from platemae.config.plates import resolve
 from platemae.contracts import FIELDS_COLUMNS, POSITION_COLUMNS, Manifest, write_text
-from platemae.errors import raise_all
+from platemae.errors import raise_all, writing
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
 from platemae.readers.base import FieldRecord, Inventory
 from platemae.readers.look import look
 from platemae.readers.names import field_order, split_well
 from platemae.readers.pixels import load_field
+from platemae.store.eight_bit import EightBit
 from platemae.store.parquet import write_parquet
 from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, PlateFacts, write_plate
@@ -47,7 +49,8 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     Raises
     ------
     PlatemaeError
-        All problems of folder and layout at once, before a pixel is read; then all images that cannot be read.
+        All problems of folder and layout at once, before a pixel is read; then all images that cannot be read, or the
+        field that the disk did not take.
     """
     row, ingest = cfg["plate"], cfg["ingest"]
     inventory, layout, problems = look(cfg, plate, base)
@@ -55,20 +58,30 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     assert inventory is not None
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
+    eight_bit = _eight_bit(ingest, inventory)
     facts = write_plate(
         results.store(plate),
         plate,
-        [_source(plate, record, group) for record, group in zip(inventory.records, groups, strict=True)],
+        [_source(plate, record, group, eight_bit) for record, group in zip(inventory.records, groups, strict=True)],
         [StoreChannel(channel.name, channel.stain) for channel in inventory.channels],
         inventory.pixel_size_um,
         chunk_px=ingest["chunk_px"],
         threads=threads,
+        form=ingest.get("form", "folder"),
+        source_ranges=eight_bit.ranges if eight_bit else None,
         # An older manifest would vouch for the new store while the stage is not done.
         before_swap=lambda: results.manifest(STAGE, plate=plate).unlink(missing_ok=True),
     )
-    write_parquet(table, results.fields(plate))
-    _write_inventory(results, plate, resolve(row["path"], base), inventory)
-    return _manifest(inventory, table, facts)
+    with writing(f"the table of fields of plate {plate}"):
+        write_parquet(table, results.fields(plate))
+        _write_inventory(results, plate, resolve(row["path"], base), inventory)
+    return _manifest(inventory, table, facts, eight_bit)
+
+
+def _eight_bit(ingest: Mapping[str, Any], inventory: Inventory) -> EightBit | None:
+    if ingest.get("dtype", "source") == "source":
+        return None
+    return EightBit(ingest["uint8_range"], [channel.name for channel in inventory.channels], "ingest.uint8_range")
 
 
 def _groups(inventory: Inventory) -> list[str]:
@@ -81,9 +94,15 @@ def _groups(inventory: Inventory) -> list[str]:
     ]
 
 
-def _source(plate: str, record: FieldRecord, group: str) -> FieldSource:
+def _source(plate: str, record: FieldRecord, group: str, eight_bit: EightBit | None) -> FieldSource:
     name = f"plate {plate}, well {record.well}, field {record.field}"
-    return FieldSource(group, record.field, name, partial(load_field, record))
+    center_um = None if record.y_um is None or record.x_um is None else (record.y_um, record.x_um)
+    return FieldSource(group, record.field, name, partial(_load, record, eight_bit), center_um)
+
+
+def _load(record: FieldRecord, eight_bit: EightBit | None) -> np.ndarray:
+    x_CYX = load_field(record)
+    return x_CYX if eight_bit is None else eight_bit(x_CYX)
 
 
 def _fields_table(
@@ -120,21 +139,26 @@ def _write_inventory(results: Results, plate: str, folder: Path, inventory: Inve
         )
 
 
-def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts) -> Manifest:
+def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts, eight_bit: EightBit | None) -> Manifest:
     stains = {channel.name: channel.stain for channel in inventory.channels}
-    digest = digest_json({"pixels": facts.digest, "stains": stains, "fields": digest_table(table)})
+    content: dict[str, Any] = {"pixels": facts.digest, "stains": stains, "fields": digest_table(table)}
+    if eight_bit is not None:
+        content["source_ranges"] = eight_bit.ranges
+    digest = digest_json(content)
     missing = sum(len(record.missing) + len(record.incomplete) for record in inventory.records)
     images = [name for name in inventory.unmatched if name.lower().endswith((".tif", ".tiff"))]
     warnings = list(inventory.notes)
     warnings += [f"{len(images)} TIFFs do not match the reader's pattern, such as {images[0]}"] if images else []
     if missing:
         warnings.append(f"{missing} images are missing; their fields are zero-filled there and fail QC")
+    warnings += eight_bit.warnings() if eight_bit else []
     counts = {
         "wells": int(table["well"].nunique()),
         "fields": len(table),
         "channels": list(stains),
         "shape": list(facts.shape),
         "dtype": facts.dtype,
+        "lossless": eight_bit is None,
         "pixel_size_um": inventory.pixel_size_um,
         "n_z": inventory.n_z,
         "n_times": inventory.n_times,

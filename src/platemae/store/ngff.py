@@ -75,8 +75,9 @@ def field_attributes(
     channels: Sequence[StoreChannel],
     pixel_size_um: float,
     label: str,
+    center_um: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Return the attributes of a field group: axes, scale, channels with their display window, stains.
+    """Return the attributes of a field group: axes, scale, place, channels with their display window, stains.
 
     Parameters
     ----------
@@ -90,11 +91,18 @@ def field_attributes(
         Edge of a pixel in micrometres.
     label
         The instrument's label of the field.
+    center_um
+        Row and column of the field's centre from the centre of the well, where known: viewers then show the fields
+        of a well in place.
     """
     axes = [{"name": "c", "type": "channel"}]
     axes += [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
-    scale = [{"type": "scale", "scale": [1.0, pixel_size_um, pixel_size_um]}]
-    multiscale = {"name": label, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+    place: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0, pixel_size_um, pixel_size_um]}]
+    if center_um is not None:  # NGFF places the centre of the first pixel
+        pairs = zip(center_um, layout.shape[1:], strict=True)
+        corner = [center - (size - 1) / 2 * pixel_size_um for center, size in pairs]
+        place.append({"type": "translation", "translation": [0.0, *corner]})
+    multiscale = {"name": label, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": place}]}
     top = float(np.iinfo(layout.dtype).max) if layout.dtype.kind == "u" else float(windows_C2.max())
     shown = [
         {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from platemae.errors import ContractError, InputError, MissingError
+from platemae.store.plate_files import PlateFiles, open_files
 from platemae.store.shard import ShardLayout, read_window
 
 SHARD_FILE = Path("0", "c", "0", "0", "0")
@@ -32,10 +33,12 @@ class PlateStore:
     Parameters
     ----------
     path
-        Folder of the store.
+        Folder of the store, or where it would be when the plate is one ZIP: ``P1.zarr`` for ``P1.zarr.zip`` too.
 
     Attributes
     ----------
+    path : pathlib.Path
+        The folder or ZIP that was found.
     fields : list of str
         Groups of the fields, such as ``B/3/0``, sorted.
     channels : list of StoreChannel
@@ -43,7 +46,9 @@ class PlateStore:
     shape : tuple of int
         (C, Y, X) of every field.
     dtype : numpy.dtype
-        Source dtype.
+        Of the stored pixels: the source's, but for stores of 8 bits.
+    source_ranges : dict
+        Of a store of 8 bits: channel name -> source values that became 0 and 255. Empty where pixels are the source's.
     pixel_size_um : float
         Edge of a pixel in micrometres.
     digest : str
@@ -58,8 +63,9 @@ class PlateStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        facts = _read_facts(self.path)
+        self._files = open_files(Path(path))
+        self.path = self._files.path
+        facts = _read_facts(self._files)
         try:
             self.fields: list[str] = [str(group) for group in facts["fields"]]
             self.channels = [StoreChannel(c["name"], c["stain"]) for c in facts["channels"]]
@@ -68,11 +74,18 @@ class PlateStore:
             self.dtype = np.dtype(facts["dtype"])
             self.pixel_size_um = float(facts["pixel_size_um"])
             self.digest = str(facts["digest"])
+            ranges = facts.get("source_ranges", {})
+            self.source_ranges = {str(name): (float(low), float(high)) for name, (low, high) in ranges.items()}
             chunk_rows, chunk_columns = facts["chunk"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _foreign(self.path, f"lacks {error}") from None
         self._layout = ShardLayout(self.shape, (chunk_rows, chunk_columns), self.dtype)
         self._known = frozenset(self.fields)
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the pixels are the source's, value for value; False for a store of 8 bits."""
+        return not self.source_ranges
 
     @property
     def channel_names(self) -> list[str]:
@@ -118,19 +131,28 @@ class PlateStore:
         # Membership also keeps a group name such as ../.. inside the store.
         if group not in self._known:
             raise InputError(f"the plate has no field {group}", str(self.path), "ingest the plate again")
-        return read_window(self.path / group / SHARD_FILE, self._layout, y, x)
+        try:
+            span = self._files.span(f"{group}/{SHARD_FILE}")
+        except FileNotFoundError:
+            raise MissingError("a field is gone from the plate store", f"{self.path}, field {group}", _AGAIN) from None
+        return read_window(span.path, self._layout, y, x, span.start, span.size)
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+_AGAIN = "ingest the plate again: `platemae ingest-plate PLATE`"
+
+
+def _read_facts(files: PlateFiles) -> dict[str, Any]:
+    path = files.path
     try:
-        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        attributes = json.loads(files.span("zarr.json").read())["attributes"]
     except FileNotFoundError:
         raise MissingError(
             "the plate store is gone, though its manifest may be there",
             str(path),
-            f"bring the folder back, or ingest again: `platemae ingest-plate {path.stem}` needs the raw images",
+            f"bring the folder or {path.name}.zip back, or ingest again: `platemae ingest-plate {path.stem}` needs the "
+            "raw images",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _foreign(path, str(error)) from None
     facts = attributes.get("platemae")
     if not isinstance(facts, dict):

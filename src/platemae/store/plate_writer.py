@@ -4,45 +4,44 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, Protocol
 
 import dask
 import numpy as np
 
-from platemae.errors import InputError, PlatemaeError, raise_all
+from platemae.errors import InputError, PlatemaeError, raise_all, writing
 from platemae.store import ngff
 from platemae.store.content import content_digest, digest_pixels
+from platemae.store.folder_form import FolderWriter
+from platemae.store.plate_files import ZIP_SUFFIX
 from platemae.store.plate_reader import SHARD_FILE, StoreChannel
+from platemae.store.plate_texts import FieldSource, PlateTexts, group_key
 from platemae.store.shard import ShardLayout, encode
-from platemae.store.swap import replaced_folder
+from platemae.store.swap import replaced
+from platemae.store.zip_form import ZipWriter
+
+__all__ = ["FieldSource", "PlateFacts", "group_key", "write_plate"]
+
+Form = Literal["folder", "zip"]
 
 
-@dataclass(frozen=True)
-class FieldSource:
-    """A field to write: where it goes, how the instrument calls it, and how its pixels are read.
+class PlateWriter(Protocol):
+    """Takes the files of a store; :meth:`put` is called from several threads."""
 
-    Parameters
-    ----------
-    group
-        ``row/column/field`` in the store.
-    label
-        The instrument's own label of the field.
-    name
-        How errors call it.
-    load
-        Returns (C, Y, X) in the source dtype; called once, in a worker thread.
-    """
+    def put(self, name: str, parts: Sequence[bytes]) -> None:
+        """Write a file, given in parts."""
+        ...
 
-    group: str
-    label: str
-    name: str
-    load: Callable[[], np.ndarray]
+    def finish(self, texts: Iterable[tuple[str, str]]) -> None:
+        """Write the metadata, last."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,16 @@ def write_plate(
     *,
     chunk_px: int,
     threads: int,
+    form: Form = "folder",
+    source_ranges: Mapping[str, tuple[float, float]] | None = None,
     before_swap: Callable[[], None] = lambda: None,
 ) -> PlateFacts:
-    """Write a plate and return its facts; equal pixels, names and pixel size give an equal digest.
+    """Write a plate and return its facts; equal pixels, names and pixel size give an equal digest in either form.
 
     Parameters
     ----------
     path
-        Folder of the store; an older one is replaced in one step.
+        Folder of the store; an older one, or an older ZIP, is replaced in one step.
     name
         Plate id.
     fields
@@ -92,6 +93,10 @@ def write_plate(
         Largest edge of a compressed chunk.
     threads
         Fields read, compressed and written at once.
+    form
+        ``zip``: one file, ``path`` with ``.zip`` behind it.
+    source_ranges
+        Where ``fields`` give 8 bits made of more: channel name -> source values that became 0 and 255, to be noted.
     before_swap
         Called when the store is complete, just before it takes its place.
 
@@ -99,37 +104,39 @@ def write_plate(
     ------
     InputError
         When fields cannot be read or differ in shape or dtype; all of them at once, and nothing is left behind.
+    DiskError
+        When the disk takes no more, naming the field; nothing is left behind.
     """
     ordered = sorted(fields, key=lambda field: group_key(field.group))
-    with replaced_folder(path, before_swap) as folder:
-        written = _write_fields(folder, ordered, chunk_px, threads)
-        layout = _common_layout(ordered, written, chunk_px, name)
-        digests = {field.group: w.digest for field, w in zip(ordered, written, strict=True)}
-        digest = content_digest(digests, [channel.name for channel in channels], pixel_size_um)
-        facts = {
-            "digest": digest,
-            "shape": list(layout.shape),
-            "dtype": layout.dtype.name,
-            "chunk": list(layout.chunk),
-            "pixel_size_um": pixel_size_um,
-            "channels": [asdict(channel) for channel in channels],
-            "fields": list(digests),
-        }
-        _write_arrays(folder, ordered, layout, _windows(written), channels, pixel_size_um)
-        _write_groups(folder, name, list(digests), facts)
+    texts = PlateTexts(name, ordered, channels, pixel_size_um, source_ranges or {})
+    zipped = path.with_name(path.name + ZIP_SUFFIX)
+    target, other = (path, zipped) if form == "folder" else (zipped, path)
+    with writing(f"the store of plate {name}"):
+        with replaced(target, before_swap) as new, _writer(form, new, texts) as writer:
+            written = _write_fields(writer, ordered, chunk_px, threads)
+            layout = _common_layout(ordered, written, chunk_px, name)
+            digests = {field.group: w.digest for field, w in zip(ordered, written, strict=True)}
+            digest = content_digest(digests, [channel.name for channel in channels], pixel_size_um)
+            writer.finish(texts.all(layout, _windows(written), digest))
+        _remove(other)
     size = int(np.prod(layout.shape)) * layout.dtype.itemsize * len(ordered)
     return PlateFacts(digest, layout.shape, layout.dtype.name, size)
 
 
-def group_key(group: str) -> tuple[int, str, int, int]:
-    """Return the sort key of a field's group: row (A to Z before AA), column, field."""
-    row, column, field = group.split("/")
-    return len(row), row, int(column), int(field)
+def _writer(form: Form, new: Path, texts: PlateTexts) -> AbstractContextManager[PlateWriter]:
+    return FolderWriter(new) if form == "folder" else ZipWriter(new, texts.slots())
 
 
-def _write_fields(folder: Path, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
+def _remove(path: Path) -> None:
+    """Remove the plate's other form, which no longer holds what its manifest says."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def _write_fields(writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
     task = dask.delayed(_write_field, pure=False)
-    tasks = [task(folder, field, chunk_px) for field in fields]
+    tasks = [task(writer, field, chunk_px) for field in fields]
     # The pool is left only when every thread is done, so that no straggler writes into a folder being removed.
     with ThreadPoolExecutor(threads) as pool:
         outcome = dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
@@ -137,20 +144,20 @@ def _write_fields(folder: Path, fields: Sequence[FieldSource], chunk_px: int, th
     return [result for result in outcome if isinstance(result, _Written)]
 
 
-def _write_field(folder: Path, field: FieldSource, chunk_px: int) -> _Written | PlatemaeError:
-    """Write the pixels of one field; a problem is returned, not raised, so that all are reported together."""
+def _write_field(writer: PlateWriter, field: FieldSource, chunk_px: int) -> _Written | PlatemaeError:
+    """Write the pixels of one field.
+
+    A problem with its images is returned, so that those of all fields are reported together; one with the disk is
+    raised, as every other field would have it too.
+    """
     try:
         x_CYX = field.load()
     except PlatemaeError as problem:
         return problem
     channels, rows, columns = x_CYX.shape
     layout = ShardLayout.of((channels, rows, columns), x_CYX.dtype, chunk_px)
-    shard = folder / field.group / SHARD_FILE
-    # One folder after the other: looking for missing parents from below costs as much as compressing a small field.
-    for parent in reversed(shard.relative_to(folder).parents[:-1]):
-        (folder / parent).mkdir(exist_ok=True)
-    with shard.open("wb") as file:
-        file.writelines(encode(x_CYX, layout))
+    with writing(field.name):
+        writer.put(f"{field.group}/{SHARD_FILE}", encode(x_CYX, layout))
     return _Written(digest_pixels(x_CYX), x_CYX.shape, x_CYX.dtype, ngff.display_window(x_CYX))
 
 
@@ -181,31 +188,3 @@ def _windows(written: Sequence[_Written]) -> np.ndarray:
     """Return one display window a channel for the whole plate, (C, 2), so that wells can be compared by eye."""
     windows_FC2 = np.stack([w.window_C2 for w in written])
     return np.stack([windows_FC2[..., 0].min(axis=0), windows_FC2[..., 1].max(axis=0)], axis=1)
-
-
-def _write_arrays(
-    folder: Path,
-    fields: Sequence[FieldSource],
-    layout: ShardLayout,
-    windows_C2: np.ndarray,
-    channels: Sequence[StoreChannel],
-    pixel_size_um: float,
-) -> None:
-    array = ngff.array(layout)
-    for field in fields:
-        attributes = ngff.field_attributes(layout, windows_C2, channels, pixel_size_um, field.label)
-        _write_json(folder / field.group / "0" / "zarr.json", array)
-        _write_json(folder / field.group / "zarr.json", ngff.group(attributes))
-
-
-def _write_groups(folder: Path, name: str, groups: list[str], facts: dict[str, Any]) -> None:
-    wells = ngff.wells_of(groups)
-    for well, fields in wells.items():
-        _write_json(folder / well / "zarr.json", ngff.group(ngff.well_attributes(fields)))
-    for row in {well.split("/")[0] for well in wells}:
-        _write_json(folder / row / "zarr.json", ngff.group())
-    _write_json(folder / "zarr.json", ngff.group(ngff.plate_attributes(name, groups, facts)))
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, separators=(",", ":")))

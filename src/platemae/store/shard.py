@@ -94,8 +94,21 @@ def encode(x_CYX: np.ndarray, layout: ShardLayout) -> list[bytes]:
     return [*parts, index, struct.pack("<I", google_crc32c.value(index))]
 
 
-def read_window(path: Path, layout: ShardLayout, y: tuple[int, int], x: tuple[int, int]) -> np.ndarray:
+def read_window(
+    path: Path, layout: ShardLayout, y: tuple[int, int], x: tuple[int, int], start: int = 0, size: int | None = None
+) -> np.ndarray:
     """Read rows ``y[0]:y[1]`` and columns ``x[0]:x[1]`` of all channels.
+
+    Parameters
+    ----------
+    path
+        File that holds the shard.
+    layout
+        Shape, chunks and dtype.
+    y, x
+        The window.
+    start, size
+        Which bytes of the file are the shard; None: all from ``start`` on.
 
     Returns
     -------
@@ -116,22 +129,23 @@ def read_window(path: Path, layout: ShardLayout, y: tuple[int, int], x: tuple[in
             "a field is gone from the plate store", str(path), "ingest the plate again: `platemae ingest-plate PLATE`"
         ) from None
     try:
-        index_N2 = _read_index(handle, layout, path)
+        length = os.fstat(handle).st_size - start if size is None else size
+        index_N2 = _read_index(handle, layout, path, start, length)
         for i, j in _touched(layout, y, x):
             offset, length = (int(v) for v in index_N2[i * layout.grid[1] + j])
             if offset != ABSENT:
-                chunk_CYX = _decode(os.pread(handle, length, offset), layout, path)
+                chunk_CYX = _decode(os.pread(handle, length, start + offset), layout, path)
                 _paste(out_CYX, chunk_CYX, (i * layout.chunk[0], j * layout.chunk[1]), (y[0], x[0]))
     finally:
         os.close(handle)
     return out_CYX
 
 
-def _read_index(handle: int, layout: ShardLayout, path: Path) -> np.ndarray:
+def _read_index(handle: int, layout: ShardLayout, path: Path, start: int, size: int) -> np.ndarray:
     """Return offset and length of each chunk, (N, 2), checked: they decide what is allocated and read."""
     length = prod(layout.grid) * 2 * INDEX_DTYPE.itemsize
-    end = os.fstat(handle).st_size - length - CHECKSUM_BYTES
-    raw = os.pread(handle, length + CHECKSUM_BYTES, end) if end >= 0 else b""
+    end = size - length - CHECKSUM_BYTES
+    raw = os.pread(handle, length + CHECKSUM_BYTES, start + end) if end >= 0 else b""
     if len(raw) != length + CHECKSUM_BYTES:
         raise _damaged("is shorter than its index", path)
     if google_crc32c.value(raw[:length]) != struct.unpack("<I", raw[length:])[0]:

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all: built in a temporary sibling, swapped in by renaming.
+"""A folder or file that appears whole or not at all: built in a temporary sibling, swapped in by renaming.
 
 A writer holds a lock on its temporary folder, so that the next start can tell the leftovers of a killed writer from the
 work of a live one, on any host that shares the file system.
@@ -25,18 +25,18 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
-def replaced_folder(path: Path, before_swap: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``path`` when the block ends without an error.
+def replaced(path: Path, before_swap: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """Yield a path where nothing is; what the block makes there takes the place of ``path`` when it ends without error.
 
-    A kill at any moment leaves the old folder, the new one, or (where the file system cannot exchange two folders in
+    A kill at any moment leaves the old one, the new one, or (where the file system cannot exchange two folders in
     one step) the old one under its temporary name, from which the next start brings it back.
 
     Parameters
     ----------
     path
-        Folder to write or replace.
+        Folder or file to write or replace.
     before_swap
-        Called when the new folder is complete, just before the swap.
+        Called when the new one is complete, just before the swap.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
@@ -45,7 +45,6 @@ def replaced_folder(path: Path, before_swap: Callable[[], None] = lambda: None) 
     with (temporary / LOCK).open("w") as lock:
         _try_lock(lock)
         try:
-            (temporary / NEW).mkdir()
             yield temporary / NEW
             before_swap()
             _swap(temporary, path)
@@ -53,16 +52,24 @@ def replaced_folder(path: Path, before_swap: Callable[[], None] = lambda: None) 
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def replaced_folder(path: Path, before_swap: Callable[[], None] = lambda: None) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``path``, as :func:`replaced` does."""
+    with replaced(path, before_swap) as new:
+        new.mkdir()
+        yield new
+
+
 def clear_leftovers(path: Path) -> list[Path]:
     """Remove the temporary folders of ``path`` whose writers are dead, and return them.
 
-    A writer that was killed between the two renames of a swap has left the old folder inside: it is put back first.
+    A writer that was killed between the two renames of a swap has left the old one inside: it is put back first.
     """
     removed = []
     for temporary in sorted(path.parent.glob(f".{path.name}.tmp-*")):
         if _is_alive(temporary):
             continue
-        if not path.exists() and (temporary / OLD).is_dir():
+        if not path.exists() and (temporary / OLD).exists():
             (temporary / OLD).rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         removed.append(temporary)
@@ -100,7 +107,7 @@ def _swap(temporary: Path, path: Path) -> None:
 
 
 def _exchange(one: Path, two: Path) -> bool:
-    """Exchange two folders in one step (Linux renameat2); False where kernel or file system cannot."""
+    """Exchange two paths in one step (Linux renameat2); False where kernel or file system cannot."""
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:
         return False
