@@ -3,7 +3,7 @@ import re
 import sys
 
 from platemae.config import load_config, stage_config, stage_entries
-from platemae.config.plates import metadata_path, read_plates, resolve
+from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
 from platemae.config.slices import unit_plates
 from platemae.contracts import canonical
 from platemae.errors import PlatemaeError
@@ -63,7 +63,10 @@ def plate_row(wildcards):
 
 
 def layout_of(wildcards):
-    return str(resolve(plate_row(wildcards).layout, TABLE.parent))
+    """Files that say what is in the plate's wells, and in its cells where it is pooled."""
+    section = CONFIG.layouts.model_dump(mode="json")
+    files = layout_files(plate_row(wildcards), section, TABLE.parent)
+    return [str(path) for path in files]
 
 
 def metadata_of(wildcards):

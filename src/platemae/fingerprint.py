@@ -111,7 +111,7 @@ def import_closure(start: str, entries: tuple[str, ...], package: Path = PACKAGE
     while queue:
         name = queue.pop()
         path = _module_path(name, package)
-        if path is None or name in found or name.startswith(NOT_SCIENCE):
+        if path is None or name in found or name in NOT_SCIENCE:
             continue
         found[name] = path
         imported, registry = _imports(path, _stamp(path), name)

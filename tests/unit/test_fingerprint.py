@@ -94,3 +94,9 @@ def test_table_digest_ignores_index_and_named_columns():
     assert digest_table(table[["a"]]) != digest_table(table[["a"]].rename(columns={"a": "c"}))
     categorical = table.assign(b=table["b"].astype("category"))
     assert digest_table(categorical) == digest_table(table)
+
+
+def test_layouts_are_science_though_their_name_begins_like_that_of_layout():
+    modules = import_closure("platemae.stages.ingest_plate", ())
+    assert "platemae.layouts.read" in modules
+    assert "platemae.layout" not in modules

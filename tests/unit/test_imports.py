@@ -6,17 +6,19 @@ import sys
 
 import pytest
 
-LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains"}
+LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains", "wells"}
 MAY_IMPORT = {
     "errors": set(),
     "contracts": {"errors"},
     "stains": set(),
+    "wells": set(),
     "layout": {"errors"},
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},
     "tables": LOW,
-    "config": LOW,
-    "readers": LOW | {"config"},
+    "layouts": {"errors", "contracts"},
+    "config": LOW | {"layouts"},
+    "readers": LOW | {"config", "layouts"},
     "store": LOW,
     "qc": LOW,
     "measure": LOW,
@@ -32,6 +34,7 @@ MAY_IMPORT = {
     "stages": LOW
     | {
         "tables",
+        "layouts",
         "config",
         "readers",
         "store",

@@ -1,44 +1,33 @@
-"""plates.tsv and the layout tables: read and validated, all problems at once."""
+"""plates.tsv and what it names: read and validated, all problems at once."""
 
 from __future__ import annotations
 
-import csv
 import os
-import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from platemae.contracts import CONTROL_TYPES, NAME, PERTURBATION_COLUMNS
+from platemae.contracts import NAME
 from platemae.errors import ConfigError, raise_all
+from platemae.layouts import forms, read
+from platemae.layouts.options import LayoutOptions
+from platemae.layouts.read import Layout
+from platemae.layouts.text import read_table
 
 PLATE_COLUMNS = ("plate", "batch", "reader", "path", "layout")
-WELL = re.compile(r"^([A-Z]{1,2})0*([1-9]\d?)$")
-"""A well is written A1 or A01; rows go to AF, as on 1536-well plates."""
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One row of plates.tsv, paths as written."""
+    """One row of plates.tsv, paths as written; ``cells`` is empty for plates that are not pooled."""
 
     plate: str
     batch: str
     reader: str
     path: str
     layout: str
-
-
-def normalise_well(text: str) -> str:
-    """Return a well as row letters and two-digit column: ``b3`` becomes ``B03``.
-
-    Raises
-    ------
-    ValueError
-        When ``text`` names no well.
-    """
-    match = WELL.match(text.strip().upper())
-    if match is None:
-        raise ValueError(f"{text!r} is no well")
-    return f"{match[1]}{int(match[2]):02d}"
+    cells: str = ""
 
 
 def read_plates(path: Path, readers: list[str]) -> list[Plate]:
@@ -90,89 +79,72 @@ def read_plates(path: Path, readers: list[str]) -> list[Plate]:
                     f"there is no reader {row['reader']}", _cell(path, number, "reader"), f"known: {', '.join(readers)}"
                 )
             )
-        if row["layout"] and not resolve(row["layout"], path.parent).is_file():
-            problems.append(
-                ConfigError(
-                    f"plate {row['plate']} has no layout: {row['layout']} is missing",
-                    _cell(path, number, "layout"),
-                    "write the layout table",
-                )
-            )
+        problems += _missing_files(path, number, row)
     raise_all(problems)
     if not rows:
         raise ConfigError("the table names no plate", str(path), "add a row a plate")
-    return [Plate(**{column: row[column] for column in PLATE_COLUMNS}) for _, row in rows]
+    return [Plate(**{c: row[c] for c in PLATE_COLUMNS}, cells=row.get("cells", "")) for _, row in rows]
 
 
-def read_layout(path: Path) -> dict[str, dict[str, str]]:
-    """Read a layout table: well -> perturbation, gene, compound, concentration, control_type.
+def _missing_files(path: Path, number: int, row: Mapping[str, str]) -> Iterable[ConfigError]:
+    """Yield what is not there of a plate's layout and cells; its images are the ingest's business."""
+    if row["layout"] and (why := forms.missing(resolve(row["layout"], path.parent))):
+        what = f"plate {row['plate']} has no layout: {why}"
+        yield ConfigError(what, _cell(path, number, "layout"), "write the layout, or correct the path")
+    if row.get("cells") and not resolve(row["cells"], path.parent).is_file():
+        what = f"the cells of plate {row['plate']} are missing: {row['cells']}"
+        yield ConfigError(what, _cell(path, number, "cells"), "correct the path; leave it empty for arrayed plates")
+
+
+def layout_options(section: Mapping[str, Any], base: Path) -> LayoutOptions:
+    """Return the section ``layouts`` of the configuration as readers of layouts take it, its paths resolved."""
+    metadata = tuple(resolve(path, base) for path in section.get("metadata", ()))
+    return LayoutOptions(**{**section, "metadata": metadata})
+
+
+def read_layout(path: Path, plate: str = "", options: LayoutOptions | None = None) -> Layout:
+    """Read the layout of a plate: well -> perturbation, gene, compound, concentration, control_type.
+
+    Parameters
+    ----------
+    path
+        A table, a folder of JUMP plate maps, or a Harmony assay layout.
+    plate
+        Plate id, for layouts of several plates.
+    options
+        How it is read; without them well-known columns and our own control types.
 
     Raises
     ------
     ConfigError
         All problems at once, with row and column.
     """
-    rows = _read_table(path, ("well", "perturbation", "control_type"), "write a row a well")
-    problems: list[ConfigError] = []
-    layout: dict[str, dict[str, str]] = {}
-    for number, row in rows:
-        try:
-            well = normalise_well(row["well"])
-        except ValueError as error:
-            problems.append(ConfigError(str(error), _cell(path, number, "well"), "write wells as A01"))
-            continue
-        if well in layout:
-            problems.append(
-                ConfigError(f"the well {well} stands twice", _cell(path, number, "well"), "keep one row a well")
-            )
-        if row["control_type"] not in CONTROL_TYPES:
-            problems.append(
-                ConfigError(
-                    f"unknown control type {row['control_type']!r}",
-                    _cell(path, number, "control_type"),
-                    f"allowed: {', '.join(CONTROL_TYPES)}",
-                )
-            )
-        if row["control_type"] == "treatment" and not row["perturbation"]:
-            problems.append(
-                ConfigError(
-                    f"the treated well {well} has no perturbation",
-                    _cell(path, number, "perturbation"),
-                    "name it, or mark the well empty",
-                )
-            )
-        if row.get("concentration") and not _is_number(row["concentration"]):
-            problems.append(
-                ConfigError(
-                    f"{row['concentration']!r} is no concentration",
-                    _cell(path, number, "concentration"),
-                    "write a number",
-                )
-            )
-        layout[well] = {column: row.get(column, "") for column in PERTURBATION_COLUMNS}
-    raise_all(problems)
-    return layout
+    return read.read_layout(path, plate, options or LayoutOptions())
 
 
-def check_layouts(plates: list[Plate], base: Path) -> None:
-    """Check every layout table, and that the whole run has a negative control.
+def layout_files(plate: Plate, section: Mapping[str, Any], base: Path) -> list[Path]:
+    """Return the files that say what is in a plate's wells and cells: what a rule lists as its inputs."""
+    cells = [resolve(plate.cells, base)] if plate.cells else []
+    metadata = [resolve(path, base) for path in section.get("metadata", ())]
+    return [*forms.files(resolve(plate.layout, base), plate.plate), *metadata, *cells]
+
+
+def check_layouts(plates: Sequence[Plate], base: Path, options: LayoutOptions | None = None) -> None:
+    """Check every layout, and that the whole run has a negative control.
+
+    The controls of a pooled plate are cells, which its ingest checks: a run with such a plate needs no control well.
 
     Raises
     ------
     ConfigError
-        All problems of all tables at once.
+        All problems of all layouts at once.
     """
-    problems: list[ConfigError] = []
-    negatives = 0
+    layouts = read.open_layouts(options or LayoutOptions())
     for layout in dict.fromkeys(plate.layout for plate in plates):
-        try:
-            wells = read_layout(resolve(layout, base))
-        except ConfigError as error:
-            problems.append(error)
-            continue
-        negatives += sum(well["control_type"] == "negcon" for well in wells.values())
-    raise_all(problems)
-    if negatives == 0:
+        layouts.add(resolve(layout, base), [plate.plate for plate in plates if plate.layout == layout])
+    raise_all(layouts.all_problems())
+    wells = (labels for layout in layouts.of_plate.values() for labels in layout.values())
+    if not any(labels["control_type"] == "negcon" for labels in wells) and not any(plate.cells for plate in plates):
         raise ConfigError(
             "no well of the whole run is a negative control",
             str(base),
@@ -197,29 +169,17 @@ def metadata_path(metadata: str, plate: str, base: Path) -> Path:
 
 
 def _read_table(path: Path, needed: tuple[str, ...], remedy: str) -> list[tuple[int, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError("a table is missing", str(path), remedy) from None
-    except UnicodeDecodeError:
-        raise ConfigError("a table is not UTF-8 text", str(path), "save it as UTF-8, tab separated") from None
-    lines = text.splitlines()
-    reader = csv.DictReader(lines, delimiter="," if path.suffix == ".csv" else "\t", restval="")
-    missing = [column for column in needed if column not in (reader.fieldnames or [])]
+    table = read_table(path, remedy)
+    missing = [column for column in needed if column not in table.header]
     if missing:
         raise ConfigError(
             f"columns are missing: {', '.join(missing)}", f"{path}, row 1", "the table is tab separated, with a header"
         )
-    return [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}) for row in reader]
+    return [
+        (number, dict(zip(table.header, (cell.strip() for cell in cells), strict=True)))
+        for number, cells in table.rows()
+    ]
 
 
 def _cell(path: Path, row: int, column: str) -> str:
     return f"{path}, row {row}, column {column}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

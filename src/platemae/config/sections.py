@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from platemae.contracts import TABLE_KINDS
+
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -39,6 +41,19 @@ READER_KINDS = Literal[
     "ome_tiff",
     "ngff",
     "image_table",
+    "none",
+]
+
+
+FEATURE_GROUPS = Literal[
+    "shape",
+    "intensity",
+    "texture",
+    "radial_distribution",
+    "correlation",
+    "zernike",
+    "granularity",
+    "radial_zernikes",
 ]
 
 
@@ -49,7 +64,8 @@ class ReaderEntry(Section):
     kind: READER_KINDS = Field(
         description="the instrument or form: operetta (also Opera Phenix), imagexpress, cellvoyager, load_data "
         "(CellProfiler, JUMP), rxrx (RxRx1, RxRx3), rxrx3_core, ome_tiff, ngff (OME-Zarr plates), image_table "
-        "(a table, a row an image), pattern (a regex over file names), synthetic (the made-up screen)"
+        "(a table, a row an image), pattern (a regex over file names), synthetic (the made-up screen), none "
+        "(no images: the layout alone, for profiles made elsewhere)"
     )
     pattern: str | None = Field(
         default=None,
@@ -80,6 +96,49 @@ class ReaderEntry(Section):
         return self
 
 
+ControlType = Literal["negcon", "poscon", "treatment", "empty"]
+
+
+class LayoutsSection(Section):
+    """Layouts (ingest_plate): which columns they have, and what their control labels mean."""
+
+    columns: dict[
+        Literal[
+            "plate",
+            "well",
+            "row",
+            "column",
+            "perturbation",
+            "gene",
+            "compound",
+            "concentration",
+            "unit",
+            "control_type",
+        ],
+        str,
+    ] = Field(
+        default_factory=dict,
+        description="our name -> name of the column, or Harmony layer, where it is no well-known one (docs/guide.md); "
+        "an empty name: the tables have none",
+    )
+    control_types: dict[str, ControlType] = Field(
+        default_factory=dict,
+        description="control label -> negcon, poscon, treatment or empty, which map to themselves; `unlabelled` stands "
+        "for perturbations without a label, `blank` for wells of which the layout says nothing",
+    )
+    perturbations: dict[str, ControlType] = Field(
+        default_factory=dict, description="perturbation or compound -> its control type, such as {DMSO: negcon}"
+    )
+    metadata: list[str] = Field(
+        default_factory=list,
+        description="tables joined on the perturbation, which add gene, compound and control label; relative to "
+        "plates.tsv",
+    )
+    wells_without_row: Literal["error", "empty"] = Field(
+        default="error", description="what imaged wells are that the layout does not name"
+    )
+
+
 class IngestSection(Section):
     """ingest_plate: raw folders to OME-Zarr."""
 
@@ -89,10 +148,35 @@ class IngestSection(Section):
     chunk_px: int = Field(
         default=256, ge=32, le=4096, description="edge of the compressed chunks inside a field's shard, pixels"
     )
+    form: Literal["folder", "zip"] = Field(
+        default="folder", description="zip: a plate is one file, where a quota counts files; read and viewed alike"
+    )
+    dtype: Literal["source", "uint8"] = Field(
+        default="source",
+        description="uint8: 8 bits over the fixed range of uint8_range, for quotas of bytes; not lossless, and "
+        "measure_plate refuses it",
+    )
+    uint8_range: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="dtype uint8: of each channel the source values that become 0 and 255"
+    )
+
+    @model_validator(mode="after")
+    def _range_needed(self) -> IngestSection:
+        if (self.dtype == "uint8") != bool(self.uint8_range):
+            raise ValueError("dtype: uint8 and uint8_range belong together")
+        empty = [name for name, (low, high) in self.uint8_range.items() if not low < high]
+        if empty:
+            raise ValueError(f"uint8_range: min must be below max for {', '.join(empty)}")
+        return self
+
+
+QC_MEASURES = Literal[
+    "focus", "saturation", "background", "foreground", "mean", "slope", "laplacian", "zeros", "cells"
+]
 
 
 class QcSection(Section):
-    """qc_plate: measures on source pixels, and the limits beyond which a field is excluded."""
+    """qc_plate: measures on source pixels, the limits beyond which a field fails, and what then happens to it."""
 
     min_focus: float = Field(
         default=0.1,
@@ -105,8 +189,30 @@ class QcSection(Section):
     min_foreground: Fraction = Field(
         default=0.01, description="smallest share of pixels above background in any channel"
     )
-    gate: Literal["warn", "stop"] = Field(
-        default="warn", description="stop: end the run when more than max_failed of a plate's fields fail"
+    limits: Literal["robust", "fixed"] = Field(
+        default="robust",
+        description="where a field gets a warning, and is kept: robust: `mads` from the plate's median; fixed: beyond "
+        "`warn`",
+    )
+    mads: float = Field(
+        default=6.0, gt=0, description="limits robust: median absolute deviations (scaled to standard deviations)"
+    )
+    warn: dict[QC_MEASURES, tuple[float | None, float | None]] = Field(
+        default_factory=dict, description="limits fixed: measure -> [low, high], null for no limit"
+    )
+    nucleus_um: float = Field(
+        default=12.0, gt=0, description="usual diameter of a nucleus, micrometres; cells are counted in the DNA channel"
+    )
+    max_edge: float = Field(
+        default=1.0, gt=0, description="warn where outer wells differ from inner ones by more standard deviations"
+    )
+    max_drift: Fraction = Field(
+        default=0.5, description="warn where a measure's rank correlation with the order of wells is stronger"
+    )
+    gate: Literal["warn", "exclude", "stop"] = Field(
+        default="exclude",
+        description="exclude: failed fields are neither embedded nor trained on; warn: they are reported and kept; "
+        "stop: exclude, and end the run when more than max_failed of a plate's fields fail",
     )
     max_failed: Fraction = Field(default=0.5, description="share of failed fields of a plate at which the gate closes")
 
@@ -142,6 +248,11 @@ class DatasetEntry(Section):
         default=0.05, description="share of wells held out for the validation loss"
     )
     seed: int = Field(default=0, ge=0, description="seed of the split")
+    qc: Literal["exclude", "follow"] = Field(
+        default="exclude",
+        description="exclude: failed fields never train, whatever the gate; follow: as qc.gate says, so that a change "
+        "of the gate trains again",
+    )
 
 
 class TrainSection(Section):
@@ -187,13 +298,50 @@ class EmbedSection(Section):
     batch: int = Field(default=128, ge=1, description="tiles a forward pass")
 
 
+class MeasureSection(Section):
+    """measure_plate: nuclei, cells and their classical features, for models of kind classical (needs cp_measure)."""
+
+    nuclei: Name | None = Field(
+        default=None, description="channel that nuclei are found in; null: the one whose stain or name is DNA"
+    )
+    cells: list[Name] = Field(
+        default_factory=list, description="channels whose sum shows the cells; none named: all others but brightfield"
+    )
+    smooth_um: float = Field(default=1.0, gt=0, description="smoothing before thresholds, micrometres")
+    min_nucleus_um: float = Field(default=5.0, gt=0, description="smallest diameter of a nucleus, micrometres")
+    max_nucleus_um: float = Field(default=40.0, gt=0, description="largest diameter of a nucleus, micrometres")
+    cell_distance_um: float = Field(
+        default=15.0, gt=0, description="how far a cell reaches from its nucleus, micrometres"
+    )
+    drop_border: bool = Field(default=True, description="leave out cells that touch the edge of the field")
+    min_cells: int = Field(default=5, ge=1, description="a well with fewer cells is left out")
+    bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=32,
+        description="depth of the camera, such as 12: intensities are shares of its range, texture has 256 levels over "
+        "it; null: the range of the file's type",
+    )
+    features: list[FEATURE_GROUPS] = Field(
+        default_factory=lambda: ["shape", "intensity", "texture", "radial_distribution", "correlation"],
+        min_length=1,
+        description="groups of features; also zernike, radial_zernikes and granularity, see docs/guide.md for the cost",
+    )
+
+    @model_validator(mode="after")
+    def _sizes(self) -> MeasureSection:
+        if self.min_nucleus_um >= self.max_nucleus_um:
+            raise ValueError("min_nucleus_um must be below max_nucleus_um")
+        return self
+
+
 class ModelEntry(Section):
     """One row of the tables."""
 
     name: Name = Field(description="name in the tables and the wildcard {model}")
-    kind: Literal["mae", "untrained", "tile_pca", "profiles"] = Field(
+    kind: Literal["mae", "untrained", "tile_pca", "classical", "profiles"] = Field(
         description="mae: trained here; untrained: random weights, the floor; tile_pca: PCA of small tiles; "
-        "profiles: a table, no network"
+        "classical: features of cells, see `measure`; profiles: a table, no network"
     )
     preset: str = Field(default="tiny", description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8")
     architecture: dict[str, int | float | str | bool] = Field(
@@ -207,7 +355,25 @@ class ModelEntry(Section):
         default=None, description="kind profiles: where the rows come from"
     )
     table: str | None = Field(
-        default=None, description="source table: path with {plate}, relative to plates.tsv; CSV, parquet or h5ad"
+        default=None,
+        description="source table: path relative to plates.tsv, with {plate} where each plate has a table of its own; "
+        "CSV, parquet or h5ad",
+    )
+    plate_column: str | None = Field(
+        default=None, description="source table: column that names the plate; null: found by its usual names"
+    )
+    well_column: str | None = Field(
+        default=None, description="source table: column that names the well; null: found by its usual names"
+    )
+    missing: Literal["error", "drop_features", "drop_wells"] = Field(
+        default="error",
+        description="source table: values that are no finite numbers stop the import, drop their features on all "
+        "plates, or drop their wells",
+    )
+    feature_plates: list[Name] | Literal["all"] = Field(
+        default="all",
+        description="kind classical and source table: plates whose common features are kept; name them where plates "
+        "may be added later, which then must have them all",
     )
 
     @model_validator(mode="after")
@@ -216,7 +382,7 @@ class ModelEntry(Section):
             raise ValueError("a model of kind profiles needs source")
         if (self.source == "table") != (self.table is not None):
             raise ValueError("source: table and table: PATH belong together")
-        if self.kind != "profiles" and not (self.dataset and self.intensity):
+        if self.kind not in TABLE_KINDS and not (self.dataset and self.intensity):
             raise ValueError(f"a model of kind {self.kind} needs dataset and intensity")
         TrainSection(**self.train)
         EmbedSection(**self.embed)
@@ -297,13 +463,14 @@ class Config(Section):
     results: str = Field(default="results", description="folder of all outputs, relative to where the run starts")
     plates: str = Field(
         default="demo-screen/plates.tsv",
-        description="table of plates: plate, batch, reader, path, layout; paths in it start at its own folder "
-        "or at $PLATEMAE_DATA",
+        description="table of plates: plate, batch, reader, path, layout, maybe cells; paths in it start at its own "
+        "folder or at $PLATEMAE_DATA",
     )
     readers: list[ReaderEntry] = Field(
         default_factory=lambda: [ReaderEntry(name="synthetic", kind="synthetic")],
         description="how raw folders are read",
     )
+    layouts: LayoutsSection = LayoutsSection()
     ingest: IngestSection = IngestSection()
     qc: QcSection = QcSection()
     intensity: list[IntensityEntry] = Field(
@@ -314,6 +481,7 @@ class Config(Section):
     )
     train: TrainSection = TrainSection()
     embed: EmbedSection = EmbedSection()
+    measure: MeasureSection = MeasureSection()
     models: list[ModelEntry] = Field(
         default_factory=lambda: [
             ModelEntry(name="mae_tiny", kind="mae", dataset="screen", intensity="controls"),

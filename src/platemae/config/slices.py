@@ -12,6 +12,7 @@ from typing import Any
 
 from platemae.config.plates import Plate
 from platemae.config.sections import Config, EmbedSection, TrainSection
+from platemae.contracts import TABLE_KINDS
 
 
 def stage_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> dict[str, Any]:
@@ -50,7 +51,12 @@ def _dump(section: Any) -> dict[str, Any]:
 
 def _ingest(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
     row = plates[plate]
-    return {"plate": asdict(row), "reader": _dump(config.entry("readers", row.reader)), "ingest": _dump(config.ingest)}
+    return {
+        "plate": asdict(row),
+        "reader": _dump(config.entry("readers", row.reader)),
+        "layouts": _dump(config.layouts),
+        "ingest": _dump(config.ingest),
+    }
 
 
 def _intensity(config: Config, plates: dict[str, Plate], intensity: str) -> dict[str, Any]:
@@ -60,7 +66,19 @@ def _intensity(config: Config, plates: dict[str, Plate], intensity: str) -> dict
 
 def _dataset(config: Config, plates: dict[str, Plate], dataset: str) -> dict[str, Any]:
     entry = config.entry("datasets", dataset)
-    return {"dataset": _dump(entry) | {"plates": _named(plates, entry.plates)}}
+    settings = {key: value for key, value in _dump(entry).items() if key != "qc"}
+    exclude = entry.qc == "exclude" or _excludes(config)
+    return {"dataset": settings | {"plates": _named(plates, entry.plates), "exclude_failed": exclude}}
+
+
+def _excludes(config: Config) -> bool:
+    return config.qc.gate != "warn"
+
+
+def _qc(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
+    """Return limits and whether to stop; verdicts are the same under gates warn and exclude, and are kept."""
+    settings = {key: value for key, value in _dump(config.qc).items() if key != "gate"}
+    return {"qc": settings | {"stop": config.qc.gate == "stop"}}
 
 
 def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
@@ -77,12 +95,25 @@ _OPTIMISATION = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "cli
 
 def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
     entry = config.entry("models", model)
-    return {"embed": _dump(EmbedSection(**(_dump(config.embed) | entry.embed))), "kind": entry.kind}
+    embed = _dump(EmbedSection(**(_dump(config.embed) | entry.embed)))
+    return {"embed": embed, "kind": entry.kind, "exclude_failed": _excludes(config)}
 
 
 def _profiles(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
     entry = config.entry("models", model)
-    return {"model": {"name": model, "source": entry.source, "table": entry.table}}
+    values = {"name": model, "kind": entry.kind, "source": entry.source}
+    if entry.source == "table":
+        values |= {key: getattr(entry, key) for key in ("table", "plate_column", "well_column", "missing")}
+    kept = feature_plates(config, list(plates.values()), model, plate)
+    return {"model": values, "feature_plates": kept, "exclude_failed": _excludes(config)}
+
+
+def feature_plates(config: Config, plates: Sequence[Plate], model: str, plate: str) -> list[str]:
+    """Return the plates whose tables say which features a plate's profiles keep; none where features are given."""
+    entry = config.entry("models", model)
+    if entry.kind != "classical" and entry.source != "table":
+        return []
+    return _named({p.plate: p for p in plates}, entry.feature_plates)
 
 
 def _correction(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
@@ -119,7 +150,7 @@ def _score(config: Config, plates: dict[str, Plate], model: str, correction: str
 def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
     """Return what training saw of the scored plates: nothing, or their images."""
     entry = config.entry("models", model)
-    if entry.kind in ("profiles", "untrained"):
+    if entry.kind in (*TABLE_KINDS, "untrained"):
         return "none"
     trained = _named(plates, config.entry("datasets", entry.dataset).plates)
     return "images" if set(trained) & set(plates) else "none"
@@ -138,12 +169,14 @@ def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
         ],
         "corrections": [_dump(c) for c in config.corrections],
         "benchmarks": [_dump(b) for b in config.benchmarks],
+        "exclude_failed": _excludes(config),
     }
 
 
 _SLICES: dict[str, Any] = {
     "ingest_plate": _ingest,
-    "qc_plate": lambda config, plates, plate: {"qc": _dump(config.qc)},
+    "qc_plate": _qc,
+    "measure_plate": lambda config, plates, plate: {"measure": _dump(config.measure)},
     "fit_intensity": _intensity,
     "build_dataset": _dataset,
     "train_model": _train,

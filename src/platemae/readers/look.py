@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from platemae.config.plates import metadata_path, read_layout, resolve
+from platemae.config.plates import layout_options, metadata_path, read_layout, resolve
+from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import PlatemaeError
 from platemae.readers.base import Inventory
 from platemae.readers.checks import inventory_problems
@@ -23,7 +24,7 @@ def look(
     Parameters
     ----------
     cfg
-        What ``ingest_plate`` reads of the configuration: ``plate``, ``reader``, ``ingest``.
+        What ``ingest_plate`` reads of the configuration: ``plate``, ``reader``, ``layouts``, ``ingest``.
     plate
         Plate id.
     base
@@ -32,11 +33,15 @@ def look(
     row = cfg["plate"]
     folder = resolve(row["path"], base)
     problems: list[PlatemaeError] = []
-    layout = _attempt(problems, lambda: read_layout(resolve(row["layout"], base)))
+    options = layout_options(cfg.get("layouts", {}), base)
+    layout = _attempt(problems, lambda: read_layout(resolve(row["layout"], base), plate, options))
     inventory = _attempt(
         problems, lambda: resolve_reader(cfg["reader"]["kind"])(folder, _entry(cfg["reader"], plate, base))
     )
     if layout is not None and inventory is not None:
+        if options.wells_without_row == "empty":
+            nothing = dict.fromkeys(PERTURBATION_COLUMNS, "") | {"control_type": "empty"}
+            layout = {record.well: nothing for record in inventory.records} | layout
         control_types = {well: labels["control_type"] for well, labels in layout.items()}
         problems += inventory_problems(plate, folder, inventory, control_types, cfg["ingest"]["allow_missing"])
     return inventory, layout or {}, problems

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platemae.config.plates import normalise_well, resolve
+from platemae.config.plates import resolve
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
 from platemae.embedding.profiles import read_profiles
 from platemae.embedding.table import assemble, wells_of
 from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
-from platemae.qc.verdict import PASS
+from platemae.layouts.wells import normalise_well
+from platemae.qc.gate import FAIL
 from platemae.store.parquet import read_parquet
 from platemae.tables import write_anndata
 
@@ -32,7 +33,8 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: 
     results
         Paths.
     cfg
-        ``{"model": {"name", "source", "table"}}``.
+        ``{"model": {"name", "source", "table"}}``, and ``exclude_failed``, whether the gate leaves out fields that
+        failed QC.
     model, plate
         Names.
     base
@@ -47,7 +49,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, base: 
     """
     wells = wells_of(read_parquet(results.fields(plate), FIELDS_COLUMNS))
     qc = read_parquet(results.qc(plate), QC_COLUMNS)
-    qc = qc[qc["verdict"] == PASS]
+    qc = qc[qc["verdict"] != FAIL] if cfg["exclude_failed"] else qc
     profiles = _profiles(cfg["model"], wells, qc, plate, base)
     kept = wells.loc[wells.index.isin(profiles.index)]
     if kept.empty:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from platemae.config.plates import Plate, check_layouts, normalise_well, read_layout, read_plates, resolve
+from platemae.config.plates import (
+    Plate,
+    check_layouts,
+    layout_files,
+    layout_options,
+    read_layout,
+    read_plates,
+    resolve,
+)
 from platemae.errors import ConfigError
 
 HEADER = "plate\tbatch\treader\tpath\tlayout\n"
@@ -40,15 +48,24 @@ def test_all_problems_at_once_with_row_and_column(tmp_path):
     assert "'../P5' cannot be a plate" in text
 
 
-@pytest.mark.parametrize(("text", "well"), [("B7", "B07"), ("h12", "H12"), ("AF48", "AF48"), ("A001", "A01")])
-def test_wells_have_one_spelling(text, well):
-    assert normalise_well(text) == well
+def test_a_table_without_cells_has_no_pooled_plate_and_one_with_cells_names_what_is_missing(tmp_path):
+    path = table(tmp_path, [("P1", "B1", "r", "raw", "a.tsv")])
+    (tmp_path / "c.csv").write_text("")
+    path.write_text(path.read_text().replace("layout\n", "layout\tcells\n").replace("a.tsv\n", "a.tsv\tc.csv\n"))
+    assert read_plates(path, ["r"]) == [Plate("P1", "B1", "r", "raw", "a.tsv", "c.csv")]
+    path.write_text(path.read_text() + "P2\tB1\tr\traw\ta.tsv\t\nP3\tB1\tr\traw\ta.tsv\tnone.csv\n")
+    with pytest.raises(ConfigError, match=r"cells of plate P3 are missing: none.csv") as error:
+        read_plates(path, ["r"])
+    assert "row 4, column cells" in error.value.where
 
 
-@pytest.mark.parametrize("text", ["", "7B", "A0", "A", "ABC1", "A100"])
-def test_what_is_no_well_is_refused(text):
-    with pytest.raises(ValueError, match="no well"):
-        normalise_well(text)
+def test_a_folder_is_a_layout_when_it_holds_barcodes(tmp_path):
+    path = table(tmp_path, [("P1", "B1", "r", "raw", "maps")])
+    (tmp_path / "maps").mkdir()
+    with pytest.raises(ConfigError, match=r"maps is a folder without barcode_platemap.csv"):
+        read_plates(path, ["r"])
+    (tmp_path / "maps" / "barcode_platemap.csv").write_text("")
+    assert read_plates(path, ["r"])[0].layout == "maps"
 
 
 def test_layout_problems_name_their_cells(tmp_path):
@@ -91,3 +108,42 @@ def test_paths_start_at_the_data_root_when_written_so(tmp_path, monkeypatch):
     monkeypatch.delenv("PLATEMAE_DATA")
     with pytest.raises(ConfigError, match="PLATEMAE_DATA is not set"):
         resolve("$PLATEMAE_DATA/x", tmp_path)
+
+
+# -- all layouts of a run ---------------------------------------------------------------------------------------------
+
+
+def write_layout(path, *rows):
+    path.write_text("well\tperturbation\tcontrol_type\n" + "".join("\t".join(row) + "\n" for row in rows))
+
+
+def test_labels_that_no_layout_maps_are_one_error_with_the_counts_of_the_run(tmp_path):
+    write_layout(tmp_path / "a.tsv", ("A1", "g1", "trt"), ("A2", "", "negcon"))
+    write_layout(tmp_path / "b.tsv", ("A1", "g1", "trt"), ("A2", "g2", "trt"), ("A3", "g3", "pos"))
+    plates = [Plate(f"P{i}", "B", "r", "raw", layout) for i, layout in enumerate(("a.tsv", "b.tsv", "b.tsv"))]
+    with pytest.raises(ConfigError) as error:
+        check_layouts(plates, tmp_path)
+    assert error.value.what == (
+        "unknown control types 'trt' (3 wells), 'pos' (1 well); known ones are 'negcon' (1 well)"
+    )
+    assert error.value.where == f"{tmp_path / 'a.tsv'} and 1 more"
+    mapped = layout_options({"control_types": {"trt": "treatment", "pos": "poscon"}}, tmp_path)
+    check_layouts(plates, tmp_path, mapped)
+
+
+def test_the_controls_of_a_pooled_run_are_cells(tmp_path):
+    write_layout(tmp_path / "a.tsv", ("A1", "pooled", "treatment"))
+    check_layouts([Plate("P1", "B", "r", "raw", "a.tsv", "cells.csv")], tmp_path)
+    with pytest.raises(ConfigError, match="negative control"):
+        check_layouts([Plate("P1", "B", "r", "raw", "a.tsv")], tmp_path)
+
+
+def test_a_plate_depends_on_its_own_plate_map_the_metadata_and_its_cells(tmp_path):
+    (tmp_path / "maps" / "platemap").mkdir(parents=True)
+    barcodes = tmp_path / "maps" / "barcode_platemap.csv"
+    barcodes.write_text("Assay_Plate_Barcode,Plate_Map_Name\nP1,M1\nP2,M2\n")
+    plate = Plate("P2", "B", "r", "raw", "maps", "cells.csv")
+    wanted = [tmp_path / "maps" / "platemap" / "M2.txt", tmp_path / "genes.csv", tmp_path / "cells.csv"]
+    assert layout_files(plate, {"metadata": ["genes.csv"]}, tmp_path) == wanted
+    assert layout_files(Plate("P9", "B", "r", "raw", "maps"), {}, tmp_path) == [barcodes]
+    assert layout_files(Plate("P9", "B", "r", "raw", "a.tsv"), {}, tmp_path) == [tmp_path / "a.tsv"]

@@ -1,0 +1,75 @@
+"""Rows of a layout, whatever its form: what they say of a well, and where they say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from platemae.errors import ConfigError
+from platemae.layouts.columns import LAYOUT_ROLES, Columns, find_columns, has_well, no_well, value
+from platemae.layouts.text import Table
+
+LISTED = 20
+"""Rows, wells or names that errors give before they only count them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a layout.
+
+    Parameters
+    ----------
+    place
+        File and row, for errors.
+    values
+        Role -> text; roles without a column are absent.
+    names
+        Role -> name of its column.
+    """
+
+    place: str
+    values: Mapping[str, str]
+    names: Mapping[str, str]
+
+    def get(self, role: str) -> str:
+        """Return the text of a role, empty where there is none."""
+        return self.values.get(role, "")
+
+    def cell(self, role: str) -> str:
+        """Return where a role stands, for errors."""
+        return f"{self.place}, column {self.names.get(role, role)}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that one or more plates share, and what is wrong with their source."""
+
+    source: str
+    plates: tuple[str, ...]
+    rows: tuple[Row, ...]
+    problems: tuple[ConfigError, ...] = ()
+
+
+def table_rows(table: Table, given: Mapping[str, str]) -> tuple[Iterator[Row], Columns, list[ConfigError]]:
+    """Return the rows of a table, its columns, and what is wrong with its header."""
+    columns, problems = find_columns(table.header, given, LAYOUT_ROLES, f"{table.path}, row 1")
+    if not problems and not has_well(columns):
+        problems.append(no_well(table.header, f"{table.path}, row 1"))
+    names = {role: table.header[places[0]] for role, places in columns.items()}
+    return (Row(f"{table.path}, row {n}", read(cells, columns), names) for n, cells in table.rows()), columns, problems
+
+
+def read(cells: Sequence[str], columns: Columns) -> dict[str, str]:
+    """Return the value of each role: of several columns the first that is not blank."""
+    return {role: next(filter(None, (value(cells[i]) for i in places)), "") for role, places in columns.items()}
+
+
+def few(names: Sequence[str]) -> str:
+    """Return names as a list that ends where it gets long."""
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+
+
+def cut(problems: list[ConfigError], what: str) -> list[ConfigError]:
+    """Return the first problems of one file; the others are only counted."""
+    more = len(problems) - LISTED
+    return problems[:LISTED] + ([ConfigError(f"{more} more problems", what)] if more > 0 else [])
