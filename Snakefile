@@ -22,6 +22,7 @@ report: "workflow/report/workflow.rst"
 
 include: "rules/ingest_plate.smk"
 include: "rules/qc_plate.smk"
+include: "rules/measure_plate.smk"
 include: "rules/fit_intensity.smk"
 include: "rules/build_dataset.smk"
 include: "rules/train_model.smk"
@@ -40,6 +41,7 @@ localrules:
     all,
     ingest_all,
     qc_all,
+    measure_all,
     intensity_all,
     datasets_all,
     models_all,
@@ -61,6 +63,11 @@ rule ingest_all:
 rule qc_all:
     input:
         expand("qc/{plate}.manifest.json", plate=PLATE_NAMES),
+
+
+rule measure_all:
+    input:
+        expand("measured/{plate}.manifest.json", plate=PLATE_NAMES),
 
 
 rule intensity_all:

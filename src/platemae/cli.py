@@ -17,6 +17,7 @@ from platemae.layout import MANIFESTS
 STAGE_HELP = {
     "ingest_plate": "raw folder of a plate -> OME-Zarr plate store and fields table",
     "qc_plate": "focus, saturation, background and foreground of each field; verdicts",
+    "measure_plate": "classical features of a plate's cells, per well",
     "fit_intensity": "the map of each channel from source values to 0..255",
     "build_dataset": "index of training fields",
     "train_model": "train a model, or resume, or export finished weights again",
@@ -209,7 +210,7 @@ def _write_config(arguments: argparse.Namespace) -> int:
 def _stage(arguments: argparse.Namespace) -> int:
     # Before numpy and torch are imported: they read their thread count once. Stages with threads of their own over
     # fields must not start as many again inside each.
-    own_threads = arguments.stage in ("ingest_plate", "qc_plate", "fit_intensity")
+    own_threads = arguments.stage in ("ingest_plate", "qc_plate", "measure_plate", "fit_intensity")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1" if own_threads else str(arguments.threads))
     from platemae.job import run_stage

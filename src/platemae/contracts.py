@@ -51,10 +51,14 @@ QC_COLUMNS = (
     "background",
     "foreground",
     "mean",
+    "slope",
+    "laplacian",
+    "zeros",
+    "cells",
     "verdict",
     "reason",
 )
-"""Columns of ``qc/{plate}.parquet``: a row a field and channel; verdict and reason belong to the field."""
+"""Columns of ``qc/{plate}.parquet``: a row a field and channel; cells, verdict and reason belong to the field."""
 
 DATASET_COLUMNS = ("plate", "batch", "well", "field", "group", "split")
 """Columns of ``datasets/{dataset}.parquet``; split is ``train`` or ``validation``."""
@@ -88,6 +92,9 @@ SCORE_COLUMNS = (
     "detail",
 )
 """Columns of ``scores/{model}/{correction}.parquet``, a row a measured number."""
+
+TABLE_KINDS = ("profiles", "classical")
+"""Kinds of model that are no network: import_profiles writes their embeddings, from a table."""
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")
 """What a plate, model, correction, dataset or channel may be called: it becomes part of a path."""

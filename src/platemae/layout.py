@@ -33,6 +33,10 @@ class Results:
         """QC measures and verdicts."""
         return self.root / "qc" / f"{plate}.parquet"
 
+    def measured(self, plate: str) -> Path:
+        """AnnData, a row a well: classical features."""
+        return self.root / "measured" / f"{plate}.h5ad"
+
     def intensity(self, intensity: str) -> Path:
         """Intensity map."""
         return self.root / "intensity" / f"{intensity}.json"
@@ -103,6 +107,7 @@ class Results:
 MANIFESTS = {
     "ingest_plate": "plates/{plate}.manifest.json",
     "qc_plate": "qc/{plate}.manifest.json",
+    "measure_plate": "measured/{plate}.manifest.json",
     "fit_intensity": "intensity/{intensity}.manifest.json",
     "build_dataset": "datasets/{dataset}.manifest.json",
     "train_model": "models/{model}/manifest.json",

@@ -1,0 +1,29 @@
+rule measure_plate:
+    input:
+        plate="plates/{plate}.manifest.json",
+        fields=ancient("plates/{plate}.fields.parquet"),
+        qc="qc/{plate}.manifest.json",
+        verdicts=ancient("qc/{plate}.parquet"),
+    output:
+        manifest="measured/{plate}.manifest.json",
+        table="measured/{plate}.h5ad",
+    log:
+        "logs/measure_plate/{plate}.log",
+    benchmark:
+        "benchmarks/measure_plate/{plate}.tsv"
+    conda:
+        "../envs/platemae.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=720,
+    params:
+        cfg=cfg("measure_plate"),
+        code=code("measure_plate"),
+    message:
+        "Plate {wildcards.plate}: classical features of its cells"
+    shell:
+        "platemae measure-plate "
+        "--plate {wildcards.plate} "
+        "--cfg {params.cfg:q} --code {params.code} "
+        "--threads {threads} --log {log}"

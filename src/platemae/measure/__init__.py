@@ -1,0 +1,1 @@
+"""Nuclei, cells and their classical features: arrays in, tables out."""
