@@ -18,8 +18,7 @@ MAX_PIXELS = 2**28
 
 DTYPES = ("uint8", "uint16", "float32")
 _GRAY = (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.PALETTE)
-# What tifffile and imagecodecs raise on damaged files (imagecodecs' own errors are RuntimeErrors).
-_DAMAGE = (
+DAMAGE = (
     tifffile.TiffFileError,
     RuntimeError,
     ValueError,
@@ -30,6 +29,7 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+"""What tifffile and imagecodecs raise on damaged files (imagecodecs' own errors are RuntimeErrors)."""
 
 
 def read_tiff(path: Path, page: int | None = None) -> np.ndarray:
@@ -56,7 +56,7 @@ def read_tiff(path: Path, page: int | None = None) -> np.ndarray:
                 plane = tiff.pages.first if not page else tiff.pages[page].aspage()
                 trouble = _trouble(plane, path.stat().st_size)
                 x_YX = plane.asarray(maxworkers=1) if trouble is None else x_YX
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(
             f"a TIFF cannot be read: {error}", str(path), "copy it again from the instrument, or remove the field"
         ) from None
