@@ -119,3 +119,14 @@ def test_a_living_run_is_not_disturbed(fresh_project):
     finally:
         run.send_signal(signal.SIGINT)
         run.wait(timeout=120)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_takes_its_jobs_along(tmp_path, project, tiny_screen, number):
+    made = project_with_longer_training(tmp_path / "project", project, tiny_screen)
+    run = start(made)
+    job = wait_for(made, "train-model")
+    run.send_signal(number)
+    assert run.wait(timeout=120) != 0
+    assert not psutil.pid_exists(job.pid), "the trainer has ended, with a checkpoint"
+    assert any((made.root / "results/models/.state").rglob("step-*.pt"))
