@@ -41,6 +41,10 @@ FIELDS_COLUMNS = (
 POSITION_COLUMNS = ("y_um", "x_um")
 """More of them: stage position relative to the well's centre, y downwards, NaN where unknown."""
 
+CELLS_COLUMNS = ("plate", "batch", "well", "field", "group", "cell", "y", "x", *PERTURBATION_COLUMNS)
+"""Columns of ``plates/{plate}.cells.parquet`` of pooled plates: a row a cell; y and x in pixels, from the centre of the
+field's first one."""
+
 QC_COLUMNS = (
     "plate",
     "well",

@@ -9,7 +9,7 @@ import pytest
 from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
-from platemae.qc.verdict import PASS
+from platemae.qc.gate import PASS
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, write_plate
@@ -46,7 +46,7 @@ def add_plate(results: Results, plate: str, channels=CHANNELS, seed: int = 0, si
             verdict = "fail" if (well, field) in failed else PASS
             for c, channel in enumerate(channels):
                 mean = float(picked[c].mean())
-                qc.append([plate, well, field, channel.name, 1.0, 0.0, 0.0, 0.5, mean, verdict, ""])
+                qc.append([plate, well, field, channel.name, 1.0, 0.0, 0.0, 0.5, mean, -1.5, 0.1, 0.0, 9.0, verdict, ""])
     write_plate(results.store(plate), plate, sources, channels, 0.5, chunk_px=32, threads=1)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))

@@ -19,7 +19,7 @@ def add_plate(results, plate, batch="b1", failed=(), pixels="0", gene="G", wells
             place = [plate, batch, well, f, well[0], int(well[1:]), group, ""]
             fields.append([*place, "g", gene, "", "", "treatment"])
             verdict = "fail" if (well, f) in failed else "pass"
-            qc += [[plate, well, f, channel, 0.2, 0.0, 0.0, 0.5, 1.0, verdict, ""] for channel in ("DNA", "ER")]
+            qc += [[plate, well, f, channel, 0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0, verdict, ""] for channel in ("DNA", "ER")]
     results.fields(plate).parent.mkdir(parents=True, exist_ok=True)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))
@@ -37,8 +37,8 @@ def results(tmp_path):
 
 
 def run(results, plates=("P1", "P2"), **changes):
-    entry = {"name": "screen", "plates": list(plates), "validation_fraction": 0.1, "seed": 0} | changes
-    manifest = build_dataset.run(results, {"dataset": entry}, dataset="screen")
+    entry = {"name": "screen", "plates": list(plates), "validation_fraction": 0.1, "seed": 0, "exclude_failed": True}
+    manifest = build_dataset.run(results, {"dataset": entry | changes}, dataset="screen")
     return manifest, pd.read_parquet(results.dataset("screen"))
 
 
@@ -57,6 +57,10 @@ def test_failed_fields_are_left_out_and_each_other_one_is_there_once(results):
     assert "B02" not in set(first["well"])
     assert set(table[table["plate"] == "P2"]["batch"]) == {"b2"}
     assert list(table[table["well"] == "C03"]["group"]) == ["C/3/0", "C/3/1"] * 2
+
+
+def test_failed_fields_train_where_nothing_is_excluded(results):
+    assert run(results, exclude_failed=False)[0].counts["fields"] == 2 * 80
 
 
 def test_whole_wells_are_held_out(results):

@@ -30,8 +30,11 @@ def results(make_screen, train_cfg) -> Results:
     return results
 
 
-def embed(results: Results, plate: str = "P1", tiling: str = "overlap", batch: int = 16):
-    cfg = {"embed": {"tiling": tiling, "pooling": "mean", "batch": batch}, "kind": "untrained"}
+def embed(
+    results: Results, plate: str = "P1", tiling: str = "overlap", batch: int = 16, exclude_failed: bool = True
+):
+    settings = {"tiling": tiling, "pooling": "mean", "batch": batch}
+    cfg = {"embed": settings, "kind": "untrained", "exclude_failed": exclude_failed}
     manifest = run(results, cfg, model="m", plate=plate, threads=1)
     return manifest, anndata.read_h5ad(results.embedding("m", plate))
 
@@ -125,7 +128,7 @@ def then_hang(data, path):
     print("written", flush=True)
     time.sleep(60)
 AnnData.write_h5ad = then_hang
-cfg = {"embed": {"tiling": "overlap", "pooling": "mean", "batch": 8}, "kind": "untrained"}
+cfg = {"embed": {"tiling": "overlap", "pooling": "mean", "batch": 8}, "kind": "untrained", "exclude_failed": True}
 run(Results(Path(sys.argv[1])), cfg, model="m", plate="P1", threads=1)
 """
     child = subprocess.Popen([sys.executable, "-c", code, str(results.root)], stdout=subprocess.PIPE, text=True)

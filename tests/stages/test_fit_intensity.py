@@ -33,7 +33,7 @@ def add_plate(results, plate, batch, failed=(), kinds=KINDS):
             place = [plate, batch, well, str(f), well[0], int(well[1:]), group, ""]
             fields.append([*place, "g", "G", "", "", kinds[well]])
             verdict = "fail" if (well, f) in failed else "pass"
-            qc += [[plate, well, str(f), c.name, 0.2, 0.0, 0.0, 0.5, 1.0, verdict, ""] for c in CHANNELS]
+            qc += [[plate, well, str(f), c.name, 0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0, verdict, ""] for c in CHANNELS]
     write_plate(results.store(plate), plate, sources, CHANNELS, 0.65, chunk_px=32, threads=1)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))

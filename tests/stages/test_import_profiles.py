@@ -10,7 +10,7 @@ import pytest
 from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS
 from platemae.errors import InputError
 from platemae.layout import Results
-from platemae.qc.verdict import PASS
+from platemae.qc.gate import PASS
 from platemae.stages.import_profiles import run
 
 WELLS = ("A01", "A02", "C10")
@@ -35,7 +35,7 @@ def results(tmp_path) -> Results:
         verdict = "fail" if (well, field) in FAILED else PASS
         for channel, scale in (("DNA", 1.0), ("Actin", 2.0)):
             mean = MEANS[well, field] * scale
-            qc.append(["P1", well, field, channel, 1.0, 0.0, 0.0, 0.5, mean, verdict, ""])
+            qc.append(["P1", well, field, channel, 1.0, 0.0, 0.0, 0.5, mean, -1.5, 0.1, 0.0, 9.0, verdict, ""])
     for path, rows, columns in (
         (results.fields("P1"), fields, FIELDS_COLUMNS),
         (results.qc("P1"), qc, QC_COLUMNS),
@@ -46,8 +46,8 @@ def results(tmp_path) -> Results:
     return results
 
 
-def import_(results: Results, source: str, table: str | None = None):
-    cfg = {"model": {"name": "m", "source": source, "table": table}}
+def import_(results: Results, source: str, table: str | None = None, exclude_failed: bool = True):
+    cfg = {"model": {"name": "m", "source": source, "table": table}, "exclude_failed": exclude_failed}
     manifest = run(results, cfg, model="m", plate="P1", base=results.root.parent)
     return manifest, anndata.read_h5ad(results.embedding("m", "P1"))
 
@@ -64,6 +64,13 @@ def test_intensity_means_over_passed_fields(results):
     assert manifest.counts["wells_dropped"] == 1
     assert "C10" in manifest.warnings[0]
     assert import_(results, "intensity_means")[0].digest == manifest.digest
+
+
+def test_a_gate_that_only_warns_keeps_failed_fields(results):
+    _, data = import_(results, "intensity_means", exclude_failed=False)
+    assert data.obs["Metadata_Well"].tolist() == ["A01", "A02", "C10"]
+    assert data.to_df()["DNA"].tolist() == [20.0, 6.0, 1.5]
+    assert data.obs["n_fields"].tolist() == [2, 2, 2]
 
 
 def test_well_position(results):

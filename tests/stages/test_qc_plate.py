@@ -13,7 +13,8 @@ from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, write_plate
 
 CHANNELS = (StoreChannel("DNA", "Hoechst"), StoreChannel("ER", "ConA"))
-LIMITS = {"min_focus": 0.1, "max_saturation": 0.02, "min_foreground": 0.01, "gate": "warn", "max_failed": 0.5}
+LIMITS = {"min_focus": 0.1, "max_saturation": 0.02, "min_foreground": 0.01, "limits": "robust", "mads": 6.0, "warn": {}}
+LIMITS |= {"nucleus_um": 8.0, "max_edge": 1.0, "max_drift": 0.5, "stop": False, "max_failed": 0.5}
 WELLS = ["A01", "A02", "A03", "B01", "B02", "B03"]
 
 
@@ -85,26 +86,28 @@ def test_each_fault_has_its_reason(results):
     assert reasons["A01"] == reasons["B03"] == ""
     assert reasons["A02"].startswith("focus below 0.1 of the plate's median: DNA 0.0")
     assert reasons["A03"].startswith("saturation above 0.02: DNA 0.")
-    assert reasons["B01"] == "foreground below 0.01: DNA 0.0000, ER 0.0000"
-    assert reasons["B02"] == "missing image: ER; foreground below 0.01: ER 0.0000"
+    assert reasons["B01"] == "blank image, every pixel is zero: DNA, ER"
+    assert reasons["B02"] == "missing image: ER"
     assert manifest.counts["failed"] == 4
-    assert manifest.counts["failed_by"] == {"focus": 1, "foreground": 2, "missing": 1, "saturation": 1}
-    assert manifest.warnings[0] == "4 of 6 fields failed QC and are left out"
+    assert manifest.counts["failed_by"] == {"blank": 1, "focus": 1, "missing": 1, "saturation": 1}
+    assert manifest.warnings[0] == "4 of 6 fields failed QC"
     assert "more than qc.max_failed allows (0.5)" in manifest.warnings[1]
+    named = "well B01, field 1 (DNA, ER); well B02, field 1 (ER)"
+    assert manifest.warnings[2] == f"images whose every pixel is zero: {named}"
 
 
 def test_the_gate_stops_and_names_examples(results):
     write(results, [field(0)] + [field(i, signal=0.0) for i in range(5)])
     with pytest.raises(InputError, match="5 of 6 fields of plate P1 failed QC") as caught:
-        run(results, gate="stop")
+        run(results, stop=True)
     assert "well A02, field 1: foreground below 0.01" in caught.value.where
     assert not results.qc("P1").exists()
-    run(results, gate="stop", max_failed=0.9)
+    run(results, stop=True, max_failed=0.9)
 
 
 def test_empty_wells_fail_but_do_not_close_the_gate(results):
     write(results, [field(0), field(1)] + [field(i, signal=0.0) for i in range(4)], empty=WELLS[2:])
-    manifest, _, reasons = run(results, gate="stop")
+    manifest, _, reasons = run(results, stop=True)
     assert reasons["B03"].startswith("foreground")
     assert manifest.counts["failed"] == manifest.counts["failed_in_empty_wells"] == 4
     assert manifest.warnings == []

@@ -216,6 +216,12 @@ class QcSection(Section):
     )
     max_failed: Fraction = Field(default=0.5, description="share of failed fields of a plate at which the gate closes")
 
+    @model_validator(mode="after")
+    def _warn_belongs_to_fixed(self) -> QcSection:
+        if (self.limits == "fixed") != bool(self.warn):
+            raise ValueError("limits: fixed and warn: {measure: [low, high]} belong together")
+        return self
+
 
 class IntensityEntry(Section):
     """fit_intensity: the map from source values to 0..255."""

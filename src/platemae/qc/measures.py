@@ -1,4 +1,4 @@
-"""Measures of one channel of one field, on source pixels: focus, saturation, background, foreground, mean."""
+"""Measures of one channel of one field, on source pixels: focus, sharpness, saturation, background, foreground."""
 
 # Shape legend: Y rows, X columns of pixels; F columns of the half spectrum
 
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import fft
+
+from platemae.qc.sharpness import laplacian, power_slope
 
 STRUCTURE_BAND = (0.02, 0.3)
 """Cycles a pixel of all structure that counts: below it lies uneven illumination, above it mostly noise."""
@@ -49,6 +52,12 @@ class Measures:
         Share of pixels clearly above background.
     mean
         Mean of all pixels.
+    slope
+        Power log-log slope (:func:`platemae.qc.sharpness.power_slope`).
+    laplacian
+        Variance of the Laplacian over that of the pixels (:func:`platemae.qc.sharpness.laplacian`).
+    zeros
+        Share of pixels at 0; 1 for an image that holds nothing.
     """
 
     focus: float
@@ -57,12 +66,15 @@ class Measures:
     background: float
     foreground: float
     mean: float
+    slope: float
+    laplacian: float
+    zeros: float
 
 
 def measure(x_YX: np.ndarray) -> Measures:
     """Return the measures of one channel, (Y, X) of source pixels.
 
-    An image of one value has focus 0 and foreground 0.
+    An image of one value has focus, foreground, slope and Laplacian 0.
     """
     top = x_YX.max()
     rank = int(BACKGROUND_QUANTILE * (x_YX.size - 1))
@@ -71,10 +83,13 @@ def measure(x_YX: np.ndarray) -> Measures:
     return Measures(
         focus=focus(x_YX),
         top=float(top),
-        top_share=float((x_YX == top).mean()),
+        top_share=np.count_nonzero(x_YX == top) / x_YX.size,
         background=background,
-        foreground=float((x_YX > threshold).mean()),
+        foreground=np.count_nonzero(x_YX > threshold) / x_YX.size,
         mean=float(x_YX.mean(dtype=np.float64)),
+        slope=power_slope(x_YX),
+        laplacian=laplacian(x_YX),
+        zeros=1 - np.count_nonzero(x_YX) / x_YX.size,
     )
 
 
@@ -122,7 +137,7 @@ def _power(x_YX: np.ndarray, tile: tuple[int, ...], window_YX: np.ndarray) -> np
         strip = x_YX[top + i * tile[0] : top + (i + 1) * tile[0], left : left + counts[1] * tile[1]]
         tiles = strip.reshape(tile[0], counts[1], tile[1]).swapaxes(0, 1).astype(np.float32)
         tiles -= tiles.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
-        spectrum = np.fft.rfft2(tiles * window_YX)
+        spectrum = fft.rfft2(tiles * window_YX)
         power_YF += (np.square(spectrum.real) + np.square(spectrum.imag)).sum(axis=0)
     return power_YF / (counts[0] * counts[1])
 

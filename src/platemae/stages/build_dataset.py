@@ -11,7 +11,7 @@ from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Mani
 from platemae.errors import InputError
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
-from platemae.qc.verdict import has_passed
+from platemae.qc.gate import kept_fields
 from platemae.store.parquet import read_parquet, write_parquet
 
 STAGE = "build_dataset"
@@ -19,7 +19,7 @@ TRAIN, VALIDATION = "train", "validation"
 
 
 def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1) -> Manifest:
-    """Write the fields of a dataset's plates that passed QC, with their split.
+    """Write the fields of a dataset's plates that may train, with their split.
 
     The digest holds the pixels of the plates (from their manifests) and this table, but no label: an edited layout
     trains nothing again.
@@ -29,7 +29,8 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
     results
         Where the plates' tables lie and the index goes.
     cfg
-        ``dataset``: the entry, its ``plates`` named.
+        ``dataset``: the entry, its ``plates`` named, and ``exclude_failed`` for its ``qc``: whether fields that failed
+        QC are left out.
     dataset
         Name of the entry.
     threads
@@ -41,7 +42,7 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
         When fewer than two wells have a field that passed QC.
     """
     entry = cfg["dataset"]
-    frames = [_passed(results, plate) for plate in entry["plates"]]
+    frames = [_kept(results, plate, entry["exclude_failed"]) for plate in entry["plates"]]
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(DATASET_COLUMNS))
     wells = sorted(set(zip(table["plate"], table["well"], strict=True)))
     if len(wells) < 2:
@@ -66,11 +67,11 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
     return Manifest(STAGE, digest_json({"pixels": pixels, "table": digest_table(table)}), counts)
 
 
-def _passed(results: Results, plate: str) -> pd.DataFrame:
-    """Return the plate's fields that passed QC, in the order of the fields table."""
+def _kept(results: Results, plate: str, exclude_failed: bool) -> pd.DataFrame:
+    """Return the plate's fields that may train, in the order of the fields table."""
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    passed = has_passed(fields, read_parquet(results.qc(plate), QC_COLUMNS))
-    return fields.loc[passed, ["plate", "batch", "well", "field", "group"]]
+    kept = kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), exclude_failed)
+    return fields.loc[kept, ["plate", "batch", "well", "field", "group"]]
 
 
 def _held_out(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[tuple[str, str]]:

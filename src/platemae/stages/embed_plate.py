@@ -16,7 +16,7 @@ from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
 from platemae.models.export import load_model
-from platemae.qc.verdict import has_passed
+from platemae.qc.gate import kept_fields
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import StoreChannel
@@ -34,7 +34,8 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     results
         Paths.
     cfg
-        ``embed`` (tiling, pooling, batch) and ``kind`` of the model.
+        ``embed`` (tiling, pooling, batch) and ``kind`` of the model; ``exclude_failed``, whether the gate leaves out
+        fields that failed QC.
     model, plate
         Names.
     threads
@@ -50,7 +51,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     torch.set_num_threads(threads)
     module, facts = load_model(results.model(model))
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    kept = fields[has_passed(fields, read_parquet(results.qc(plate), QC_COLUMNS))]
+    kept = fields[kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), cfg["exclude_failed"])]
     if kept.empty:
         raise InputError("no field of the plate passed quality control", f"plate {plate}", "see the QC report")
     channels = tuple(StoreChannel(c["name"], c["stain"]) for c in facts["channels"])

@@ -7,7 +7,7 @@ from typing import Any
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
 from platemae.fingerprint import digest_json
 from platemae.layout import Results
-from platemae.qc.verdict import has_passed
+from platemae.qc.gate import kept_fields
 from platemae.store.intensity_fit import FitPlate, choose_fields, fit_map
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import PlateStore
@@ -53,7 +53,7 @@ def run(results: Results, cfg: dict[str, Any], *, intensity: str, threads: int) 
 def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:
     """Return a plate with the groups of its fields that the map is fitted on."""
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    passed = has_passed(fields, read_parquet(results.qc(plate), QC_COLUMNS))
+    passed = kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS))
     kind = fields["control_type"]
     wanted = (kind == "negcon") if fit_on == "negcon" else (kind != "empty")
     chosen = fields[wanted & passed]

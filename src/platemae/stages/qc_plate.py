@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -14,23 +14,33 @@ from platemae.contracts import FIELDS_COLUMNS, Manifest
 from platemae.errors import InputError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
+from platemae.qc.cells import find_nuclei
+from platemae.qc.gate import FAIL, WARN
 from platemae.qc.measures import measure
-from platemae.qc.verdict import FAIL, judge
+from platemae.qc.plate_effects import Drift, Edge, drifts, edge_effects, effect_warnings
+from platemae.qc.verdict import blank_images, judge
+from platemae.stains import stain_of
 from platemae.store.parquet import read_parquet, write_parquet
-from platemae.store.plate_reader import PlateStore
+from platemae.store.plate_reader import PlateStore, StoreChannel
 
 STAGE = "qc_plate"
+
+NAMED = 8
+"""Blank images that a warning names; the QC table has all."""
 
 
 def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> Manifest:
     """Measure a plate and write its QC table.
+
+    Verdicts do not depend on the gate: it decides later what becomes of failed fields, so that a change of it measures
+    nothing again.
 
     Parameters
     ----------
     results
         Where the store lies and the table goes.
     cfg
-        ``qc``: limits and gate.
+        ``qc``: limits, and ``stop``, whether the gate ends the run.
     plate
         Plate id.
     threads
@@ -39,34 +49,46 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
     Raises
     ------
     InputError
-        When the gate is ``stop`` and more than ``max_failed`` of the fields failed.
+        When ``stop`` is set and more than ``max_failed`` of the fields failed.
     """
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    measured = _measure_all(PlateStore(results.store(plate)), fields, threads)
+    settings = cfg["qc"]
+    measured = _measure_all(PlateStore(results.store(plate)), fields, settings["nucleus_um"], threads)
     lacking = zip(fields["well"], fields["field"], fields["missing_channels"], strict=True)
     missing = {(well, field): names.split(",") for well, field, names in lacking if names}
-    table = judge(measured, cfg["qc"], missing)
+    table = judge(measured, settings, missing)
     empty = table["well"].isin(fields.loc[fields["control_type"] == "empty", "well"])
-    warnings = _gate(table[~empty], cfg["qc"], plate)
+    warnings = [*_gate(table[~empty], settings, plate), *_blank(table)]
+    sound = table[table["verdict"] != FAIL]
+    edges, drifted = edge_effects(sound), drifts(sound)
+    warnings += effect_warnings(edges, drifted, settings["max_edge"], settings["max_drift"])
     write_parquet(table, results.qc(plate))
     counts = {
         "fields": len(fields),
-        "failed": len(_failed(table)),
-        "failed_in_empty_wells": len(_failed(table[empty])),
-        "failed_by": _kinds(table),
+        "failed": len(_fields(table, FAIL)),
+        "warned": len(_fields(table, WARN)),
+        "failed_in_empty_wells": len(_fields(table[empty], FAIL)),
+        "failed_by": _kinds(_fields(table, FAIL)["reason"]),
+        "warned_by": _kinds(_fields(table, WARN)["reason"]),
+        "edge": [_rounded(edge, edge.beyond(settings["max_edge"])) for edge in edges],
+        "drift": [_rounded(drift, drift.beyond(settings["max_drift"])) for drift in drifted],
     }
     return Manifest(STAGE, digest_table(table), counts, warnings)
 
 
-def _failed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a field that failed."""
-    return table[table["verdict"] == FAIL].drop_duplicates(["well", "field"])
+def _fields(table: pd.DataFrame, verdict: str) -> pd.DataFrame:
+    """Return a row a field with this verdict."""
+    return table[table["verdict"] == verdict].drop_duplicates(["well", "field"])
 
 
-def _measure_all(store: PlateStore, fields: pd.DataFrame, threads: int) -> pd.DataFrame:
+def _measure_all(store: PlateStore, fields: pd.DataFrame, nucleus_um: float, threads: int) -> pd.DataFrame:
+    dna = _dna_channel(store.channels)
+    diameter_px = nucleus_um / store.pixel_size_um
+
     def measure_field(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        place = {"plate": row["plate"], "well": row["well"], "field": row["field"]}
         pixels = store.read_field(row["group"])
+        cells = float("nan") if dna is None else float(len(find_nuclei(pixels[dna], diameter_px)))
+        place = {"plate": row["plate"], "well": row["well"], "field": row["field"], "cells": cells}
         return [place | {"channel": c.name} | asdict(measure(x)) for c, x in zip(store.channels, pixels, strict=True)]
 
     with ThreadPoolExecutor(threads) as pool:
@@ -74,18 +96,40 @@ def _measure_all(store: PlateStore, fields: pd.DataFrame, threads: int) -> pd.Da
         return pd.DataFrame([row for field in rows for row in field])
 
 
-def _gate(table: pd.DataFrame, limits: Mapping[str, Any], plate: str) -> list[str]:
+def _dna_channel(channels: Sequence[StoreChannel]) -> int | None:
+    """Return the first channel that shows DNA by its stain or name; without one, cells are not counted."""
+    shows = ("DNA" in (stain_of(channel.stain), stain_of(channel.name)) for channel in channels)
+    return next((place for place, found in enumerate(shows) if found), None)
+
+
+def _gate(table: pd.DataFrame, settings: Mapping[str, Any], plate: str) -> list[str]:
     """Return warnings about a plate's fields; those of wells that the layout calls empty are not in ``table``."""
-    failed, total = _failed(table), len(table.drop_duplicates(["well", "field"]))
+    failed, total = _fields(table, FAIL), len(table.drop_duplicates(["well", "field"]))
     share = len(failed) / max(total, 1)
-    warnings = [f"{len(failed)} of {total} fields failed QC and are left out"] if len(failed) else []
-    if share <= limits["max_failed"]:
+    warnings = [f"{len(failed)} of {total} fields failed QC"] if len(failed) else []
+    if share <= settings["max_failed"]:
         return warnings
     what = f"{len(failed)} of {total} fields of plate {plate} failed QC, more than qc.max_failed allows"
-    if limits["gate"] == "stop":
+    if settings["stop"]:
         where = "; ".join(_examples(failed))
-        raise InputError(what, where, "look at the images; set qc.gate: warn or other limits to go on without them")
-    return [*warnings, f"{what} ({limits['max_failed']:g})"]
+        raise InputError(what, where, "look at the images; set qc.gate: exclude or other limits to go on without them")
+    return [*warnings, f"{what} ({settings['max_failed']:g})"]
+
+
+def _blank(table: pd.DataFrame) -> list[str]:
+    """Return a warning that names images of zeros, such as an instrument writes when an exposure fails."""
+    blank = blank_images(table).groupby(["well", "field"], sort=False)["channel"].agg(", ".join)
+    if not len(blank):
+        return []
+    named = [f"well {well}, field {field} ({channels})" for (well, field), channels in blank.head(NAMED).items()]
+    more = f" and {len(blank) - NAMED} more fields" if len(blank) > NAMED else ""
+    return [f"images whose every pixel is zero: {'; '.join(named)}{more}"]
+
+
+def _rounded(effect: Edge | Drift, beyond: bool) -> dict[str, Any]:
+    """Return an effect for the manifest; six digits, so that libraries of other rounding give the same one."""
+    values = asdict(effect).items()
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in values} | {"beyond": beyond}
 
 
 def _examples(failed: pd.DataFrame) -> Sequence[str]:
@@ -93,9 +137,9 @@ def _examples(failed: pd.DataFrame) -> Sequence[str]:
     return [f"well {w}, field {f}: {r}" for w, f, r in zip(first["well"], first["field"], first["reason"], strict=True)]
 
 
-def _kinds(table: pd.DataFrame) -> dict[str, int]:
-    """Return how many fields failed by each measure, ``{"focus": 3}``; a field may fail by several."""
+def _kinds(reasons: Iterable[str]) -> dict[str, int]:
+    """Return how many fields have a finding of each measure, ``{"focus": 3}``; a field may have several."""
     kinds: Counter[str] = Counter()
-    for reason in table.drop_duplicates(["well", "field"])["reason"]:
-        kinds.update(sentence.split(" ")[0] for sentence in reason.split("; ") if sentence)
+    for reason in reasons:
+        kinds.update(sentence.split(" ")[0] for sentence in reason.split("; "))
     return dict(sorted(kinds.items()))

@@ -7,8 +7,9 @@ import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.figures import plate_heatmaps
-from platemae.report.qc import failed_fields, layout, plate_shape, reason_kind
+from platemae.report.qc import failed_fields, layout, reason_kind
 from platemae.report.source import Source
+from platemae.wells import plate_shape
 
 MEASURES = ("focus", "mean", "foreground")
 MAX_PLATES = 24
