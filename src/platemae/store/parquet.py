@@ -19,8 +19,11 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     for leftover in path.parent.glob(f".{path.name}.tmp-*"):
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    table.to_parquet(temporary, index=False)
-    temporary.replace(path)
+    try:
+        table.to_parquet(temporary, index=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # of a disk that is full
 
 
 def read_parquet(path: Path, columns: Iterable[str]) -> pd.DataFrame:

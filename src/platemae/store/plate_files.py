@@ -104,10 +104,10 @@ class ZipFiles:
     def _find(self, name: str, offset: int, size: int) -> Span:
         # The directory states the header's place; name and extra field of the header may differ in length from its own.
         with self.path.open("rb") as file:
-            file.seek(offset)
-            header = file.read(_LOCAL_HEADER.size)
             length = os.fstat(file.fileno()).st_size
-        if len(header) < _LOCAL_HEADER.size or not header.startswith(_SIGNATURE):
+            file.seek(min(max(offset, 0), length))
+            header = file.read(_LOCAL_HEADER.size)
+        if offset < 0 or len(header) < _LOCAL_HEADER.size or not header.startswith(_SIGNATURE):
             raise self._damaged(name)
         _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
         start = offset + _LOCAL_HEADER.size + name_length + extra_length

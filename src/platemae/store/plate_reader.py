@@ -1,4 +1,4 @@
-"""Read fields and crops of a plate store. Light: no zarr, no dask, so that every job starts fast."""
+"""Read fields and crops of a plate store. Light: no zarr, so that every job starts fast."""
 
 # Shape legend: C channels, Y rows, X columns of pixels
 

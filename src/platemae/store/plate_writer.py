@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-import dask
 import numpy as np
 
 from platemae.errors import InputError, PlatemaeError, raise_all, writing
@@ -135,11 +134,10 @@ def _remove(path: Path) -> None:
 
 
 def _write_fields(writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
-    task = dask.delayed(_write_field, pure=False)
-    tasks = [task(writer, field, chunk_px) for field in fields]
-    # The pool is left only when every thread is done, so that no straggler writes into a folder being removed.
+    # The pool is left only when every thread is done, so that no straggler writes into a folder being removed; an error
+    # that is raised cancels the fields that wait. Fields are taken in order, as they most likely lie on the disk.
     with ThreadPoolExecutor(threads) as pool:
-        outcome = dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
+        outcome = list(pool.map(lambda field: _write_field(writer, field, chunk_px), fields))
     raise_all(result for result in outcome if isinstance(result, PlatemaeError))
     return [result for result in outcome if isinstance(result, _Written)]
 

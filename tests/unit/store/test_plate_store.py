@@ -1,8 +1,10 @@
 """The plate store: what goes in comes out, other tools open it, and its digest means its content."""
 
+import errno
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platemae.errors import ContractError, InputError, MissingError, PlatemaeError
+from platemae.errors import ContractError, DiskError, InputError, MissingError, PlatemaeError
+from platemae.store import plate_writer
 from platemae.store.content import digest_pixels, digest_store
 from platemae.store.plate_reader import PlateStore, StoreChannel
 from platemae.store.plate_writer import FieldSource, group_key, write_plate
@@ -226,3 +229,71 @@ def test_a_plate_has_one_display_window_a_channel(make_plate, make_pixels):
         low, high = np.quantile(fields["A/1/0"][i], 0.01), np.quantile(fields["A/2/0"][i], 0.995)
         np.testing.assert_allclose((window["start"], window["end"]), (low, high))
         assert (window["min"], window["max"]) == (0.0, 65535.0)
+
+
+def test_fields_lie_where_the_stage_was(tmp_path, make_pixels):
+    """NGFF places the centre of the first pixel; two fields side by side meet without gap or overlap."""
+    from ome_zarr_models.v05 import Image
+
+    places = {"A/1/0": (0.0, -29.25), "A/1/1": (0.0, 29.25), "A/1/2": None}
+    sources = [FieldSource(g, g[-1], g, make_pixels, center) for g, center in places.items()]
+    write_plate(tmp_path / "P.zarr", "P", sources, [StoreChannel(c, c) for c in "abc"], 0.65, chunk_px=32, threads=1)
+    found = []
+    for group in places:
+        image = Image.from_zarr(zarr.open_group(tmp_path / "P.zarr" / group, mode="r"))
+        found.append(image.ome_attributes.multiscales[0].datasets[0].coordinateTransformations)
+    assert [len(transforms) for transforms in found] == [2, 2, 1]
+    left, right = (transforms[1].translation for transforms in found[:2])
+    np.testing.assert_allclose(left, [0, -69 / 2 * 0.65, -29.25 - 89 / 2 * 0.65])
+    np.testing.assert_allclose(right[2] - left[2], 90 * 0.65)
+
+
+def test_a_store_of_8_bits_says_so(make_plate, make_pixels):
+    ranges = {"DNA": (0.0, 900.0), "ER": (10.0, 20.0), "Mito": (1.0, 2.5)}
+    for form in ("folder", "zip"):
+        store, _ = make_plate({"A/1/0": make_pixels(dtype="uint8")}, form=form, source_ranges=ranges)
+        assert store.source_ranges == ranges
+        assert not store.lossless
+    assert make_plate({"A/1/0": make_pixels(dtype="uint8")})[0].lossless
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG])
+@pytest.mark.parametrize(("form", "writer"), [("folder", "FolderWriter"), ("zip", "ZipWriter")])
+def test_what_the_disk_refuses_names_the_field_and_leaves_nothing(
+    tmp_path, make_pixels, monkeypatch, code, form, writer
+):
+    plain, written = getattr(plate_writer, writer).put, []
+
+    def put(self, name, parts):
+        if written:
+            raise OSError(code, os.strerror(code), name)
+        written.append(name)
+        plain(self, name, parts)
+
+    monkeypatch.setattr(getattr(plate_writer, writer), "put", put)
+    sources = [FieldSource(f"A/{i}/0", "0", f"plate P, well A{i:02d}, field 0", make_pixels) for i in range(1, 40)]
+    loaded = []
+    sources = [replace(s, load=lambda s=s: loaded.append(s) or s.load()) for s in sources]
+    channels = [StoreChannel(c, c) for c in "abc"]
+    with pytest.raises(DiskError, match=r"plate P, well A\d\d, field 0 cannot be written: ") as caught:
+        write_plate(tmp_path / "P.zarr", "P", sources, channels, 1.0, chunk_px=32, threads=2, form=form)
+    assert "run again" in caught.value.remedy
+    assert len(loaded) < 10  # the others are not tried
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_disk_that_is_full_when_the_metadata_come(make_plate, make_pixels, monkeypatch, tmp_path, form):
+    """At the last step, when all pixels are written: the old store stays."""
+    _, fields = make_plate({"A/1/0": make_pixels()}, form=form)
+
+    def finish(self, texts):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(plate_writer.FolderWriter, "finish", finish)
+    monkeypatch.setattr(plate_writer.ZipWriter, "finish", finish)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DiskError, match="the store of plate P1 cannot be written: the disk is full"):
+        make_plate({"A/1/0": make_pixels(seed=3)}, form=form)
+    assert sorted(tmp_path.iterdir()) == before
+    np.testing.assert_array_equal(PlateStore(tmp_path / "P1.zarr").read_field("A/1/0"), fields["A/1/0"])
