@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +16,10 @@ import pytest
 import tifffile
 import zarr
 
-from platemae.contracts import FIELDS_COLUMNS, Manifest
+from platemae.contracts import CELLS_COLUMNS, FIELDS_COLUMNS, Manifest
 from platemae.errors import ConfigError, InputError, MissingError, PlatemaeError
 from platemae.layout import Results
+from platemae.readers.names import join_well
 from platemae.stages import ingest_plate
 from platemae.store.plate_reader import PlateStore
 
@@ -238,6 +241,208 @@ def test_a_synthetic_plate_whose_copy_still_runs(tmp_path):
         ingest(tmp_path, cfg=cfg)
     assert "wait until the copy is complete" in caught.value.remedy
     assert ingest(tmp_path, cfg=cfg | {"ingest": {"allow_missing": True, "chunk_px": 32}}).counts["fields"] == 1
+
+
+# -- forms ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_plate_as_one_file_is_the_same_plate(base):
+    folder = ingest(base, results=Results(base / "other"))
+    zipped = ingest(base, cfg=make_cfg(form="zip"))
+    assert zipped == folder
+    plates = base / "results" / "plates"
+    assert sorted(p.name for p in plates.iterdir()) == ["P1.fields.parquet", "P1.manifest.json", "P1.zarr.zip"]
+    store = PlateStore(Results(base / "results").store("P1"))
+    np.testing.assert_array_equal(store.read_field("B/2/1")[1], image("B02", "2", "er"))
+
+
+def test_8_bits_are_rounded_noted_and_warned_about(base):
+    manifest = ingest(base, cfg=make_cfg(dtype="uint8", uint8_range={"DNA": (100.0, 202.0), "ER": (0.0, 510.0)}))
+    store = PlateStore(Results(base / "results").store("P1"))
+    assert not store.lossless
+    assert store.source_ranges == {"DNA": (100.0, 202.0), "ER": (0.0, 510.0)}
+    x_CYX = store.read_field("A/2/0")
+    dna, er = (image("A02", "1", channel).astype(float) for channel in CHANNELS)
+    np.testing.assert_array_equal(x_CYX[0], np.minimum(np.rint((dna - 100) * 2.5), 255))
+    np.testing.assert_array_equal(x_CYX[1], np.rint(er / 2))
+    assert (manifest.counts["dtype"], manifest.counts["lossless"]) == ("uint8", False)
+    assert "8 bits, not lossless: DNA 100 to 202, ER 0 to 510" in manifest.warnings[0]
+    assert manifest.warnings[1].startswith("channel DNA: 3")
+    assert ingest(base).counts["lossless"]
+
+
+def test_8_bits_need_a_range_for_every_channel(base):
+    with pytest.raises(ConfigError, match="no range for ER"):
+        ingest(base, cfg=make_cfg(dtype="uint8", uint8_range={"DNA": (0.0, 1.0)}))
+    assert nothing_half_written(base)
+
+
+# -- a disk that takes no more ----------------------------------------------------------------------------------------
+
+
+def run_command(base, wrap=(), **ingest):
+    """Ingest on the command line, maybe within another command."""
+    job = [sys.executable, "-m", "platemae.cli", "ingest-plate", "--plate", "P1", "--results", str(base / "results")]
+    job += ["--base", str(base), "--cfg", json.dumps(make_cfg(**ingest)), "--code", "c", "--threads", "2"]
+    return subprocess.run([*wrap, *job], capture_output=True, text=True)
+
+
+DISK = 'mount -t tmpfs -o size=32k tmpfs "$0" && '
+FILL_IT = DISK + '{ "$@"; code=$?; find "$0" -type f | sed "s/^/left: /"; exit $code; }'
+FILL_IT_THEN_GROW = DISK + '{ "$@"; mount -o remount,size=64m "$0" && "$@" && ls "$0/plates"; }'
+
+
+@pytest.fixture
+def small_disk(base):
+    """A function that runs the ingest with its results on a disk of 32 kB, in a mount namespace of its own."""
+    (base / "results").mkdir()
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*unshare, 'mount -t tmpfs tmpfs "$0"', str(base / "results")], capture_output=True).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    return lambda script, **ingest: run_command(base, [*unshare, script, str(base / "results")], **ingest)
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_full_disk(small_disk, form):
+    done = small_disk(FILL_IT, form=form)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert re.search(r"error:  plate P1, well [AB]0\d, field \d cannot be written: the disk is full", done.stderr)
+    assert "remedy: free space" in done.stderr
+    left = [line for line in done.stdout.splitlines() if line.startswith("left: ")]
+    assert all(line.endswith("logs/errors.jsonl") for line in left)
+    repaired = small_disk(FILL_IT_THEN_GROW, form=form)
+    assert repaired.returncode == 0
+    store = "P1.zarr" if form == "folder" else "P1.zarr.zip"
+    assert repaired.stdout.split() == ["P1.fields.parquet", "P1.manifest.json", store]
+
+
+def test_a_file_that_may_not_grow(base):
+    done = run_command(base, ["prlimit", "--fsize=20000"], form="zip")
+    assert done.returncode == 2
+    assert re.search(r"plate P1, well [AB]0\d, field \d cannot be written: the file grows beyond what", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert list((base / "results" / "plates").iterdir()) == []
+    assert run_command(base, form="zip").returncode == 0
+
+
+def test_a_folder_that_cannot_be_written(small_disk):
+    done = small_disk('mount -t tmpfs -o ro tmpfs "$0" && exec "$@"')
+    assert done.returncode == 2
+    assert "the store of plate P1 cannot be written: the disk is read-only" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_where_the_results_should_be(base):
+    (base / "results").write_text("")
+    done = run_command(base)
+    assert done.returncode == 2
+    assert "the store of plate P1 cannot be written: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_wells(tmp_path):
+    """Peaks of 96, 384 and 1536 wells of 64 kB: 100 MB of pixels may cost no more than their list of names."""
+    tifffile.imwrite(tmp_path / "one.tif", np.random.default_rng(0).integers(0, 4000, (128, 128)).astype(np.uint16))
+    peaks = [peak_memory(tmp_path, rows, columns) for rows, columns in ((8, 12), (16, 24), (32, 48))]
+    assert max(peaks) - min(peaks) < 30, peaks
+    assert max(peaks) < 400, peaks
+
+
+PEAK = """
+import json, sys
+from pathlib import Path
+from platemae.layout import Results
+from platemae.stages import ingest_plate
+base, cfg = Path(sys.argv[1]), json.loads(sys.argv[2])
+ingest_plate.run(Results(base / "results"), cfg, plate="P1", base=base, threads=2)
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+def peak_memory(base, rows, columns):
+    """Ingest a plate of that many wells in a process of its own; return its largest resident memory in MB."""
+    folder = base / "raw" / "P1"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    wells = [join_well(str(row), str(column)) for row in range(1, rows + 1) for column in range(1, columns + 1)]
+    for well in wells:
+        for channel in CHANNELS:
+            os.link(base / "one.tif", folder / f"{well}_s1_{channel}.tif")
+    write_layout(base / "layout.tsv", dict.fromkeys(wells, ("g", "treatment")))
+    cfg = make_cfg(chunk_px=64)
+    cfg["reader"]["pattern"] = PATTERN.replace("A-P", "A-Z").replace("]", "]+", 1)
+    done = subprocess.run([sys.executable, "-c", PEAK, str(base), json.dumps(cfg)], capture_output=True, text=True)
+    return int(done.stdout) / 1024
+
+
+# -- pooled plates ----------------------------------------------------------------------------------------------------
+
+POOLED_LAYOUT = LAYOUT | {"A02": ("pooled", "treatment"), "B01": ("pooled", "treatment")}
+CELLS = ("well,field,cell,y,x,perturbation,control_type", "A2,1,1,39,55,g1,treatment", "B1,02,1,0,0,ntc,negcon")
+
+
+def pooled_cfg(base, *rows):
+    write_layout(base / "layout.tsv", POOLED_LAYOUT)
+    (base / "cells.csv").write_text("\n".join(rows or CELLS) + "\n")
+    cfg = make_cfg()
+    return cfg | {"plate": cfg["plate"] | {"cells": "cells.csv"}, "layouts": {}}
+
+
+def test_a_pooled_plate_has_a_table_of_its_cells(base):
+    results = Results(base / "results")
+    arrayed = ingest(base)
+    assert not results.cells("P1").exists()
+    pooled = ingest(base, cfg=pooled_cfg(base))
+    cells = pd.read_parquet(results.cells("P1"))
+    assert list(cells.columns) == list(CELLS_COLUMNS)
+    assert list(zip(cells["group"], cells["y"], cells["x"], cells["perturbation"], strict=True)) == [
+        ("A/2/0", 39, 55, "g1"),
+        ("B/1/1", 0, 0, "ntc"),
+    ]
+    wanted = {"cells": 2, "cell_perturbations": 2, "negcon_cells": 1, "poscon_cells": 0}
+    assert {key: pooled.counts[key] for key in wanted} == wanted
+    assert pooled.warnings == []
+    assert pooled.counts["pixels"] == arrayed.counts["pixels"]
+    moved = ingest(base, cfg=pooled_cfg(base, *CELLS[:2], CELLS[2].replace("0,0", "0,1")))
+    assert moved.digest != pooled.digest
+    write_layout(base / "layout.tsv")
+    assert ingest(base).digest == arrayed.digest
+    assert not results.cells("P1").exists()
+
+
+def test_cells_that_cannot_be_are_refused_before_a_pixel_is_written(base):
+    with pytest.raises(ConfigError, match="which is 40 x 56 pixels: row 2") as caught:
+        ingest(base, cfg=pooled_cfg(base, CELLS[0], CELLS[1].replace("39", "40"), "A1,1,1,1,1,g,treatment"))
+    assert "1 cells are in wells that the layout does not call pooled: row 3" in caught.value.what
+    assert nothing_half_written(base)
+
+
+def test_a_pooled_plate_without_controls_or_with_bare_wells_is_warned_about(base):
+    warnings = ingest(base, cfg=pooled_cfg(base, *CELLS[:2])).warnings
+    assert "1 pooled wells have no cell in the table, such as B01" in warnings
+    assert "no cell of the plate is a negative control" in warnings
+
+
+def test_wells_that_the_layout_does_not_name_may_be_empty(base):
+    write_layout(base / "layout.tsv", {well: LAYOUT[well] for well in ("A01", "A02")})
+    with pytest.raises(ConfigError, match="2 wells of plate P1 are not in its layout: B01, B02"):
+        ingest(base)
+    cfg = make_cfg() | {"layouts": {"wells_without_row": "empty"}}
+    ingest(base, cfg=cfg)
+    table = pd.read_parquet(Results(base / "results").fields("P1"))
+    kinds = dict(zip(table["well"], table["control_type"], strict=True))
+    assert kinds == {"A01": "negcon", "A02": "treatment", "B01": "empty", "B02": "empty"}
+
+
+def test_labels_of_the_layout_become_control_types(base):
+    write_layout(base / "layout.tsv", LAYOUT | {"B02": ("g3", "positive")})
+    with pytest.raises(ConfigError, match=r"unknown control type 'positive' \(1 well\)"):
+        ingest(base)
+    ingest(base, cfg=make_cfg() | {"layouts": {"control_types": {"positive": "poscon"}}})
+    table = pd.read_parquet(Results(base / "results").fields("P1"))
+    assert set(table.loc[table["well"] == "B02", "control_type"]) == {"poscon"}
 
 
 # -- killed -----------------------------------------------------------------------------------------------------------
