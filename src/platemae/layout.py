@@ -29,6 +29,10 @@ class Results:
         """One row a field."""
         return self.root / "plates" / f"{plate}.fields.parquet"
 
+    def cells(self, plate: str) -> Path:
+        """One row a cell of a pooled plate (not a declared output, as other plates have none)."""
+        return self.root / "plates" / f"{plate}.cells.parquet"
+
     def qc(self, plate: str) -> Path:
         """QC measures and verdicts."""
         return self.root / "qc" / f"{plate}.parquet"

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platemae.config.plates import resolve
+from platemae.config.plates import layout_options, resolve
 from platemae.contracts import FIELDS_COLUMNS, POSITION_COLUMNS, Manifest, write_text
 from platemae.errors import raise_all, writing
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
+from platemae.layouts.cells import POOLED, read_cells
 from platemae.readers.base import FieldRecord, Inventory
 from platemae.readers.look import look
 from platemae.readers.names import field_order, split_well
@@ -31,14 +32,14 @@ _log = logging.getLogger("platemae")
 
 
 def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, threads: int) -> Manifest:
-    """Write a plate's store and fields table.
+    """Write a plate's store and fields table, and the cells of a pooled plate.
 
     Parameters
     ----------
     results
         Where they go.
     cfg
-        ``plate`` (its row of plates.tsv), ``reader`` (its entry), ``ingest``.
+        ``plate`` (its row of plates.tsv), ``reader`` (its entry), ``layouts``, ``ingest``.
     plate
         Plate id.
     base
@@ -58,6 +59,7 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     assert inventory is not None
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
+    cells = _cells(cfg, base, inventory, table)
     eight_bit = _eight_bit(ingest, inventory)
     facts = write_plate(
         results.store(plate),
@@ -74,8 +76,9 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     )
     with writing(f"the table of fields of plate {plate}"):
         write_parquet(table, results.fields(plate))
+        _write_cells(cells, results.cells(plate))
         _write_inventory(results, plate, resolve(row["path"], base), inventory)
-    return _manifest(inventory, table, facts, eight_bit)
+    return _manifest(inventory, table, cells, facts, eight_bit)
 
 
 def _eight_bit(ingest: Mapping[str, Any], inventory: Inventory) -> EightBit | None:
@@ -119,6 +122,23 @@ def _fields_table(
     return pd.DataFrame(rows, columns=[*FIELDS_COLUMNS, *POSITION_COLUMNS])
 
 
+def _cells(cfg: Mapping[str, Any], base: Path, inventory: Inventory, fields: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the cells of a pooled plate; one image is opened first, for the size of a field."""
+    row = cfg["plate"]
+    if not row.get("cells"):
+        return None
+    height, width = load_field(next(r for r in inventory.records if any(r.planes.values()))).shape[1:]
+    options = layout_options(cfg.get("layouts", {}), base)
+    return read_cells(resolve(row["cells"], base), row["plate"], fields, (height, width), options)
+
+
+def _write_cells(cells: pd.DataFrame | None, path: Path) -> None:
+    if cells is None:
+        path.unlink(missing_ok=True)  # of a time when the plate was pooled
+    else:
+        write_parquet(cells, path)
+
+
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
@@ -139,11 +159,19 @@ def _write_inventory(results: Results, plate: str, folder: Path, inventory: Inve
         )
 
 
-def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts, eight_bit: EightBit | None) -> Manifest:
+def _manifest(
+    inventory: Inventory,
+    table: pd.DataFrame,
+    cells: pd.DataFrame | None,
+    facts: PlateFacts,
+    eight_bit: EightBit | None,
+) -> Manifest:
     stains = {channel.name: channel.stain for channel in inventory.channels}
     content: dict[str, Any] = {"pixels": facts.digest, "stains": stains, "fields": digest_table(table)}
     if eight_bit is not None:
         content["source_ranges"] = eight_bit.ranges
+    if cells is not None:
+        content["cells"] = digest_table(cells)
     digest = digest_json(content)
     missing = sum(len(record.missing) + len(record.incomplete) for record in inventory.records)
     images = [name for name in inventory.unmatched if name.lower().endswith((".tif", ".tiff"))]
@@ -152,6 +180,7 @@ def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts, eigh
     if missing:
         warnings.append(f"{missing} images are missing; their fields are zero-filled there and fail QC")
     warnings += eight_bit.warnings() if eight_bit else []
+    warnings += _cell_warnings(cells, table) if cells is not None else []
     counts = {
         "wells": int(table["well"].nunique()),
         "fields": len(table),
@@ -166,4 +195,17 @@ def _manifest(inventory: Inventory, table: pd.DataFrame, facts: PlateFacts, eigh
         "pixel_bytes": facts.pixel_bytes,
         "pixels": facts.digest,
     }
+    if cells is not None:
+        kinds = cells["control_type"]
+        counts |= {"cells": len(cells), "cell_perturbations": int(cells["perturbation"].nunique())}
+        counts |= {f"{kind}_cells": int((kinds == kind).sum()) for kind in ("negcon", "poscon")}
     return Manifest(STAGE, digest, counts, warnings)
+
+
+def _cell_warnings(cells: pd.DataFrame, fields: pd.DataFrame) -> list[str]:
+    pooled = set(fields.loc[fields["perturbation"] == POOLED, "well"])
+    bare = sorted(pooled - set(cells["well"]))
+    warnings = [f"{len(bare)} pooled wells have no cell in the table, such as {bare[0]}"] if bare else []
+    if not (cells["control_type"] == "negcon").any():
+        warnings.append("no cell of the plate is a negative control")
+    return warnings
