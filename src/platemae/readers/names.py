@@ -30,8 +30,8 @@ def join_well(row: str, column: str) -> str:
     ValueError
         When they name no well of a plate with up to 1536 wells.
     """
-    number = int(row) if row.isdecimal() else _row_number(row)
-    if not column.isdecimal() or not 1 <= int(column) <= 48 or not 1 <= number <= _LAST_ROW:
+    number = int(row) if _is_number(row) else _row_number(row)
+    if not _is_number(column) or not 1 <= int(column) <= 48 or not 1 <= number <= _LAST_ROW:
         raise ValueError(f"row {row!r}, column {column!r} is no well")
     return f"{_row_letters(number)}{int(column):02d}"
 
@@ -44,12 +44,16 @@ def split_well(well: str) -> tuple[str, int]:
 
 def field_label(text: str) -> str:
     """Return an instrument's label of a field, numbers without leading zeros."""
-    return str(int(text)) if text.isdecimal() else text
+    return str(int(text)) if _is_number(text) else text
 
 
 def field_order(label: str) -> tuple[int, int, str]:
     """Return the sort key of a field label: numbers by value, then texts."""
-    return (0, int(label), "") if label.isdecimal() else (1, 0, label)
+    return (0, int(label), "") if _is_number(label) else (1, 0, label)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 18  # Python refuses to convert thousands of digits
 
 
 def _row_number(letters: str) -> int:

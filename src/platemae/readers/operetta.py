@@ -166,4 +166,4 @@ def _is_ok(facts: Facts) -> bool:
 
 def _notes(listed: Iterable[Facts]) -> tuple[str, ...]:
     bad = [facts["State"] for facts in listed if not _is_ok(facts)]
-    return (f"{len(bad)} images are not Ok but {bad[0][:40]!r}, and count as missing",) if bad else ()
+    return (f"images that are not Ok and count as missing: {len(bad)}, such as one {bad[0][:40]!r}",) if bad else ()
