@@ -4,8 +4,8 @@ import sys
 
 from platemae.config import load_config, stage_config, stage_entries
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
-from platemae.config.slices import unit_plates
-from platemae.contracts import canonical
+from platemae.config.slices import feature_plates, unit_plates
+from platemae.contracts import TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
 from platemae.readers.detect import metadata_of as reader_metadata
@@ -22,8 +22,8 @@ RESULTS = str(Path(workflow.basedir, CONFIG.results))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
 BASE = TABLE.parent
 PLATE_NAMES = sorted(plate.plate for plate in PLATES)
-PROFILES = [model.name for model in CONFIG.models if model.kind == "profiles"]
-NETWORKS = [model.name for model in CONFIG.models if model.kind != "profiles"]
+PROFILES = [model.name for model in CONFIG.models if model.kind in TABLE_KINDS]
+NETWORKS = [model.name for model in CONFIG.models if model.kind not in TABLE_KINDS]
 
 
 wildcard_constraints:
@@ -106,13 +106,16 @@ def unit_manifests(wildcards):
 
 
 def profile_sources(wildcards):
-    """The tables that import_profiles reads."""
+    """What import_profiles reads: also the tables of the plates whose common features are kept."""
     entry = model_entry(wildcards)
-    if entry.source == "intensity_means":
-        return [f"qc/{wildcards.plate}.manifest.json"]
+    kept = feature_plates(CONFIG, PLATES, wildcards.model, wildcards.plate)
+    plates = sorted({wildcards.plate, *kept})
+    if entry.kind == "classical":
+        return [f"measured/{plate}.manifest.json" for plate in plates]
     if entry.source == "table":
-        return [str(resolve(entry.table.format(plate=wildcards.plate), TABLE.parent))]
-    return []
+        paths = [entry.table.replace("{plate}", plate) for plate in plates]
+        return sorted({str(resolve(path, TABLE.parent)) for path in paths})
+    return [f"qc/{wildcards.plate}.manifest.json"]
 
 
 def relation_files(wildcards):

@@ -33,6 +33,27 @@ def read_wells(path: Path) -> anndata.AnnData:
     return wells
 
 
+def read_features(path: Path) -> list[str]:
+    """Return the names of the features of a table of wells, without its values.
+
+    Raises
+    ------
+    MissingError
+        When the file is gone.
+    ContractError
+        When it cannot be read.
+    """
+    if not path.is_file():
+        raise MissingError("a table of wells is missing", str(path), "run the stage that writes it")
+    try:
+        wells = anndata.read_h5ad(path, backed="r")
+    except (OSError, KeyError, ValueError) as error:
+        raise ContractError(f"a table of wells cannot be read: {error}", str(path), "delete it and run again") from None
+    names = [str(name) for name in wells.var_names]
+    wells.file.close()
+    return names
+
+
 def feature_table(x_ND: np.ndarray, obs: pd.DataFrame, source: str) -> anndata.AnnData:
     """Return wells with their features named ``{source}_0001`` and so on."""
     names = pd.Index([f"{source}_{i:04d}" for i in range(x_ND.shape[1])])

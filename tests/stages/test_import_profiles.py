@@ -46,8 +46,12 @@ def results(tmp_path) -> Results:
     return results
 
 
-def import_(results: Results, source: str, table: str | None = None, exclude_failed: bool = True):
-    cfg = {"model": {"name": "m", "source": source, "table": table}, "exclude_failed": exclude_failed}
+def import_(results: Results, source: str, table: str | None = None, exclude_failed: bool = True, **entry):
+    kind = "classical" if source == "classical" else "profiles"
+    plates = entry.pop("feature_plates", ["P1"])
+    entry = {"plate_column": None, "well_column": None, "missing": "error"} | entry
+    model = {"name": "m", "kind": kind, "source": source, "table": table} | entry
+    cfg = {"model": model, "feature_plates": plates, "exclude_failed": exclude_failed}
     manifest = run(results, cfg, model="m", plate="P1", base=results.root.parent)
     return manifest, anndata.read_h5ad(results.embedding("m", "P1"))
 

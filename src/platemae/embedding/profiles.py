@@ -1,112 +1,183 @@
-"""Read well profiles that were made elsewhere."""
+"""Well profiles that were made elsewhere: one plate's rows, and the features that all plates have."""
+
+# Shape legend: W wells, D features
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import anndata
 import numpy as np
 import pandas as pd
 
+from platemae.embedding.profile_files import ProfileTable
 from platemae.errors import InputError, raise_all
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet", ".h5ad")
-KEYS = ("Metadata_Plate", "Metadata_Well")
+
+@dataclass(frozen=True)
+class Profiles:
+    """Profiles of one plate.
+
+    Parameters
+    ----------
+    features
+        (W, D) float64, a row a well (index, as ``A01``), a column a feature.
+    dropped
+        Wells that were left out because of a value that is no finite number.
+    """
+
+    features: pd.DataFrame
+    dropped: tuple[str, ...] = ()
 
 
-def read_profiles(path: Path, plate: str, wells: Sequence[str], spell: Callable[[str], str]) -> pd.DataFrame:
+def read_profiles(
+    table: ProfileTable,
+    plate: str,
+    wells: Sequence[str],
+    spell: Callable[[str], str],
+    features: Sequence[str],
+    drop_wells: bool,
+) -> Profiles:
     """Read the profiles of one plate.
 
     Parameters
     ----------
-    path
-        CSV, parquet or h5ad with ``Metadata_Plate``, ``Metadata_Well`` and one column a feature; other columns that
-        are no features start with ``Metadata_`` too.
+    table
+        The file.
     plate
         Plate whose rows are taken.
     wells
         Wells that the plate has, as ``A01``.
     spell
         Returns a well in that spelling, or raises ValueError.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a well of the table (index, as ``A01``), a float64 column a feature.
+    features
+        Columns to read.
+    drop_wells
+        Whether a well with a value that is not finite is left out; else it is an error.
 
     Raises
     ------
     InputError
-        When the file is missing, torn or of another form, has no row of the plate, a well twice or one that the plate
-        lacks, a column that is no number, or a value that is not finite; naming column and wells.
+        When the file has no row of the plate, a well twice or one that the plate lacks, a column that is no number, or
+        a value that is not finite; naming column and wells.
     """
-    table = _load(path)
-    missing = [key for key in KEYS if key not in table.columns]
-    if missing:
-        raise InputError(f"columns are missing: {', '.join(missing)}", str(path), "name plate and well of each row")
-    plates = table["Metadata_Plate"].astype(str)
-    rows = table[plates == plate]
+    rows = _rows(table, plate, features)
+    names = _wells(rows.index, spell, table)
+    _check_wells(names, wells, plate, table)
+    numbers = _numbers(rows, table).set_axis(names, axis="index")
+    finite_WD = np.isfinite(numbers.to_numpy())
+    if not finite_WD.all() and not drop_wells:
+        raise _not_finite(numbers, finite_WD, table)
+    sound = finite_WD.all(axis=1)
+    return Profiles(numbers[sound], tuple(numbers.index[~sound]))
+
+
+def finite_features(table: ProfileTable, plates: Iterable[str] | None) -> list[str]:
+    """Return the features that are finite numbers in all rows; in those of ``plates`` where they are named."""
+    wanted = None if plates is None or table.one_plate else {_plain(plate) for plate in plates}
+    found = np.ones(len(table.features), dtype=bool)
+    for block in table.blocks(table.features):
+        here = block if wanted is None else block[np.isin(_plates(block), list(wanted))]
+        found &= [here[name].dtype.kind in "biuf" and np.isfinite(_float(here[name])).all() for name in table.features]
+    return [name for name, is_finite in zip(table.features, found, strict=True) if is_finite]
+
+
+def common_features(features: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the features that all plates have, in the order of the first plate.
+
+    Raises
+    ------
+    InputError
+        When there is none.
+    """
+    first, *others = features.values()
+    shared = set(first).intersection(*others)
+    if not shared:
+        where = "; ".join(f"{plate}: {len(names)} features" for plate, names in list(features.items())[:8])
+        raise InputError("the plates have no feature in common", where, "name the plates that have: feature_plates")
+    return [name for name in first if name in shared]
+
+
+def check_features(own: Sequence[str], kept: Sequence[str], plate: str) -> None:
+    """Check that a plate has every feature that is kept.
+
+    Raises
+    ------
+    InputError
+        Naming those that it lacks.
+    """
+    lacking = sorted(set(kept) - set(own))
+    if lacking:
+        what = f"plate {plate} lacks {len(lacking)} features that the model keeps: {_few(lacking)}"
+        raise InputError(what, f"models: feature_plates, without plate {plate}", "make them, or name the plate there")
+
+
+def _rows(table: ProfileTable, plate: str, features: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a plate, with the well as index."""
+    parts: list[pd.DataFrame] = []
+    seen: set[str] = set()
+    for block in table.blocks(features):
+        plates = _plates(block)
+        seen.update(plates)
+        mine = block if table.one_plate else block[plates == _plain(plate)]
+        parts.append(mine.set_axis(mine.index.get_level_values("well"), axis="index"))
+    rows = pd.concat(parts) if parts else pd.DataFrame()
     if rows.empty:
-        raise InputError(f"no row is of plate {plate}", f"{path}, column Metadata_Plate", f"it has: {_few(plates)}")
-    names = _wells(rows["Metadata_Well"], spell, path)
-    _check_wells(names, wells, plate, path)
-    features = rows[[c for c in table.columns if not str(c).startswith("Metadata_")]].set_axis(names, axis="index")
-    _check_values(features, path)
-    return features.astype(np.float64)
+        where = f"{table.path}, column {' and '.join(table.plate) or table.well}"
+        raise InputError(f"no row is of plate {plate}", where, f"it has: {_few(seen)}")
+    return rows
 
 
-def _load(path: Path) -> pd.DataFrame:
-    if not path.name.endswith(SUFFIXES):
-        raise InputError("a table of profiles has an unknown suffix", str(path), f"known: {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise InputError("a table of profiles is missing", str(path), "correct models: table in the configuration")
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix == ".h5ad":
-            data = anndata.read_h5ad(path)
-            dense = data.X if isinstance(data.X, np.ndarray) else data.X.toarray()
-            return data.obs.reset_index(drop=True).join(pd.DataFrame(dense, columns=data.var_names))
-        return pd.read_csv(path, dtype=dict.fromkeys(KEYS, str))
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"a table of profiles cannot be read: {error}", str(path), "write it again") from None
+def _plates(block: pd.DataFrame) -> np.ndarray:
+    return np.array([_plain(name) for name in block.index.get_level_values("plate")], dtype=object)
 
 
-def _wells(column: pd.Series, spell: Callable[[str], str], path: Path) -> list[str]:
+def _plain(plate: str) -> str:
+    """Return a plate's id in one spelling: RxRx has ``gene-134_2`` and ``gene-134/Plate2`` for the same plate."""
+    return re.sub(r"[_/]Plate(?=\d+$)", "_", plate)
+
+
+def _wells(column: Iterable[str], spell: Callable[[str], str], table: ProfileTable) -> list[str]:
     problems, names = [], []
-    for value in column.astype(str):
+    for value in column:
         try:
             names.append(spell(value))
         except ValueError as error:
-            problems.append(InputError(str(error), f"{path}, column Metadata_Well", "write wells as A01"))
-    raise_all(problems)
+            problems.append(InputError(str(error), f"{table.path}, column {table.well}", "write wells as A01"))
+    raise_all(problems[:8])
     return names
 
 
-def _check_wells(names: list[str], wells: Sequence[str], plate: str, path: Path) -> None:
-    where = f"{path}, column Metadata_Well"
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    foreign = set(names) - set(wells)
+def _check_wells(names: list[str], wells: Sequence[str], plate: str, table: ProfileTable) -> None:
+    where = f"{table.path}, column {table.well}"
+    counts = pd.Series(names).value_counts()
+    twice, foreign = counts[counts > 1].index, set(names) - set(wells)
     problems = []
-    if twice:
+    if len(twice):
         problems.append(InputError(f"wells stand twice: {_few(twice)}", where, "give one row a well"))
     if foreign:
         problems.append(InputError(f"plate {plate} lacks the wells {_few(foreign)}", where, "drop these rows"))
     raise_all(problems)
 
 
-def _check_values(features: pd.DataFrame, path: Path) -> None:
-    text = [str(c) for c in features.columns if features[c].dtype.kind not in "biuf"]
-    if text or features.columns.empty:
-        what = f"columns are no numbers: {_few(text)}" if text else "there is no feature column"
-        raise InputError(what, str(path), "let the names of columns that are no features start with Metadata_")
-    bad_W, bad_D = np.nonzero(~np.isfinite(features.to_numpy(np.float64)))
-    if len(bad_W):
-        cells = [f"{features.index[w]} {features.columns[d]}" for w, d in zip(bad_W[:8], bad_D[:8], strict=True)]
-        raise InputError(
-            f"{len(bad_W)} values are not finite: {', '.join(cells)}", str(path), "fill them, or drop wells or columns"
-        )
+def _numbers(rows: pd.DataFrame, table: ProfileTable) -> pd.DataFrame:
+    text = [str(name) for name in rows.columns if rows[name].dtype.kind not in "biuf"]
+    if text:
+        remedy = "let the names of columns that are no features start with Metadata_, or set missing: drop_features"
+        raise InputError(f"columns are no numbers: {_few(text)}", str(table.path), remedy)
+    return pd.DataFrame({name: _float(rows[name]) for name in rows.columns}, index=rows.index)
+
+
+def _float(column: pd.Series) -> np.ndarray:
+    return column.to_numpy(np.float64, na_value=np.nan)
+
+
+def _not_finite(numbers: pd.DataFrame, finite_WD: np.ndarray, table: ProfileTable) -> InputError:
+    bad_W, bad_D = np.nonzero(~finite_WD)
+    cells = [f"{numbers.index[w]} {numbers.columns[d]}" for w, d in zip(bad_W[:8], bad_D[:8], strict=True)]
+    remedy = "fill them, or set missing: drop_wells or drop_features"
+    return InputError(f"{len(bad_W)} values are not finite: {', '.join(cells)}", str(table.path), remedy)
 
 
 def _few(values: Iterable[object]) -> str:
