@@ -74,10 +74,11 @@ def assemble(
     problems = _duplicates(stacks, folder)
     raise_all(problems)
     records = _records(stacks, [info.name for info in infos], entry.get("z", "max"), folder)
-    used = {plane.path for record in records for planes in record.planes.values() for plane in planes}
-    described = {folder / name for name in metadata}
+    # Names, not paths: with a hundred thousand files this is most of the time that an inventory takes.
+    start = len(str(folder / "_")) - 1
+    used = {str(plane.path)[start:] for record in records for planes in record.planes.values() for plane in planes}
     # Images of other channels, times and depths belong to the plate, though not to its store.
-    known = used | described | {image.plane.path for image in images if image.plane is not None}
+    known = used | {*metadata} | {str(image.plane.path)[start:] for image in images if image.plane is not None}
     listed = sorted(files, key=lambda file: file.name)
     depths = {len({image.z for image in stack if image.z is not None}) for stack in stacks.values()}
     notes = [f"{times} time points; {time} is used"] if times > 1 else []
@@ -85,8 +86,8 @@ def assemble(
         records,
         infos,
         size,
-        tuple(file for file in listed if folder / file.name in used),
-        tuple(file.name for file in listed if folder / file.name not in known),
+        tuple(file for file in listed if file.name in used),
+        tuple(file.name for file in listed if file.name not in known),
         promised=len(chosen) if counted else None,
         found=sum(image.plane is not None for image in chosen),
         n_z=max(depths | {1}),

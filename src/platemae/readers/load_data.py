@@ -90,6 +90,7 @@ class _Finder:
     """The files of a plate by path and by name, which of them rows have claimed, and images that lie elsewhere."""
 
     folder: Path
+    root: str
     names: frozenset[str]
     by_base: Mapping[str, Sequence[str]]
     claimed: dict[str, str] = field(default_factory=dict)
@@ -100,7 +101,8 @@ class _Finder:
         by_base: dict[str, list[str]] = {}
         for file in files:
             by_base.setdefault(file.name.rsplit("/", 1)[-1], []).append(file.name)
-        return cls(folder, frozenset(name for names in by_base.values() for name in names), by_base)
+        names = frozenset(name for names in by_base.values() for name in names)
+        return cls(folder, f"{folder.absolute().as_posix()}/", names, by_base)
 
     def claim(self, text: str, at: str) -> Plane | None:
         """Return the plane that a table calls ``text``; None when its file is not there."""
@@ -116,13 +118,13 @@ class _Finder:
         return Plane(self.folder / name)
 
     def _find(self, text: str, at: str) -> str | None:
-        plain = text.replace("\\", "/")
-        if not plain.startswith("/") and ":" not in plain.split("/", 1)[0]:
-            name = posixpath.relpath(below(self.folder, plain, at), self.folder)
+        plain = posixpath.normpath(text.replace("\\", "/"))
+        if plain.startswith(self.root):
+            name = plain[len(self.root) :]
             return name if name in self.names else None
-        relative = posixpath.relpath(plain, self.folder) if plain.startswith("/") else ".."
-        if relative.split("/", 1)[0] != "..":
-            return relative if relative in self.names else None
+        if not plain.startswith("/") and ":" not in plain.split("/", 1)[0]:
+            below(self.folder, plain, at)
+            return plain if plain in self.names else None
         named = self.by_base.get(plain.rsplit("/", 1)[-1], ())
         if len(named) > 1:
             what = f"{len(named)} files bear the name of an image that lies elsewhere: {', '.join(named[:3])}"

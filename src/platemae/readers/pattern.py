@@ -61,7 +61,7 @@ def match_files(
     PlatemaeError
         As :func:`inventory`.
     """
-    regex = _compile(pattern, where)
+    regex = compile_pattern(pattern, where)
     images: list[Image] = []
     unmatched: list[str] = []
     problems: list[PlatemaeError] = []
@@ -84,17 +84,25 @@ def match_files(
     return images, unmatched
 
 
-def _compile(pattern: str, where: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str, where: str, *, channel: bool = True) -> re.Pattern[str]:
+    """Return a compiled pattern that names a well, and, where it must, a channel.
+
+    Raises
+    ------
+    ConfigError
+        When it is no regular expression, or lacks a group.
+    """
     try:
         regex = re.compile(pattern)
     except re.error as error:
         raise ConfigError(f"the pattern is no regular expression: {error}", f"{where}, pattern", "correct it") from None
     groups = set(regex.groupindex)
-    if "channel" not in groups or not ("well" in groups or {"row", "column"} <= groups):
+    if (channel and "channel" not in groups) or not ("well" in groups or {"row", "column"} <= groups):
         raise ConfigError(
             f"the pattern has the groups {', '.join(sorted(groups)) or 'none'}",
             f"{where}, pattern",
-            "name the groups (?P<channel>...), (?P<well>...) or (?P<row>...) and (?P<column>...), maybe field, z, time",
+            f"name the groups {'(?P<channel>...), ' if channel else ''}(?P<well>...) or (?P<row>...) and "
+            "(?P<column>...), maybe field, z, time",
         )
     return regex
 

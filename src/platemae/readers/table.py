@@ -142,7 +142,7 @@ def of_plate(
     """
     if column not in table.column_names or table.num_rows == 0:
         return table
-    names = [str(name) for name in (entry.get("plate"), folder.name) if name]
+    names = dict.fromkeys(str(name) for name in (entry.get("plate"), folder.name) if name)
     for name in names:
         found = table.filter(pc.equal(table[column], name))
         if found.num_rows:
