@@ -27,10 +27,9 @@ from platemae.readers.names import parse_well
 MAX_IMAGES = 2**22
 """Most images that an HTD file may promise: 384 wells, 16 sites, 6 channels, 30 depths take a quarter."""
 
-_NAME = re.compile(  # the prefix is as short as can be, or _w1 would pass for a well
-    r"(?:.*?_)?(?P<well>[A-Z]{1,2}\d{1,2})(?:_s(?P<site>\d{1,5}))?(?:_w(?P<wave>\d{1,2}))?(?P<thumb>_thumb)?"
-    r"_?(?:[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12})?\.\w+",
-    re.IGNORECASE,
+_NAME = re.compile(  # the prefix is as short as can be, or the wavelength w1 would pass for a well
+    r"(?:.*?_)??(?P<well>[A-Za-z]{1,2}\d{1,2})(?:_s(?P<site>\d{1,5}))?(?:_w(?P<wave>\d{1,2}))?(?P<thumb>_thumb)?"
+    r"_?(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?\.\w+"
 )
 _TIME = re.compile(r"TimePoint_(\d{1,6})", re.IGNORECASE)
 _DEPTH = re.compile(r"ZStep_(\d{1,6})", re.IGNORECASE)
