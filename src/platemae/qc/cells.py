@@ -16,7 +16,7 @@ COARSE_PX = 6
 BACKGROUND_DIAMETERS = 5
 """Light that varies over more diameters than this is background; a clump of cells is smaller."""
 
-LEAST_RADIUS = 0.2
+LEAST_RADIUS = 0.15
 """Largest distance to the edge, in diameters, of what is still a nucleus and not debris."""
 
 LEAST_APART = 0.35
@@ -35,7 +35,7 @@ def find_nuclei(x_YX: np.ndarray, diameter_px: float) -> np.ndarray:
     x_YX
         Source pixels of the DNA channel.
     diameter_px
-        Usual diameter of a nucleus. Nuclei from about half to three times as wide are counted.
+        Usual diameter of a nucleus. Nuclei from about two thirds to three times as wide are counted.
     """
     step = max(1, int(diameter_px / COARSE_PX))
     if min(x_YX.shape) < 3 * step:
