@@ -95,6 +95,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 def _add_synthesize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="where the screen is written")
     parser.add_argument("--seed", type=int, default=None, help="another seed is another screen")
+    parser.add_argument("--pooled", action="store_true", help="each cell of a well carries its own guide")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw fields")
     parser.set_defaults(command=_synthesize)
 
@@ -167,10 +168,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _synthesize(arguments: argparse.Namespace) -> int:
+    from platemae.synthetic.pooled import PooledSettings
     from platemae.synthetic.screen import write_screen
     from platemae.synthetic.settings import ScreenSettings
 
-    settings = ScreenSettings() if arguments.seed is None else ScreenSettings(seed=arguments.seed)
+    form = PooledSettings if arguments.pooled else ScreenSettings
+    settings = form() if arguments.seed is None else form(seed=arguments.seed)
     print(write_screen(arguments.folder, settings, workers=arguments.workers))
     return 0
 

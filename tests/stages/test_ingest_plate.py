@@ -1,5 +1,6 @@
 """ingest_plate: folders of TIFFs become a store and a table; every bad folder is one clear error."""
 
+import dataclasses
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from platemae.layout import Results
 from platemae.readers.names import join_well
 from platemae.stages import ingest_plate
 from platemae.store.plate_reader import PlateStore
+from platemae.synthetic import PooledSettings, write_screen
 
 CHANNELS = ("dna", "er")
 LAYOUT = {"A01": ("", "negcon"), "A02": ("g1", "treatment"), "B01": ("g2", "treatment"), "B02": ("g3", "poscon")}
@@ -443,6 +445,22 @@ def test_labels_of_the_layout_become_control_types(base):
     ingest(base, cfg=make_cfg() | {"layouts": {"control_types": {"positive": "poscon"}}})
     table = pd.read_parquet(Results(base / "results").fields("P1"))
     assert set(table.loc[table["well"] == "B02", "control_type"]) == {"poscon"}
+
+
+def test_a_pooled_synthetic_plate_joins_every_cell_to_its_field(tmp_path):
+    settings = PooledSettings(plates=("P1",), batches=("B1",), rows=1, columns=2, height=64, width=80)
+    write_screen(tmp_path, dataclasses.replace(settings, fields_per_well=2), workers=1)
+    row = pd.read_csv(tmp_path / "plates.tsv", sep="\t").iloc[0].to_dict()
+    cfg = make_cfg() | {"plate": row, "reader": {"name": "synthetic", "kind": "synthetic"}}
+    manifest = ingest(tmp_path, cfg=cfg)
+    cells = pd.read_parquet(Results(tmp_path / "results").cells("P1"))
+    truth = pd.read_csv(tmp_path / "cells" / "P1.tsv", sep="\t", dtype=str, keep_default_na=False)
+    truth = truth.assign(y=truth["y"].astype(float), x=truth["x"].astype(float))
+    shared = ["well", "field", "cell", "y", "x", "perturbation", "gene", "control_type"]
+    keys = ["well", "field", "y", "x"]
+    pd.testing.assert_frame_equal(cells[shared], truth.sort_values(keys)[shared].reset_index(drop=True))
+    assert manifest.counts["cells"] == len(truth) > 10
+    assert set(cells["group"]) == {"A/1/0", "A/1/1", "A/2/0", "A/2/1"}
 
 
 # -- killed -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ nuisances are described in :mod:`platemae.synthetic.design`, :mod:`platemae.synt
 :mod:`platemae.synthetic.effects`.
 """
 
+from platemae.synthetic.pooled import PooledSettings
 from platemae.synthetic.screen import write_screen
 from platemae.synthetic.settings import ScreenSettings
 
-__all__ = ["ScreenSettings", "write_screen"]
+__all__ = ["PooledSettings", "ScreenSettings", "write_screen"]

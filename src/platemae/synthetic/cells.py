@@ -84,11 +84,18 @@ def draw_field(
         (C, H, W) float32, zero outside cells. The mean over a cell is the cell's own staining (about 1), which the
         phenotype does not touch; DNA has its mean over the nucleus instead, as its content does not spread.
     """
-    cells = make_cells(settings, effect_P, state_P, density, rng)
+    return paint_field(settings, make_cells(settings, effect_P, state_P, density, rng), rng)
+
+
+def paint_field(
+    settings: ScreenSettings, cells: Cells, rng: np.random.Generator, gain_KC: Array | None = None
+) -> Array:
+    """Draw the stain of given cells, (C, H, W) float32; ``gain_KC`` multiplies the channels of each cell."""
     stain_CHW = np.zeros((len(CHANNELS), settings.height * settings.width), np.float32)
     if len(cells.y_K):
         pixels = assign_pixels(cells, settings.height, settings.width)
-        stain_CHW[:, pixels.flat_N] = stain_cells(settings, cells, pixels, rng)
+        stain_CN = stain_cells(settings, cells, pixels, rng)
+        stain_CHW[:, pixels.flat_N] = stain_CN if gain_KC is None else stain_CN * gain_KC.T[:, pixels.cell_N]
     return stain_CHW.reshape(len(CHANNELS), settings.height, settings.width)
 
 
@@ -100,11 +107,33 @@ def make_cells(
     rng: np.random.Generator,
 ) -> Cells:
     """Draw position, shape and phenotype of every cell of a field; parameters as in :func:`draw_field`."""
-    y_K, x_K = _scatter(settings, density, rng)
+    y_K, x_K = scatter(settings, density, rng)
+    return form_cells(settings, y_K, x_K, effect_P, state_P, rng)
+
+
+def form_cells(
+    settings: ScreenSettings,
+    y_K: Array,
+    x_K: Array,
+    effect: NDArray[np.float64],
+    state_P: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Cells:
+    """Draw shape and phenotype of cells at given places.
+
+    Parameters
+    ----------
+    settings, state_P, rng
+        As in :func:`draw_field`.
+    y_K, x_K
+        Centres, pixels.
+    effect
+        Phenotype of the perturbation: (P,) for all cells, or (K, P).
+    """
     n = len(y_K)
     response_K1 = np.exp(settings.response_sd * rng.standard_normal((n, 1)))
     own_KP = settings.cell_sd * rng.standard_normal((n, len(PHENOTYPE)))
-    phenotype_KP = _saturate(response_K1 * effect_P + state_P + own_KP).astype(np.float32)
+    phenotype_KP = _saturate(response_K1 * effect + state_P + own_KP).astype(np.float32)
     size_K = np.exp(settings.size_sd * rng.standard_normal(n))
     cycle_K = rng.uniform(0.93, 1.1, n)  # the nucleus grows through the cell cycle
     return Cells(
@@ -187,8 +216,11 @@ def _outlines(phenotype_KP: Array, rng: np.random.Generator) -> Array:
     return (outline_KA / np.sqrt((outline_KA**2).mean(1, keepdims=True))).astype(np.float32)
 
 
-def _scatter(settings: ScreenSettings, density: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Place centres one after the other, each at the first of some proposals that keeps its distance."""
+def scatter(settings: ScreenSettings, density: float, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return the centres of the cells of a field, (K,) each in pixels.
+
+    They are placed one after the other, each at the first of some proposals that keeps its distance.
+    """
     high, wide = settings.height + 2 * _BORDER, settings.width + 2 * _BORDER
     share = high * wide / (160 + 2 * _BORDER) ** 2  # cells_per_field is meant for 160 x 160 pixels
     wanted = int(rng.poisson(settings.cells_per_field * 1.2 * density * share))

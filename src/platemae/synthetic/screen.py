@@ -9,6 +9,7 @@
     plates/P1/Images/        r01c01f01-ch1.tiff, ...
     relations.csv            planted relations: entity1, entity2, strength
     truth.tsv                modules and efficacies, for evaluation alone
+    cells/P1.tsv             pooled screens: plate, well, field, cell, y, x (pixels), perturbation, gene, control_type
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from platemae.errors import ConfigError, InputError
 from platemae.synthetic.cells import draw_field
 from platemae.synthetic.design import Well, make_layout, phenotype_of, relations, truth_table
 from platemae.synthetic.effects import brightness_of, expose, plate_effect, well_effect
+from platemae.synthetic.pooled import PooledSettings, cell_table, draw_pooled, pooled_layout
 from platemae.synthetic.settings import CHANNELS, ScreenSettings
 
 FILE_PATTERN = r"r(?P<row>\d+)c(?P<column>\d+)f(?P<field>\d+)-ch(?P<channel>\d+)\.tiff"
@@ -88,6 +90,8 @@ def write_screen(root: Path, settings: ScreenSettings, workers: int = 2) -> Path
 
 def draw_well(settings: ScreenSettings, plate: int, well: Well, field: int) -> NDArray[np.uint16]:
     """Return the camera counts of one field (index from 0) of a well, (C, H, W) uint16."""
+    if isinstance(settings, PooledSettings):
+        return draw_pooled(settings, plate, well, field)
     spot = (well.row - 1) * settings.columns + well.column - 1
     rng = settings.rng("field", plate, spot, field)
     effect_P, state_P = phenotype_of(settings, plate, spot, well.perturbation)
@@ -140,7 +144,11 @@ def _well_paths(root: Path, settings: ScreenSettings, plate: int, well: Well) ->
 
 def _all_wells(settings: ScreenSettings) -> Iterator[tuple[int, Well]]:
     for plate in range(len(settings.plates)):
-        yield from ((plate, well) for well in make_layout(settings, plate))
+        yield from ((plate, well) for well in _layout(settings, plate))
+
+
+def _layout(settings: ScreenSettings, plate: int) -> list[Well]:
+    return pooled_layout(settings) if isinstance(settings, PooledSettings) else make_layout(settings, plate)
 
 
 def _missing_wells(root: Path, settings: ScreenSettings) -> Iterator[tuple[int, Well]]:
@@ -177,8 +185,10 @@ def _tables(root: Path, settings: ScreenSettings) -> dict[Path, str]:
         root / "relations.csv": _table(pairs, ",", ("entity1", "entity2", "strength")),
     }
     for plate, name in enumerate(settings.plates):
-        rows = [_layout_row(well) for well in make_layout(settings, plate)]
+        rows = [_layout_row(well) for well in _layout(settings, plate)]
         texts[root / "layouts" / f"{name}.tsv"] = _table(rows, "\t")
+        if isinstance(settings, PooledSettings):
+            texts[root / "cells" / f"{name}.tsv"] = _table(cell_table(settings, plate), "\t")
         texts[root / "plates" / name / "plate.json"] = _json(_describe_plate(settings, name))
     return texts
 
@@ -186,7 +196,9 @@ def _tables(root: Path, settings: ScreenSettings) -> dict[Path, str]:
 def _plate_rows(settings: ScreenSettings) -> list[dict[str, str]]:
     plates = zip(settings.plates, settings.batches, strict=True)
     places = [(plate, batch, f"plates/{plate}", f"layouts/{plate}.tsv") for plate, batch in plates]
-    return [{"plate": p, "batch": b, "reader": "synthetic", "path": f, "layout": t} for p, b, f, t in places]
+    rows = [{"plate": p, "batch": b, "reader": "synthetic", "path": f, "layout": t} for p, b, f, t in places]
+    is_pooled = isinstance(settings, PooledSettings)
+    return [row | {"cells": f"cells/{row['plate']}.tsv"} for row in rows] if is_pooled else rows
 
 
 def _layout_row(well: Well) -> dict[str, str]:

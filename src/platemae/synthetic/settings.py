@@ -148,7 +148,7 @@ class ScreenSettings:
         raise_all(ConfigError(what, "synthetic screen settings", remedy) for what, remedy in self._problems())
 
     def _problems(self) -> list[tuple[str, str]]:
-        used = self.negcon_wells + self.poscon_wells + self.n_genes * self.guides_per_gene
+        used = self.wells_needed
         wells = self.rows * self.columns
         checks = [
             (len(set(self.plates)) == len(self.plates) > 0, "plate names are not unique", "give each plate a name"),
@@ -167,6 +167,11 @@ class ScreenSettings:
     def n_genes(self) -> int:
         """Number of targeted genes, active and inactive."""
         return self.modules * self.genes_per_module + self.inactive_genes
+
+    @property
+    def wells_needed(self) -> int:
+        """Number of wells that controls and guides need on a plate."""
+        return self.negcon_wells + self.poscon_wells + self.n_genes * self.guides_per_gene
 
     def digest(self) -> str:
         """Return the SHA-256 (hex) of all parameters and of the version of the drawing."""
