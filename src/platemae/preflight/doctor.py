@@ -118,12 +118,15 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
         return Checkup(plate.plate, f"{plate.plate}: cannot be read", tuple(problems))
     wells = {record.well for record in inventory.records}
     kinds = Counter(labels["control_type"] for labels in layout.values())
+    if not inventory.channels:
+        counted = "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
+        return Checkup(plate.plate, f"{plate.plate}: {len(wells)} wells, no images{counted}", tuple(problems))
     shape, dtype = _first_image(inventory, problems)
     size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * np.dtype(dtype or "uint8").itemsize
     line = (
         f"{plate.plate}: {len(wells)} wells, {len(inventory.records)} fields, {len(inventory.channels)} channels, "
-        f"{shape[0]} x {shape[1]} {dtype}, {inventory.pixel_size_um:g} µm a pixel; "
-        + ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds))
+        f"{shape[0]} x {shape[1]} {dtype}, {inventory.pixel_size_um:g} µm a pixel"
+        + "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
     )
     line += "".join(f"; {note}" for note in inventory.notes)
     if inventory.unmatched:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from platemae.contracts import write_text
 from platemae.errors import InputError, raise_all
-from platemae.preflight.survey import Survey, find_plates, survey
+from platemae.preflight.survey import Survey, find_plates, survey, write_rows
 from platemae.readers.base import Inventory
 
 TINY_CROP_PX = 256
@@ -47,6 +48,7 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
     readable = [s for s in surveys if s.inventory is not None]
     if not readable:
         raise_all(s.problem for s in surveys if s.problem is not None)
+    readable = [_with_table(s, out) for s in readable]
     readers = _readers(readable)
     layouts = {s.plate.name: _layout_of(s, folder.resolve()) for s in readable}
     for s in readable:
@@ -55,6 +57,15 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
     write_text(paths[0], _plates_table(readable, readers, layouts))
     write_text(paths[1], _config(readable, readers, out.resolve(), folder))
     return [*_description(surveys, pixel_size_um), *_next_steps(paths, layouts, out)]
+
+
+def _with_table(s: Survey, out: Path) -> Survey:
+    """Write the table of images that a plate lacks, and name it in its entry."""
+    if not s.plate.table:
+        return s
+    name = f"tables/{s.plate.folder.name}.csv"
+    write_rows(out / name, s.plate.table)
+    return replace(s, plate=replace(s.plate, entry=s.plate.entry | {"metadata": name}))
 
 
 def _readers(surveys: Sequence[Survey]) -> dict[str, dict[str, Any]]:
@@ -149,6 +160,8 @@ def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], r
     elif mine.inventory is not None:
         found = ", ".join(f"{c.name} ({c.stain})" for c in mine.inventory.channels)
         lines += [f"    # {line}" for line in textwrap.wrap(f"channels by the metadata: {found}", 100)]
+    if "metadata" in entry:
+        lines.append(f"    metadata: {entry['metadata']}")
     if "pixel_size_um" in entry:
         lines.append(f"    pixel_size_um: {entry['pixel_size_um']:g} # the files do not say it: CHECK")
     if mine.inventory is not None and mine.inventory.n_z > 1:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from platemae.contracts import write_text
 from platemae.errors import ConfigError, InputError, PlatemaeError
 from platemae.preflight.file_names import Guess, guess_pattern
 from platemae.readers.assemble import safe_name
 from platemae.readers.base import Inventory
 from platemae.readers.detect import METADATA, metadata_of
 from platemae.readers.formats import SUFFIXES, read_plane
+from platemae.readers.image_table import table_of_zarr
 from platemae.readers.registry import resolve
+from platemae.readers.rxrx import PLATE_FOLDER
+from platemae.readers.rxrx3_core import plates_of_shards
 from platemae.stains import stain_of
 
 UNKNOWN_PIXEL_SIZE_UM = 1.0
@@ -37,11 +44,14 @@ class FoundPlate:
         Where it lies.
     entry
         The reader entry that reads it, as in the configuration, without its name.
+    table
+        Rows of the table of images to write for it, where it has none.
     """
 
     name: str
     folder: Path
     entry: dict[str, Any]
+    table: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,15 +87,17 @@ def find_plates(root: Path) -> list[FoundPlate]:
     """
     if not root.is_dir():
         raise InputError("there is no such folder", str(root), "name the folder that holds the plates")
-    found = [(folder, {"kind": kind}) for folder, kind in _with_metadata(root.resolve(), MAX_DEPTH)]
+    root = root.resolve()
+    found = list(_with_metadata(root, MAX_DEPTH))
     if not found:
-        found = [(folder, _pattern_entry(guess)) for folder, guess in _with_images(root.resolve())]
+        found = [FoundPlate("", folder, _pattern_entry(guess)) for folder, guess in _with_images(root)]
     if not found:
         kinds = ", ".join(METADATA)
         what = "nothing below it looks like a plate: no metadata of a known instrument, no images with wells in names"
         raise InputError(what, str(root), f"known: {kinds}; or write a reader of kind pattern (docs/guide.md)")
-    names = _names([folder for folder, _ in found], root.resolve())
-    return [FoundPlate(name, folder, entry) for name, (folder, entry) in zip(names, found, strict=True)]
+    unnamed = _names([plate.folder for plate in found if not plate.name], root)
+    names = iter(unnamed)
+    return [plate if plate.name else replace(plate, name=next(names)) for plate in found]
 
 
 def survey(plate: FoundPlate, pixel_size_um: float | None = None) -> Survey:
@@ -109,24 +121,56 @@ def survey(plate: FoundPlate, pixel_size_um: float | None = None) -> Survey:
 
 def _inventory(plate: FoundPlate, pixel_size_um: float) -> tuple[FoundPlate, Inventory]:
     """Return the inventory, and the plate with a pixel size in its entry where the metadata has none."""
-    read = resolve(plate.entry["kind"])
-    try:
-        return plate, read(plate.folder, plate.entry | {"name": plate.entry["kind"], "plate": plate.name})
-    except ConfigError as error:
-        if not error.where.endswith("pixel_size_um"):
-            raise
-    sized = replace(plate, entry=plate.entry | {"pixel_size_um": pixel_size_um})
-    return sized, read(plate.folder, sized.entry | {"name": plate.entry["kind"], "plate": plate.name})
+    with TemporaryDirectory() as scratch:
+        try:
+            return plate, _read(plate, Path(scratch))
+        except ConfigError as error:
+            if not error.where.endswith("pixel_size_um"):
+                raise
+        sized = replace(plate, entry=plate.entry | {"pixel_size_um": pixel_size_um})
+        return sized, _read(sized, Path(scratch))
 
 
-def _with_metadata(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
-    """Yield the topmost folders that hold metadata of an instrument."""
-    kind = next((kind for kind in METADATA if metadata_of(kind, folder) and _is_plate(kind, folder)), None)
-    if kind is not None:
-        yield folder, kind
-    elif depth > 0:
+def _read(plate: FoundPlate, scratch: Path) -> Inventory:
+    entry = plate.entry | {"name": plate.entry["kind"], "plate": plate.name}
+    if plate.table:
+        entry["metadata"] = str(scratch / "images.csv")
+        write_rows(scratch / "images.csv", plate.table)
+    return resolve(entry["kind"])(plate.folder, entry)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    """Write a table of images."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _with_metadata(folder: Path, depth: int) -> Iterator[FoundPlate]:
+    """Yield the plates of the topmost folders that hold metadata of an instrument."""
+    plates = _plates_of(folder)
+    yield from plates
+    if not plates and depth > 0:
         for child in _folders(folder):
             yield from _with_metadata(child, depth - 1)
+
+
+def _plates_of(folder: Path) -> list[FoundPlate]:
+    """Return the plates of one folder; only RxRx3-core and the JUMP demo keep several in one, and name them."""
+    kind = next((kind for kind in METADATA if metadata_of(kind, folder) and _is_plate(kind, folder)), None)
+    if kind is not None:
+        return [FoundPlate("", folder, {"kind": kind})]
+    if PLATE_FOLDER.fullmatch(folder.name) and metadata_of("rxrx", folder):
+        return [FoundPlate("", folder, {"kind": "rxrx"})]
+    if (folder / "images.zarr").is_dir() and (folder / "sites.csv").is_file():
+        table = tuple(table_of_zarr(folder))
+        entry = {"kind": "image_table"}
+        return [FoundPlate(safe_name(name), folder, entry, table) for name in dict.fromkeys(r["plate"] for r in table)]
+    if any(folder.glob("*.parquet")):
+        return [FoundPlate(name, folder, {"kind": "rxrx3_core"}) for name in plates_of_shards(folder)]
+    return []
 
 
 def _is_plate(kind: str, folder: Path) -> bool:

@@ -68,6 +68,20 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     )
 
 
+def plates_of_shards(folder: Path) -> list[str]:
+    """Return the ids of all plates whose images the parquet files of a folder hold; none where they hold no images."""
+    found: set[str] = set()
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            with pq.ParquetFile(path) as file:
+                if {KEY, IMAGES} <= set(file.schema_arrow.names):
+                    keys = pc.unique(pc.replace_substring_regex(file.read(columns=[KEY])[KEY], "/[^/]*$", ""))
+                    found.update(key for key in keys.to_pylist() if key)
+        except (OSError, pa.ArrowException, ValueError):
+            continue
+    return sorted("_".join(key.rsplit("/", 1)) for key in found if "/" in key)
+
+
 def _images(folder: Path, shards: Sequence[RawFile], prefix: str) -> list[Image]:
     images: list[Image] = []
     problems: list[PlatemaeError] = []

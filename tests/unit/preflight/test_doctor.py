@@ -50,7 +50,7 @@ def test_a_sound_project_has_no_problem_and_says_what_it_holds(project, capsys):
     assert main(["doctor", "--configfile", str(project)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(
-        "P1: 3 wells, 3 fields, 2 channels, 40 x 48 uint16, 0.5 µm a pixel; 1 negcon, 2 treatment"
+        "P1: 3 wells, 3 fields, 2 channels, 40 x 48 uint16, 0.5 µm a pixel, 1 negcon, 2 treatment"
     )
     # 2 plates x 3 fields x 2 channels x 40 x 48 x 2 bytes; 3 files a field, one a well, a row and the plate
     assert "stores of 2 plates still to ingest: at most 0.00 GB" in lines[2]

@@ -34,6 +34,7 @@ def write_plate(folder, wells=("A01", "B02"), name="{well}_s1_{channel}.tif", px
             tifffile.imwrite(folder / name.format(well=well, channel=channel), np.zeros((px, px), np.uint16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_every_real_folder_gives_a_project_that_snakemake_accepts(name, shared_data, tmp_path, project, capsys):
     n_plates, kind, wells, fields, channels = REAL[name]
@@ -47,6 +48,22 @@ def test_every_real_folder_gives_a_project_that_snakemake_accepts(name, shared_d
     command += ["--configfile", str(tmp_path / "config.yaml"), "--scheduler", "greedy"]
     outcome = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
+
+
+def test_the_plates_of_rxrx_folders_and_of_its_parquet_files_are_found(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = tmp_path / "rxrx1" / "images" / "HUVEC-01" / "Plate1"
+    folder.mkdir(parents=True)
+    (tmp_path / "rxrx1" / "metadata.csv").write_text("experiment,plate,well,site\nHUVEC-01,1,B02,1\n")
+    assert [(p.name, p.entry["kind"]) for p in find_plates(tmp_path)] == [("Plate1", "rxrx")]
+    keys = ["gene-001/Plate1/A01_s1_1", "gene-001/Plate1/A02_s1_1", "gene-002/Plate10/A01_s1_1"]
+    core = tmp_path / "core"
+    core.mkdir()
+    pq.write_table(pa.table({"__key__": keys, "jp2": [{"bytes": b"x", "path": ""}] * 3}), core / "train-0.parquet")
+    pq.write_table(pa.table({"well_id": ["a"]}), core / "embeddings.parquet")
+    assert [p.name for p in find_plates(core)] == ["gene-001_Plate1", "gene-002_Plate10"]
 
 
 def test_plates_of_one_form_share_a_reader_and_their_layouts_wait_to_be_filled_in(tmp_path):
