@@ -33,7 +33,10 @@ def add_plate(results, plate, batch, failed=(), kinds=KINDS):
             place = [plate, batch, well, str(f), well[0], int(well[1:]), group, ""]
             fields.append([*place, "g", "G", "", "", kinds[well]])
             verdict = "fail" if (well, f) in failed else "pass"
-            qc += [[plate, well, str(f), c.name, 0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0, verdict, ""] for c in CHANNELS]
+            qc += [
+                [plate, well, str(f), c.name, 0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0, verdict, ""]
+                for c in CHANNELS
+            ]
     write_plate(results.store(plate), plate, sources, CHANNELS, 0.65, chunk_px=32, threads=1)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))
@@ -77,6 +80,9 @@ def test_the_map_is_fitted_on_control_fields_that_passed(results):
     assert value["unit_of"] == {"P1": "b1", "P2": "b1", "P3": "b2"}
     assert value["channels"] == ["DNA", "ER"]
     assert manifest.counts["fields"] == {"P1": 3, "P2": 4, "P3": 4}
+    assert set(manifest.counts["clipped"]) == set(manifest.counts["grey_levels"]) == {"DNA", "ER"}
+    assert all(0.005 < share < 0.015 for ends in manifest.counts["clipped"].values() for share in ends)
+    assert all(150 < levels <= 256 for levels in manifest.counts["grey_levels"].values())
     assert manifest.warnings == []
     assert IntensityMap.read(results.intensity("controls")).kind == "quantile"
 
@@ -109,3 +115,14 @@ def test_no_control_in_the_fit_plates(results):
     assert manifest.warnings == ["plate P1 has no negcon field that passed QC: pooled limits"]
     with pytest.raises(ConfigError, match="no negcon field passed QC on any fit plate"):
         run(results, fit_plates=["P1"])
+
+
+def test_the_manifest_names_the_worst_unit_of_each_channel(results):
+    manifest = run(results, kind="fixed", limits=[0.0, 65535.0], scope="plate")
+    assert manifest.counts["clipped"] == {"DNA": [0.0, 0.0], "ER": [0.0, 0.0]}
+    value = json.loads(results.intensity("controls").read_text())
+    fewest = min(unit["ER"] for unit in value["levels"].values())
+    assert manifest.counts["grey_levels"]["ER"] == fewest < 32
+    assert f"P1, channel ER: {value['levels']['P1']['ER']} of 256 grey levels are left, fewer than 32" in (
+        manifest.warnings
+    )

@@ -209,6 +209,11 @@ class QcSection(Section):
     max_drift: Fraction = Field(
         default=0.5, description="warn where a measure's rank correlation with the order of wells is stronger"
     )
+    illumination: Literal["none", "retrospective"] = Field(
+        default="none",
+        description="retrospective: estimate how each channel is lit from the plate's sound fields, and divide by it "
+        "what the intensity map and the models read; stores, QC and classical features keep source pixels",
+    )
     gate: Literal["warn", "exclude", "stop"] = Field(
         default="exclude",
         description="exclude: failed fields are neither embedded nor trained on; warn: they are reported and kept; "
@@ -241,6 +246,13 @@ class IntensityEntry(Section):
     limits: tuple[float, float] = Field(
         default=(0.0, 255.0), description="source values that become 0 and 255 (kind fixed)"
     )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> IntensityEntry:
+        wrong = [key for key in ("quantiles", "limits") if not getattr(self, key)[0] < getattr(self, key)[1]]
+        if wrong:
+            raise ValueError(f"{' and '.join(wrong)}: the first value must be below the second")
+        return self
 
 
 class DatasetEntry(Section):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
 from platemae.fingerprint import digest_json
 from platemae.layout import Results
 from platemae.qc.gate import kept_fields
+from platemae.store.illumination import open_store
 from platemae.store.intensity_fit import FitPlate, choose_fields, fit_map
+from platemae.store.intensity_map import Limits
 from platemae.store.parquet import read_parquet
-from platemae.store.plate_reader import PlateStore
 
 STAGE = "fit_intensity"
 
@@ -43,8 +45,11 @@ def run(results: Results, cfg: dict[str, Any], *, intensity: str, threads: int) 
         "channels": list(fitted.channels),
         "units": sorted(fitted.maps),
         "fields": {plate.plate: len(plate.groups) for plate in plates},
-        "clipped_most": _most(sum(pair) for unit in fitted.clipped.values() for pair in unit.values()),
-        "collapsed_most": _most(share for unit in fitted.collapsed.values() for share in unit.values()),
+        "clipped": {name: _worst(fitted.clipped, name) for name in fitted.channels},
+        "collapsed": {name: _most(unit[name] for unit in fitted.collapsed.values()) for name in fitted.channels},
+        "grey_levels": {
+            name: min((unit[name] for unit in fitted.levels.values()), default=0) for name in fitted.channels
+        },
     }
     applied = {key: value[key] for key in ("kind", "scope", "channels", "maps", "pooled", "unit_of")}
     return Manifest(STAGE, digest_json(applied), counts, warnings)
@@ -58,8 +63,14 @@ def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:
     wanted = (kind == "negcon") if fit_on == "negcon" else (kind != "empty")
     chosen = fields[wanted & passed]
     groups = choose_fields(list(chosen["well"]), list(chosen["group"]))
-    return FitPlate(plate, str(fields["batch"].iloc[0]), PlateStore(results.store(plate)), groups)
+    store = open_store(results.store(plate), results.illumination(plate))
+    return FitPlate(plate, str(fields["batch"].iloc[0]), store, groups)
 
 
-def _most(values: Any) -> float:
+def _worst(clipped: Mapping[str, Limits], channel: str) -> list[float]:
+    """Return the largest share below and above the limits of any unit."""
+    return [_most(unit[channel][end] for unit in clipped.values()) for end in (0, 1)]
+
+
+def _most(values: Iterable[float]) -> float:
     return round(max(values, default=0.0), 6)

@@ -25,6 +25,9 @@ MIN_STD = TOP * 1e-5**0.5
 """Standard deviation on the scale 0..255 below which the models' instance norm (epsilon 1e-5 after division by 255)
 no longer restores contrast."""
 
+MIN_LEVELS = 32
+"""Grey levels of a channel below which the manifest warns: steps then are as coarse as what cells differ by."""
+
 CLIP_WARNING = 0.05
 """Share of clipped pixels of a channel above which the manifest warns."""
 
@@ -74,6 +77,7 @@ def fit_map(entry: Mapping[str, Any], plates: Sequence[FitPlate], threads: int) 
     maps: dict[str, Limits] = {}
     clipped: dict[str, Limits] = {}
     collapsed: dict[str, dict[str, float]] = {}
+    levels: dict[str, dict[str, int]] = {}
     total = sum(len(plate.groups) for plate in plates)
     pooled = make_counts(len(channels), plates[0].store.dtype, total)
     warnings: list[str] = []
@@ -89,13 +93,14 @@ def fit_map(entry: Mapping[str, Any], plates: Sequence[FitPlate], threads: int) 
             maps[unit] = limits
         clipped[unit] = _pairs(channels, seen.counts.outside(_array(limits)))
         collapsed[unit] = _collapsed(seen, limits)
-        warnings += _warn(unit, clipped[unit], collapsed[unit])
+        levels[unit] = dict(zip(channels, seen.counts.filled_levels(_array(limits)).tolist(), strict=True))
+        warnings += _warn(unit, clipped[unit], collapsed[unit], levels[unit])
     if not is_fixed and not maps:
         raise _nothing_to_fit(entry)
     shared = fixed if is_fixed else _fit(pooled, entry["quantiles"], channels)
     unit_of = {plate.plate: unit for unit, group in members.items() if unit in maps for plate in group}
     fitted = IntensityMap(
-        entry["name"], entry["kind"], entry["scope"], tuple(channels), maps, shared, unit_of, clipped, collapsed
+        entry["name"], entry["kind"], entry["scope"], tuple(channels), maps, shared, unit_of, clipped, collapsed, levels
     )
     return fitted, warnings
 
@@ -179,16 +184,21 @@ def _collapsed(unit: _Unit, limits: Limits) -> dict[str, float]:
     return dict(zip(limits, (mapped < MIN_STD).mean(axis=0).tolist(), strict=True))
 
 
-def _warn(unit: str, clipped: Limits, collapsed: Mapping[str, float]) -> list[str]:
+def _warn(unit: str, clipped: Limits, collapsed: Mapping[str, float], levels: Mapping[str, int]) -> list[str]:
     found = [
         f"{unit}, channel {name}: {below + above:.1%} of the pixels are clipped"
         for name, (below, above) in clipped.items()
         if below + above > CLIP_WARNING
     ]
-    return found + [
+    found += [
         f"{unit}, channel {name}: {share:.1%} of the fields have no contrast left on the scale 0..255"
         for name, share in collapsed.items()
         if share > 0
+    ]
+    return found + [
+        f"{unit}, channel {name}: {count} of 256 grey levels are left, fewer than {MIN_LEVELS}"
+        for name, count in levels.items()
+        if count < MIN_LEVELS
     ]
 
 

@@ -44,6 +44,8 @@ class IntensityMap:
         Unit -> channel -> share of the fitted pixels below and above the limits.
     collapsed
         Unit -> channel -> share of the fitted fields that the map leaves without contrast.
+    levels
+        Unit -> channel -> grey levels of 0..255 that the fitted pixels fill.
     """
 
     name: str
@@ -55,6 +57,7 @@ class IntensityMap:
     unit_of: dict[str, str]
     clipped: dict[str, Limits] = field(default_factory=dict)
     collapsed: dict[str, dict[str, float]] = field(default_factory=dict)
+    levels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> IntensityMap:

@@ -1,6 +1,6 @@
 """How often each source value occurs, a channel: exact for integers, a seeded sample for floats; bounded memory."""
 
-# Shape legend: C channels, Y rows, X columns of pixels, V source values, S sampled pixels
+# Shape legend: C channels, Y rows, X columns of pixels, V source values, S sampled pixels, L grey levels
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import numpy as np
 
 FLOAT_BUDGET = 2**22
 """Pixels a channel that are kept of float images, over all fields: 16 MB."""
+
+TOP = 255
+"""Largest grey level; the levels are the map's output, rounded."""
+
+LEAST_SHARE = 1e-5
+"""Share of the pixels that a grey level holds at least to count as filled: hot pixels spread over many levels."""
 
 
 class PixelCounts(Protocol):
@@ -30,6 +36,10 @@ class PixelCounts(Protocol):
 
     def outside(self, limits_C2: np.ndarray) -> np.ndarray:
         """Return the share of pixels below the lower and above the upper limit, (C, 2)."""
+        ...
+
+    def filled_levels(self, limits_C2: np.ndarray) -> np.ndarray:
+        """Return how many of the levels 0..255 the pixels fill when the limits become 0 and 255, (C,)."""
         ...
 
 
@@ -67,6 +77,12 @@ class IntegerCounts:
         above_C = np.array([c[values_V > high].sum() for c, (_, high) in zip(self.counts_CV, limits_C2, strict=True)])
         return np.stack([below_C, above_C], axis=1) / self.counts_CV.sum(axis=1, keepdims=True)
 
+    def filled_levels(self, limits_C2: np.ndarray) -> np.ndarray:
+        """Return the number of filled levels, (C,)."""
+        values_V = np.arange(self.counts_CV.shape[1])
+        pairs = zip(self.counts_CV, limits_C2, strict=True)
+        return np.array([_filled(_levels(values_V, low_high), counts_V) for counts_V, low_high in pairs])
+
 
 class FloatSample:
     """A sample of float values, (C, S).
@@ -102,6 +118,23 @@ class FloatSample:
         below_C = (x_CS < limits_C2[:, :1]).mean(axis=1)
         above_C = (x_CS > limits_C2[:, 1:]).mean(axis=1)
         return np.stack([below_C, above_C], axis=1)
+
+    def filled_levels(self, limits_C2: np.ndarray) -> np.ndarray:
+        """Return the number of filled levels, (C,)."""
+        x_CS = np.concatenate(self.parts, axis=1)
+        return np.array([_filled(_levels(x_S, pair), None) for x_S, pair in zip(x_CS, limits_C2, strict=True)])
+
+
+def _levels(values: np.ndarray, low_high: np.ndarray) -> np.ndarray:
+    """Return the grey level of each value."""
+    low, high = low_high
+    return np.rint(np.clip((values - low) * (TOP / (high - low)), 0, TOP)).astype(np.intp)
+
+
+def _filled(levels: np.ndarray, counts: np.ndarray | None) -> int:
+    """Return how many levels hold enough pixels; ``counts`` says how many pixels each of ``levels`` stands for."""
+    pixels_L = np.bincount(levels, counts, minlength=TOP + 1)
+    return int((pixels_L >= max(1, LEAST_SHARE * pixels_L.sum())).sum())
 
 
 def _quantile(counts_V: np.ndarray, q: float) -> float:

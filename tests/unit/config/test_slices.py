@@ -61,6 +61,12 @@ def test_a_map_and_a_dataset_that_name_their_plates_are_frozen_for_new_ones():
     assert changed(slices(), slices(more)) == {"fit_intensity", "build_dataset", "render_report"}
 
 
+@pytest.mark.parametrize("key", ["quantiles", "limits"])
+def test_a_map_of_no_width_is_refused(key):
+    with pytest.raises(ConfigError, match=f"{key}: the first value must be below the second"):
+        load_config({"intensity": [{"name": "controls", key: [0.5, 0.5]}]})
+
+
 @pytest.mark.parametrize("qc", [{"limits": "fixed"}, {"warn": {"cells": [5, None]}}])
 def test_fixed_limits_and_their_values_belong_together(qc):
     with pytest.raises(ConfigError, match="belong together"):

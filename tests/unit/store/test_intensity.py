@@ -1,5 +1,7 @@
 """The intensity map against numpy: quantiles of control pixels, applied, frozen, reported."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -168,7 +170,10 @@ def test_a_channel_without_contrast_is_reported_and_divides_by_nothing(make_plat
     fitted, warnings = fit_map(ENTRY, [FitPlate("P1", "b1", store, ["A/1/0"])], threads=1)
     assert fitted.maps["b1"]["ER"] == (77.0, 78.0)
     assert fitted.collapsed["b1"] == {"DNA": 0.0, "ER": 1.0, "Mito": 0.0}
-    assert warnings == ["b1, channel ER: 100.0% of the fields have no contrast left on the scale 0..255"]
+    assert warnings == [
+        "b1, channel ER: 100.0% of the fields have no contrast left on the scale 0..255",
+        "b1, channel ER: 1 of 256 grey levels are left, fewer than 32",
+    ]
     assert np.isfinite(fitted.to_uint8range(flat, "P1")).all()
 
 
@@ -181,6 +186,44 @@ def test_a_map_much_wider_than_the_data_collapses(make_plate, make_pixels):
             ENTRY | {"kind": "fixed", "limits": (0.0, width)}, [FitPlate("P1", "b1", store, ["A/1/0"])], threads=1
         )
         assert fitted.collapsed["b1"][store.channel_names[int(spread.argmin())]] == collapsed
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("limits", [(0.0, 40.0), (-10.0, 1500.0), (0.0, 65535.0), (90.0, 91.0)])
+def test_grey_levels_are_the_distinct_rounded_values_of_the_map(make_plate, make_pixels, dtype, limits):
+    pixels = (make_pixels() % 251).astype(dtype)
+    store, _ = make_plate({"A/1/0": pixels})
+    entry = ENTRY | {"kind": "fixed", "limits": limits}
+    fitted, warnings = fit_map(entry, [FitPlate("P1", "b1", store, ["A/1/0"])], threads=1)
+    for i, name in enumerate(store.channel_names):
+        mapped_YX = fitted.to_uint8range(pixels.astype(float), "P1")[i]
+        expected = len(np.unique(np.rint(mapped_YX)))
+        assert fitted.levels["b1"][name] == pytest.approx(expected, abs=1)  # halves may round either way in float32
+        few = f"b1, channel {name}: {fitted.levels['b1'][name]} of 256 grey levels are left, fewer than 32"
+        assert (few in warnings) == (fitted.levels["b1"][name] < 32)
+
+
+def test_a_few_hot_pixels_fill_no_grey_level():
+    values = np.tile(np.arange(20, dtype=np.uint16), 50_000).reshape(1, 1000, 1000)
+    values[0, 0, :10] = np.arange(100, 200, 10)
+    for dtype in ("uint16", "float32"):
+        counts = make_counts(1, np.dtype(dtype), 1)
+        counts.add(values.astype(dtype), "")
+        assert counts.filled_levels(np.array([[0.0, 255.0]])).tolist() == [20]
+
+
+def test_memory_does_not_grow_with_the_number_of_fields(make_plate, make_pixels):
+    """What is kept are counts of values; eight times as many fields may cost one field more."""
+    groups = [f"A/{k}/0" for k in range(1, 25)]
+    store, _ = make_plate({group: make_pixels(seed=k) for k, group in enumerate(groups)})
+    peaks = []
+    for count in (3, 24):
+        plate = FitPlate("P1", "b1", store, groups[:count])
+        tracemalloc.start()
+        fit_map(ENTRY, [plate], threads=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] + store.read_field(groups[0]).nbytes
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
