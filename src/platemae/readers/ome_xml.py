@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from math import isclose, isfinite
 from xml.etree.ElementTree import Element, ParseError
 
@@ -52,6 +51,8 @@ class OmeImage:
         Stage position of its first plane, where stated with a unit of length.
     planes
         In the order of the XML.
+    n_planes
+        How many the sizes of its dimensions say.
     """
 
     id: str
@@ -59,6 +60,7 @@ class OmeImage:
     pixel_size_um: float | None
     yx_um: tuple[float, float] | None
     planes: tuple[OmePlane, ...]
+    n_planes: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def parse_ome(data: bytes, where: str) -> Ome | None:
         images, left = [], MAX_PLANES
         for image in children(root, "Image"):
             images.append(_image(image, uuid, left))
-            left -= len(images[-1].planes)
+            left -= images[-1].n_planes
         return Ome(tuple(images), samples)
     except DefusedXmlException as error:
         what = f"OME-XML declares entities, which no instrument does: {type(error).__name__}"
@@ -124,37 +126,51 @@ def _image(image: Element, uuid: str, most: int) -> OmeImage:
     n_planes = sizes["C"] * sizes["Z"] * sizes["T"]
     if not 0 < n_planes <= most:
         raise ValueError(f"an image claims {n_planes} planes")
-    listed = (plane for block in children(pixels, "TiffData") for plane in _planes(block, pixels, sizes, uuid))
-    planes = tuple(islice(listed, n_planes + 1))
-    if len(planes) > n_planes:
-        raise ValueError(f"more planes are listed than the image has: {n_planes}")
+    blocks = [_block(block, pixels, sizes, uuid) for block in children(pixels, "TiffData")]
+    if sum(block.count for block in blocks) > n_planes:
+        raise ValueError(f"more planes are listed than the {n_planes} of the image")
+    planes = tuple(plane for block in blocks for plane in _planes(block))
     position = next((_position(plane) for plane in children(pixels, "Plane")), None)
-    return OmeImage(attribute(image, "ID") or "", _channels(pixels, sizes["C"]), _pixel_size(pixels), position, planes)
+    return OmeImage(
+        attribute(image, "ID") or "", _channels(pixels, sizes["C"]), _pixel_size(pixels), position, planes, n_planes
+    )
 
 
-def _planes(block: Element, pixels: Element, sizes: Mapping[str, int], uuid: str) -> Iterator[OmePlane]:
-    """Yield the planes of a TiffData block, from its first on in the order of the dimensions, page after page."""
+@dataclass(frozen=True)
+class _Block:
+    """A TiffData block: planes ``first`` to ``first + count`` of the dimensions, the fastest first, from ``page`` on."""
+
+    axes: tuple[tuple[str, int], ...]
+    first: int
+    count: int
+    file: str
+    page: int
+
+
+def _block(block: Element, pixels: Element, sizes: Mapping[str, int], uuid: str) -> _Block:
     order = (attribute(pixels, "DimensionOrder") or "XYCZT")[2:]
     if sorted(order) != ["C", "T", "Z"]:
         raise ValueError(f"DimensionOrder {order[:20]!r}")
-    first, step, total = 0, 1, 1
+    first, step = 0, 1
     for axis in order:
         first += _count(block, f"First{axis}", 0) * step
         step *= sizes[axis]
-    total = step
-    page = _count(block, "IFD", 0)
-    count = _count(block, "PlaneCount", 1 if attribute(block, "IFD") else total - first)
-    if first + count > total:
-        raise ValueError(f"TiffData names planes {first} to {first + count - 1} of {total}")
+    count = _count(block, "PlaneCount", 1 if attribute(block, "IFD") else max(step - first, 0))
+    if first + count > step:
+        raise ValueError(f"TiffData names planes {first} to {first + count - 1} of {step}")
     reference = next(children(block, "UUID"), None)
     file = attribute(reference, "FileName") or "" if reference is not None else ""
     if uuid and text(block, "UUID") == uuid:  # the file itself, whatever it was called when it was written
         file = ""
-    for number in range(count):
-        at, rest = {}, first + number
-        for axis in order:
-            rest, at[axis] = divmod(rest, sizes[axis])
-        yield OmePlane(at["C"], at["Z"], at["T"], file, page + number)
+    return _Block(tuple((axis, sizes[axis]) for axis in order), first, count, file, _count(block, "IFD", 0))
+
+
+def _planes(block: _Block) -> Iterator[OmePlane]:
+    for number in range(block.count):
+        at, rest = {}, block.first + number
+        for axis, size in block.axes:
+            rest, at[axis] = divmod(rest, size)
+        yield OmePlane(at["C"], at["Z"], at["T"], block.file, block.page + number)
 
 
 def _channels(pixels: Element, n: int) -> tuple[str, ...]:
