@@ -106,15 +106,17 @@ def stream(path: Path, names: Set[str]) -> Iterator[Element]:
 
 def _refuse_declarations(path: Path) -> None:
     """Refuse a document type declaration, the door to entity bombs; it can stand nowhere but before the root."""
-    seen: list[str] = []
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = lambda *_: seen.append("declaration")
-    parser.StartElementHandler = lambda *_: seen.append("root")
-    with path.open("rb") as file:
-        while not seen and (chunk := file.read(_CHUNK)):
-            parser.Parse(chunk, False)
-    if "declaration" in seen:
+    roots: list[str] = []
+
+    def refuse(*_: object) -> None:  # at once: what follows in the chunk may use the entities
         raise InputError("a metadata file declares entities, which no instrument does", str(path), _REMEDY)
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda tag, _: roots.append(tag)
+    with path.open("rb") as file:
+        while not roots and (chunk := file.read(_CHUNK)):
+            parser.Parse(chunk, False)
 
 
 def _take(top: Element, names: Set[str], path: Path) -> Iterator[Element]:
