@@ -33,6 +33,10 @@ class Results:
         """One row a cell of a pooled plate (not a declared output, as other plates have none)."""
         return self.root / "plates" / f"{plate}.cells.parquet"
 
+    def illumination(self, plate: str) -> Path:
+        """How the plate's fields are lit (not a declared output: there is none where it is not corrected)."""
+        return self.root / "plates" / f"{plate}.illumination.npz"
+
     def qc(self, plate: str) -> Path:
         """QC measures and verdicts."""
         return self.root / "qc" / f"{plate}.parquet"

@@ -13,6 +13,8 @@ from platemae.data.crops import CropSource, PlateSource
 from platemae.data.sampler import fixed_specs
 from platemae.errors import ConfigError, TrainingError
 from platemae.layout import Results
+from platemae.stains import stain_of
+from platemae.store.illumination import open_store
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import PlateStore, StoreChannel
@@ -53,7 +55,7 @@ class TrainingSet:
 def open_plate(
     results: Results, plate: str, batch: str, channels: tuple[StoreChannel, ...], intensity: IntensityMap, who: str
 ) -> PlateSource:
-    """Open a plate as a model sees it.
+    """Open a plate as a model sees it, evenly lit where its illumination was estimated.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def open_plate(
     ConfigError
         When a channel is missing or shows another stain.
     """
-    store = PlateStore(results.store(plate))
+    store = open_store(results.store(plate), results.illumination(plate))
     names = [channel.name for channel in channels]
     order = channel_order(store, channels, plate, who)
     return PlateSource(store, order, lambda x_CHW: intensity.to_uint8range(x_CHW, plate, batch, names))
@@ -109,7 +111,7 @@ def open_training_set(
         raise TrainingError(
             "a dataset has no field", str(results.dataset(dataset)), "see the QC verdicts of its plates"
         )
-    channels = _channels(PlateStore(results.store(next(iter(batches)))), mapping)
+    channels = _channels([PlateStore(results.store(plate)) for plate in batches], mapping)
     who = f"dataset {dataset}"
     plates = {name: open_plate(results, name, batch, channels, mapping, who) for name, batch in batches.items()}
     sources = []
@@ -130,10 +132,12 @@ def _fields(rows: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(rows["plate"].astype(str), rows["group"].astype(str), strict=True))
 
 
-def _channels(store: PlateStore, mapping: IntensityMap) -> tuple[StoreChannel, ...]:
-    """Return the map's channels, in its order, with the stains of a plate."""
-    stains = {channel.name: channel.stain for channel in store.channels}
-    return tuple(StoreChannel(name, stains.get(name, "")) for name in mapping.channels)
+def _channels(stores: list[PlateStore], mapping: IntensityMap) -> tuple[StoreChannel, ...]:
+    """Return the map's channels, in its order, with their stain on the first plate that has the name."""
+    stains: dict[str, str] = {}
+    for store in stores:
+        stains = {channel.name: channel.stain for channel in store.channels} | stains
+    return tuple(StoreChannel(name, stains.get(name, stain_of(name) or "")) for name in mapping.channels)
 
 
 def _pixel_size(plates: dict[str, PlateSource]) -> float:

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from platemae.contracts import FIELDS_COLUMNS, Manifest
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
 from platemae.errors import InputError
-from platemae.fingerprint import digest_table
+from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
 from platemae.qc.cells import find_nuclei
-from platemae.qc.gate import FAIL, WARN
+from platemae.qc.gate import FAIL, WARN, kept_fields
 from platemae.qc.measures import measure
 from platemae.qc.plate_effects import Drift, Edge, drifts, edge_effects, effect_warnings
 from platemae.qc.verdict import blank_images, judge
 from platemae.stains import stain_of
+from platemae.store.illumination_fit import update_illumination
 from platemae.store.parquet import read_parquet, write_parquet
 from platemae.store.plate_reader import PlateStore, StoreChannel
 
@@ -38,9 +40,9 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
     Parameters
     ----------
     results
-        Where the store lies and the table goes.
+        Where the store lies and the table goes, and the illumination where it is wanted.
     cfg
-        ``qc``: limits, and ``stop``, whether the gate ends the run.
+        ``qc``: limits, ``illumination``, and ``stop``, whether the gate ends the run.
     plate
         Plate id.
     threads
@@ -52,8 +54,11 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
         When ``stop`` is set and more than ``max_failed`` of the fields failed.
     """
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
+    if (fields["group"] == "").all():
+        return _without_images(results.qc(plate))
     settings = cfg["qc"]
-    measured = _measure_all(PlateStore(results.store(plate)), fields, settings["nucleus_um"], threads)
+    store = PlateStore(results.store(plate))
+    measured = _measure_all(store, fields, settings["nucleus_um"], threads)
     lacking = zip(fields["well"], fields["field"], fields["missing_channels"], strict=True)
     missing = {(well, field): names.split(",") for well, field, names in lacking if names}
     table = judge(measured, settings, missing)
@@ -62,6 +67,9 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
     sound = table[table["verdict"] != FAIL]
     edges, drifted = edge_effects(sound), drifts(sound)
     warnings += effect_warnings(edges, drifted, settings["max_edge"], settings["max_drift"])
+    wanted = settings.get("illumination", "none") == "retrospective"
+    usable = list(fields.loc[kept_fields(fields, table), "group"])
+    light, warned = update_illumination(store, usable, results.illumination(plate), wanted, threads)
     write_parquet(table, results.qc(plate))
     counts = {
         "fields": len(fields),
@@ -73,7 +81,18 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
         "edge": [_rounded(edge, edge.beyond(settings["max_edge"])) for edge in edges],
         "drift": [_rounded(drift, drift.beyond(settings["max_drift"])) for drift in drifted],
     }
-    return Manifest(STAGE, digest_table(table), counts, warnings)
+    digest = digest_table(table)
+    if light is not None:  # what reads the plate next must read it again
+        counts["illumination"] = light
+        digest = digest_json([digest, light])
+    return Manifest(STAGE, digest, counts, [*warnings, *warned])
+
+
+def _without_images(path: Path) -> Manifest:
+    """Write a table without rows: of a plate that has no images nothing is measured, and nothing judged."""
+    table = pd.DataFrame(columns=list(QC_COLUMNS))
+    write_parquet(table, path)
+    return Manifest(STAGE, digest_table(table), {"fields": 0, "failed": 0, "warned": 0})
 
 
 def _fields(table: pd.DataFrame, verdict: str) -> pd.DataFrame:
