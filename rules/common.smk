@@ -4,7 +4,7 @@ import sys
 
 from platemae.config import load_config, stage_config, stage_entries
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
-from platemae.config.slices import feature_plates, unit_plates
+from platemae.config.slices import check_images, feature_plates, unit_plates
 from platemae.contracts import TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
@@ -14,6 +14,7 @@ try:
     CONFIG = load_config(config, "configuration")
     TABLE = Path(workflow.basedir, CONFIG.plates)
     PLATES = read_plates(TABLE, [reader.name for reader in CONFIG.readers])
+    check_images(CONFIG, PLATES)
 except PlatemaeError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

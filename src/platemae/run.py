@@ -22,6 +22,7 @@ import psutil
 
 from platemae.config import Config, read_config
 from platemae.config.plates import check_layouts, layout_options, read_plates
+from platemae.config.slices import check_images
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, PlatemaeError
 from platemae.layout import Results
@@ -85,6 +86,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
             "the synthetic screen is not there yet", str(table), f"platemae synthesize-screen {table.parent}"
         )
     plates = read_plates(table, [reader.name for reader in config.readers])
+    check_images(config, plates)
     named = [
         (f"{section}.{entry.name}.{key}", getattr(entry, key))
         for section, key in (("datasets", "plates"), ("intensity", "fit_plates"), ("corrections", "fit_plates"))

@@ -13,6 +13,7 @@ from typing import Any
 from platemae.config.plates import Plate
 from platemae.config.sections import Config, EmbedSection, TrainSection
 from platemae.contracts import TABLE_KINDS
+from platemae.errors import ConfigError
 
 
 def stage_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> dict[str, Any]:
@@ -38,6 +39,22 @@ def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcar
     if stage == "score_map":
         return sorted({entry.kind for entry in config.benchmarks})
     return []
+
+
+def check_images(config: Config, plates: Sequence[Plate]) -> None:
+    """Check that plates without images meet no model that needs some.
+
+    Raises
+    ------
+    ConfigError
+        Naming the plates and the models.
+    """
+    bare = sorted(p.plate for p in plates if config.entry("readers", p.reader).kind == "none")
+    needy = [m.name for m in config.models if m.kind != "profiles" or m.source == "intensity_means"]
+    if bare and needy:
+        what = f"plates without images: {', '.join(bare[:8])}; models that need them: {', '.join(needy[:8])}"
+        remedy = "give the plates a reader, or keep models of kind profiles alone (source: table or well_position)"
+        raise ConfigError(what, "plates.tsv, column reader; models", remedy)
 
 
 def _named(plates: dict[str, Plate], names: list[str] | str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from platemae.config.plates import layout_options, metadata_path, read_layout, resolve
 from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import PlatemaeError
+from platemae.readers import none
 from platemae.readers.base import Inventory
 from platemae.readers.checks import inventory_problems
 from platemae.readers.registry import resolve as resolve_reader
@@ -35,6 +36,8 @@ def look(
     problems: list[PlatemaeError] = []
     options = layout_options(cfg.get("layouts", {}), base)
     layout = _attempt(problems, lambda: read_layout(resolve(row["layout"], base), plate, options))
+    if cfg["reader"]["kind"] == none.KIND:
+        return (None if layout is None else none.from_layout(layout)), layout or {}, problems
     inventory = _attempt(
         problems, lambda: resolve_reader(cfg["reader"]["kind"])(folder, _entry(cfg["reader"], plate, base))
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest, check_columns
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, TABLE_KINDS, Manifest, check_columns
 from platemae.errors import MissingError
 from platemae.layout import Results
 from platemae.report.scores import read_scores
@@ -62,8 +62,8 @@ class Source:
 
     @property
     def networks(self) -> list[str]:
-        """Names of the models that have a folder of their own: all but imported profiles."""
-        return [model["name"] for model in self.cfg["models"] if model["kind"] != "profiles"]
+        """Names of the models that have a folder of their own: all that are networks."""
+        return [model["name"] for model in self.cfg["models"] if model["kind"] not in TABLE_KINDS]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -100,7 +100,7 @@ class Source:
         return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(columns))
 
     def _jobs(self) -> Iterator[tuple[str, dict[str, str]]]:
-        profiles = [model["name"] for model in self.cfg["models"] if model["kind"] == "profiles"]
+        profiles = [model["name"] for model in self.cfg["models"] if model["kind"] in TABLE_KINDS]
         for stage in ("ingest_plate", "qc_plate"):
             yield from ((stage, {"plate": plate}) for plate in self.plates)
         for key, stage in (("intensity", "fit_intensity"), ("dataset", "build_dataset")):

@@ -57,6 +57,8 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     inventory, layout, problems = look(cfg, plate, base)
     raise_all(problems)
     assert inventory is not None
+    if not inventory.channels:
+        return _without_images(results, row, inventory, layout)
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
     cells = _cells(cfg, base, inventory, table)
@@ -85,6 +87,17 @@ def _eight_bit(ingest: Mapping[str, Any], inventory: Inventory) -> EightBit | No
     if ingest.get("dtype", "source") == "source":
         return None
     return EightBit(ingest["uint8_range"], [channel.name for channel in inventory.channels], "ingest.uint8_range")
+
+
+def _without_images(
+    results: Results, row: Mapping[str, str], inventory: Inventory, layout: Mapping[str, Mapping[str, str]]
+) -> Manifest:
+    """Write the table alone, a row a well and no group, for profiles made elsewhere."""
+    table = _fields_table(row, inventory, layout, [""] * len(inventory.records))
+    with writing(f"the table of fields of plate {row['plate']}"):
+        write_parquet(table, results.fields(row["plate"]))
+    counts = {"wells": len(table), "fields": 0, "channels": []}
+    return Manifest(STAGE, digest_json({"fields": digest_table(table)}), counts, list(inventory.notes))
 
 
 def _groups(inventory: Inventory) -> list[str]:
