@@ -13,7 +13,9 @@ import pytest
 from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, Manifest
 from platemae.errors import ContractError
 from platemae.layout import Results
-from platemae.report.sections import embeddings
+from platemae.report.page import render
+from platemae.report.sections import embeddings, overview, plates
+from platemae.report.source import Source
 from platemae.stages import compare_models, render_report
 
 HOSTILE = "<script>alert('gene')</script>$x_{"
@@ -33,6 +35,14 @@ CFG = {
         for name, kind in CORRECTIONS
     ],
     "benchmarks": [{"name": "planted", "kind": "known_relations", "relations": "relations.csv"}],
+    "exclude_failed": True,
+}
+
+
+INTENSITY = {
+    "clipped": {name: [0.001, 0.0123] for name in CHANNELS},
+    "collapsed": dict.fromkeys(CHANNELS, 0.0),
+    "grey_levels": dict.fromkeys(CHANNELS, 251) | {"ER": 17},
 }
 
 
@@ -67,14 +77,20 @@ def fake_plate(results: Results, plate: str) -> None:
             rows.append([plate, "day1", well, site, 0, 0, group, "", gene, gene, "", "", kind])
             for place, channel in enumerate(CHANNELS):
                 level = 900 + 150 * place + 30 * int(well[1:]) + rng.normal(0, 40)
-                measures = [rng.normal(0.3, 0.03), 0.001, 200.0, rng.uniform(0.2, 0.5), level]
+                measures = [rng.normal(0.3, 0.03), 0.001, 200.0, rng.uniform(0.2, 0.5), level, -1.2, 0.3, 0.0]
+                measures.append(40.0 - int(well[1:]) if plate == "P1" else 35.0)
                 verdict = ("fail", "out of focus in DNA") if lost else ("pass", "")
+                if (plate, well, site) == ("P2", "C03", "0"):
+                    verdict = ("warn", "cells unusual: 3 (20 to 50)")
                 qc.append([plate, well, site, channel, *measures, *verdict])
     write_parquet(results.fields(plate), pd.DataFrame(rows, columns=list(FIELDS_COLUMNS)))
     write_parquet(results.qc(plate), pd.DataFrame(qc, columns=list(QC_COLUMNS)))
     write_manifest(results, "ingest_plate", {"plate": plate}, {"wells": 60, "fields": 120}, [])
     warned = [f"plate {plate}: 1 field is out of focus"] if plate == "P1" else []
-    write_manifest(results, "qc_plate", {"plate": plate}, {"failed": len(warned)}, warned)
+    edge = {"measure": "mean", "channel": "ER", "change": -0.081, "deviations": -2.345, "outer": 20, "inner": 40}
+    drift = {"measure": "background", "channel": "DNA", "rho": 0.25 + 0.5 * (plate == "P1"), "wells": 60}
+    effects = {"edge": [edge | {"beyond": plate == "P1"}], "drift": [drift | {"beyond": plate == "P1"}]}
+    write_manifest(results, "qc_plate", {"plate": plate}, {"failed": len(warned), **effects}, warned)
 
 
 def fake_model(results: Results, model: str, kind: str) -> None:
@@ -139,7 +155,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     results = Results(tmp_path_factory.mktemp("results"))
     for plate in PLATES:
         fake_plate(results, plate)
-    write_manifest(results, "fit_intensity", {"intensity": "controls"}, {"units": 1}, [HOSTILE])
+    write_manifest(results, "fit_intensity", {"intensity": "controls"}, INTENSITY, [HOSTILE])
     write_manifest(results, "build_dataset", {"dataset": "screen"}, {"train": 200}, [])
     for model, kind in MODELS:
         if kind != "profiles":
@@ -225,17 +241,27 @@ def test_hostile_names_are_inert(page: Page, results: Results) -> None:
 
 def test_every_section_is_there_and_reached_from_the_bar(page: Page) -> None:
     sections = [section["id"] for section in page.all("section")]
-    names = ["overview", "plates", "training", "reconstructions", "embeddings", "corrections", "scores", "provenance"]
+    names = [
+        "overview",
+        "plates",
+        "intensity",
+        "training",
+        "reconstructions",
+        "embeddings",
+        "corrections",
+        "scores",
+        "provenance",
+    ]
     assert sections == names
     assert [link["href"] for link in page.all("a")] == [f"#{name}" for name in names]
 
 
 def test_figures_have_alternative_texts(page: Page, manifest: Manifest) -> None:
     images = page.all("img")
-    # 2 plates, 1 curve, 2 crops, 3 UMAPs, 4 forests
-    assert len(images) == manifest.counts["figures"] == 12
+    # 2 plates, 1 of cells, 1 curve, 2 crops, 3 UMAPs, 4 forests
+    assert len(images) == manifest.counts["figures"] == 13
     assert all(len(image["alt"]) > 30 for image in images)
-    assert any("excluded fields: 1, in wells: 1" in image["alt"] for image in images)
+    assert any("failed fields: 1, in wells: 1" in image["alt"] for image in images)
 
 
 def test_numbers_and_words_of_the_tables(page: Page) -> None:
@@ -251,6 +277,25 @@ def test_numbers_and_words_of_the_tables(page: Page) -> None:
     assert "training: val mse share 0.7213 0.7213" in page.text
     assert "With shuffled labels all 9 rows are at chance, as they must be." in page.text
     assert "Without reconstructions: untrained, intensity_means." in page.text
+
+
+def test_verdicts_edge_drift_and_grey_levels(page: Page) -> None:
+    assert "P1 60 120 119 0 1 0.8%" in page.text
+    assert "P2 60 120 119 1 0 0.0%" in page.text
+    assert "Left out of embedding: 1 field of 1 plate." in page.text
+    assert "Fields with a warning, kept: 1" in page.text
+    assert "P1: is lower at the edge: mean of ER." in page.text
+    assert "P1: rises in the order of the wells: background of DNA." in page.text
+    assert "P2: " not in page.text.split("Strongest edge effect")[0].split("Edge and drift")[1]
+    assert "P2 mean of ER -8.1% -2.35 background of DNA +0.25" in page.text
+    assert "controls ER 0.10% 1.23% 0.0% 17" in page.text
+
+
+def test_a_gate_that_only_warns_is_said(results: Results, manifest: Manifest) -> None:
+    sections = [build(Source(results, CFG | {"exclude_failed": False})) for build in (overview.build, plates.build)]
+    text = render("T", sections)
+    assert "failed QC, kept" in text
+    assert "Failed, and kept: 1 field of 1 plate." in text
 
 
 def test_the_page_is_small(results: Results, manifest: Manifest) -> None:
@@ -287,6 +332,7 @@ def test_an_empty_results_folder_gives_a_page_of_sentences(tmp_path: Path) -> No
         "There is no training curve for mae_tiny",
         "mae_tiny has 0 embedded wells",
         "No correction was fitted.",
+        "No intensity map was fitted.",
         "No score was measured.",
         "There is no table of published numbers",
         "No manifest was found.",

@@ -1,4 +1,4 @@
-"""QC rows as the page shows them: excluded fields, and measures laid out on the plate."""
+"""QC rows as the page shows them: fields by verdict, and measures laid out on the plate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import pandas as pd
 
 from platemae.wells import well_place
 
+PASS, WARN, FAIL = "pass", "warn", "fail"
+"""Verdicts, as the QC tables have them."""
 
-def failed_fields(qc: pd.DataFrame) -> pd.DataFrame:
-    """Return plate, well, field and reason of each excluded field, once a field."""
-    failed = qc[qc["verdict"] == "fail"]
-    return failed[["plate", "well", "field", "reason"]].drop_duplicates(["plate", "well", "field"])
+
+def with_verdict(qc: pd.DataFrame, verdict: str) -> pd.DataFrame:
+    """Return plate, well, field and reason of each field with this verdict, once a field."""
+    found = qc[qc["verdict"] == verdict]
+    return found[["plate", "well", "field", "reason"]].drop_duplicates(["plate", "well", "field"])
 
 
 def reason_kind(reason: str) -> str:

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from platemae.report.qc import failed_fields, layout, reason_kind
+from platemae.report.qc import FAIL, WARN, layout, reason_kind, with_verdict
 
 
 def test_values_lie_at_their_wells_and_nowhere_else() -> None:
@@ -15,7 +15,8 @@ def test_a_failed_field_counts_once_whatever_its_channels() -> None:
     rows = [("P", "A01", "0", c, v, r) for c in ("DNA", "ER") for v, r in [("fail", "out of focus")]]
     rows += [("P", "A01", "1", c, "pass", "") for c in ("DNA", "ER")]
     qc = pd.DataFrame(rows, columns=["plate", "well", "field", "channel", "verdict", "reason"])
-    assert failed_fields(qc).to_numpy().tolist() == [["P", "A01", "0", "out of focus"]]
+    assert with_verdict(qc, FAIL).to_numpy().tolist() == [["P", "A01", "0", "out of focus"]]
+    assert len(with_verdict(qc, WARN)) == 0
 
 
 def test_reasons_that_differ_in_their_numbers_are_one_kind() -> None:

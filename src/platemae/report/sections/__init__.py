@@ -8,6 +8,7 @@ from platemae.report.blocks import Section
 from platemae.report.sections import (
     corrections,
     embeddings,
+    intensity,
     overview,
     plates,
     provenance,
@@ -20,6 +21,7 @@ from platemae.report.source import Source
 SECTIONS: tuple[Callable[[Source], Section], ...] = (
     overview.build,
     plates.build,
+    intensity.build,
     training.build,
     reconstructions.build,
     embeddings.build,

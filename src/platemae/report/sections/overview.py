@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Statements, Text, grid
-from platemae.report.qc import failed_fields
+from platemae.report.qc import FAIL, with_verdict
 from platemae.report.source import Source
 from platemae.report.verdicts import SHUFFLED, Verdict, judge
 
@@ -23,14 +23,14 @@ def _facts(source: Source) -> list[tuple[str, str, str]]:
     fields = source.fields
     wells = fields[["plate", "well"]].drop_duplicates()
     batches = fields["batch"].nunique()
-    excluded = len(failed_fields(source.qc))
-    share = f"{excluded / len(fields):.1%} of fields" if len(fields) else ""
+    failed = len(with_verdict(source.qc, FAIL))
+    share = f"{failed / len(fields):.1%} of fields" if len(fields) else ""
     scores, _ = source.scores
     return [
         ("plates", str(len(source.plates)), f"in {batches} batch{'es' if batches != 1 else ''}" if batches else ""),
         ("wells", f"{len(wells):,}", ""),
         ("fields", f"{len(fields):,}", ""),
-        ("excluded by QC", f"{excluded:,}", share),
+        ("excluded by QC" if source.cfg["exclude_failed"] else "failed QC, kept", f"{failed:,}", share),
         ("models", str(len(source.models)), ""),
         ("corrections", str(len(source.corrections)), ""),
         ("scores", f"{len(scores):,}", ""),

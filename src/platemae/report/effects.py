@@ -1,0 +1,71 @@
+"""Edge effect and drift of the plates, as qc_plate measured them, in words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from platemae.report.blocks import Block, Heading, Items, Text, grid
+from platemae.report.source import Source
+
+Effect = Mapping[str, Any]
+"""A row of the counts ``edge`` or ``drift`` of qc_plate."""
+
+INTRO = (
+    "Outer wells are compared with inner ones: the difference of the medians, in robust standard deviations of the "
+    "inner wells. Drift is the rank correlation (Spearman) of a measure with the order of the wells, row by row; "
+    "neither uses the layout, so controls or doses that lie along an edge or in rows show here, too."
+)
+
+SHOWN = 12
+
+
+def effect_blocks(source: Source) -> list[Block]:
+    """Return the strongest edge effect and drift of each plate, and sentences on those beyond the limits."""
+    counts = {r.wildcards["plate"]: r.manifest.counts for r in source.of("qc_plate") if r.manifest is not None}
+    edges = {plate: _strongest(c.get("edge", ()), "deviations") for plate, c in counts.items()}
+    drifts = {plate: _strongest(c.get("drift", ()), "rho") for plate, c in counts.items()}
+    if not any([*edges.values(), *drifts.values()]):
+        return []
+    columns = ("plate", "edge, strongest in", "change", "deviations", "drift, strongest in", "correlation")
+    rows = [(plate, *_edge_cells(edges[plate]), *_drift_cells(drifts[plate])) for plate in counts]
+    table = grid(
+        rows, columns, "Strongest edge effect and drift of each plate", ("change", "deviations", "correlation")
+    )
+    return [Heading("Edge and drift"), Text(INTRO), *_words(counts), table]
+
+
+def _strongest(effects: Any, key: str) -> Effect | None:
+    return max(effects, key=lambda effect: abs(effect[key]), default=None)
+
+
+def _edge_cells(edge: Effect | None) -> tuple[str, str, str]:
+    return (_what(edge), f"{edge['change']:+.1%}", f"{edge['deviations']:+.2f}") if edge else ("not measured", "", "")
+
+
+def _drift_cells(drift: Effect | None) -> tuple[str, str]:
+    return (_what(drift), f"{drift['rho']:+.2f}") if drift else ("not measured", "")
+
+
+def _what(effect: Effect) -> str:
+    return f"{effect['measure']} of {effect['channel']}" if effect["channel"] else str(effect["measure"])
+
+
+def _words(counts: Mapping[str, Mapping[str, Any]]) -> list[Block]:
+    """Return a sentence a plate and kind of effect beyond its limit."""
+    sentences = []
+    for plate, here in counts.items():
+        for kind, key, how in (("edge", "deviations", "at the edge"), ("drift", "rho", "in the order of the wells")):
+            beyond = sorted((e for e in here.get(kind, ()) if e["beyond"]), key=lambda e, key=key: -abs(e[key]))
+            for sign, verb in (
+                (1, "is higher" if kind == "edge" else "rises"),
+                (-1, "is lower" if kind == "edge" else "falls"),
+            ):
+                names = [_what(e) for e in beyond if e[key] * sign > 0]
+                if names:
+                    sentences.append(f"{plate}: {verb} {how}: {', '.join(names)}.")
+    if not sentences:
+        return [Text("No plate has an edge effect or a drift beyond the limits (qc.max_edge, qc.max_drift).")]
+    rest = len(sentences) - SHOWN
+    more = [Text(f"{rest} more sentences are left out; the table has all plates.", "note")] if rest > 0 else []
+    return [Items(sentences[:SHOWN]), *more]
