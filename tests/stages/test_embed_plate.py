@@ -30,9 +30,7 @@ def results(make_screen, train_cfg) -> Results:
     return results
 
 
-def embed(
-    results: Results, plate: str = "P1", tiling: str = "overlap", batch: int = 16, exclude_failed: bool = True
-):
+def embed(results: Results, plate: str = "P1", tiling: str = "overlap", batch: int = 16, exclude_failed: bool = True):
     settings = {"tiling": tiling, "pooling": "mean", "batch": batch}
     cfg = {"embed": settings, "kind": "untrained", "exclude_failed": exclude_failed}
     manifest = run(results, cfg, model="m", plate=plate, threads=1)
@@ -81,6 +79,7 @@ def test_channels_are_taken_by_name(results, write_plate_of):
     [
         ((DNA, StoreChannel("ER", "ConA")), "lacks Actin"),
         ((DNA, StoreChannel("Actin", "SiR")), "has another stain in Actin"),
+        ((DNA, StoreChannel("w2", "F-actin"), StoreChannel("w3", "phalloidin")), "has no single channel for Actin"),
     ],
 )
 def test_other_channels_are_refused_with_both_lists(results, write_plate_of, channels, problem):
@@ -88,7 +87,7 @@ def test_other_channels_are_refused_with_both_lists(results, write_plate_of, cha
     with pytest.raises(ConfigError, match=problem) as error:
         embed(results)
     assert "model m expects DNA (Hoechst), Actin (Phalloidin)" in error.value.what
-    assert f"the plate has DNA (Hoechst), {channels[1].name} ({channels[1].stain})" in error.value.what
+    assert f"the plate has {', '.join(f'{c.name} ({c.stain})' for c in channels)}" in error.value.what
     assert not results.embedding("m", "P1").exists()
 
 

@@ -214,6 +214,6 @@ def test_crops_larger_than_the_fields_name_the_plate(results, train_cfg):
 def test_plates_with_other_stains_do_not_train_together(results, train_cfg, write_plate_of):
     from platemae.store.plate_reader import StoreChannel
 
-    write_plate_of(results, "P2", (StoreChannel("DNA", "DAPI"), StoreChannel("Actin", "Phalloidin")))
+    write_plate_of(results, "P2", (StoreChannel("DNA", "GFP"), StoreChannel("Actin", "Phalloidin")))
     with pytest.raises(ConfigError, match="plate P2 has another stain in DNA"):
         train(results, train_cfg())

@@ -1,15 +1,19 @@
-"""Channels are matched by name, never by position."""
+"""Channels are matched by name and stain, never by position."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from platemae.errors import ConfigError
+from platemae.stains import same_stain
+from platemae.store.channel_match import match_channels
 from platemae.store.plate_reader import PlateStore, StoreChannel
 
 
 def channel_order(store: PlateStore, wanted: Sequence[StoreChannel], plate: str, who: str) -> tuple[int, ...]:
     """Return the index in the store of each wanted channel; channels beyond these are left out.
+
+    Names of one stain count as equal (Hoechst, DAPI, DNA), so that plates of other instruments fit.
 
     Parameters
     ----------
@@ -23,21 +27,30 @@ def channel_order(store: PlateStore, wanted: Sequence[StoreChannel], plate: str,
     Raises
     ------
     ConfigError
-        When a channel is missing, or shows another stain, listing what is expected and what is there.
+        When a channel is missing, shows another stain, or cannot be told from another of its stain, listing what is
+        expected and what is there.
     """
-    found = {channel.name: (index, channel.stain) for index, channel in enumerate(store.channels)}
-    missing = [c.name for c in wanted if c.name not in found]
-    stained = [c.name for c in wanted if c.name in found and found[c.name][1] != c.stain]
-    if missing or stained:
-        problems = [f"lacks {', '.join(missing)}"] if missing else []
-        problems += [f"has another stain in {', '.join(stained)}"] if stained else []
+    order = match_channels(store.channels, wanted)
+    unmatched = [channel for channel, index in zip(wanted, order, strict=True) if index is None]
+    if unmatched:
         expected, there = _list(wanted), _list(store.channels)
         raise ConfigError(
-            f"plate {plate} {' and '.join(problems)}: {who} expects {expected}; the plate has {there}",
+            f"plate {plate} {_why(store.channels, unmatched)}: {who} expects {expected}; the plate has {there}",
             str(store.path),
             "give channels the same names and stains in the readers of the configuration",
         )
-    return tuple(found[c.name][0] for c in wanted)
+    return tuple(index for index in order if index is not None)
+
+
+def _why(found: Sequence[StoreChannel], unmatched: Sequence[StoreChannel]) -> str:
+    names = {channel.name for channel in found}
+    several = [c.name for c in unmatched if any(same_stain(c.stain, f.stain) for f in found)]
+    stained = [c.name for c in unmatched if c.name in names and c.name not in several]
+    missing = [c.name for c in unmatched if c.name not in names and c.name not in several]
+    reasons = [f"lacks {', '.join(missing)}"] if missing else []
+    reasons += [f"has another stain in {', '.join(stained)}"] if stained else []
+    reasons += [f"has no single channel for {', '.join(several)}"] if several else []
+    return " and ".join(reasons)
 
 
 def _list(channels: Sequence[StoreChannel]) -> str:

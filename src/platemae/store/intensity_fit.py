@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from platemae.errors import ConfigError
+from platemae.store.channel_match import match_channels
 from platemae.store.intensity_map import TOP, IntensityMap, Limits
 from platemae.store.pixel_counts import PixelCounts, make_counts
-from platemae.store.plate_reader import PlateStore
+from platemae.store.plate_reader import PlateStore, StoreChannel
 
 FIELDS_PER_PLATE = 64
 """Control fields of a plate that are read, spread over its wells: bounds the time on large screens."""
@@ -71,7 +72,8 @@ def fit_map(entry: Mapping[str, Any], plates: Sequence[FitPlate], threads: int) 
     ConfigError
         When the plates differ in channels or dtype, or there is no field to fit on.
     """
-    channels = _check(entry, plates)
+    wanted = _check(entry, plates)
+    channels = [channel.name for channel in wanted]
     fixed = {name: (float(entry["limits"][0]), float(entry["limits"][1])) for name in channels}
     is_fixed = entry["kind"] == "fixed"
     maps: dict[str, Limits] = {}
@@ -83,7 +85,7 @@ def fit_map(entry: Mapping[str, Any], plates: Sequence[FitPlate], threads: int) 
     warnings: list[str] = []
     members = _units(entry["scope"], plates)
     for unit, group in members.items():
-        seen = _read(group, channels, total, threads)
+        seen = _read(group, wanted, total, threads)
         if not seen.spread_C:
             warnings.append(f"{entry['scope']} {unit} has no {entry['fit_on']} field that passed QC: pooled limits")
             continue
@@ -119,20 +121,21 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check(entry: Mapping[str, Any], plates: Sequence[FitPlate]) -> list[str]:
-    """Return the channels that all plates share."""
+def _check(entry: Mapping[str, Any], plates: Sequence[FitPlate]) -> list[StoreChannel]:
+    """Return the channels that all plates share, by the names of the first."""
     if not plates:
         raise ConfigError("an intensity map has no plate to fit on", _key(entry), "name plates in fit_plates")
     first = plates[0]
     for plate in plates:
-        if sorted(plate.store.channel_names) != sorted(first.store.channel_names):
+        order = match_channels(plate.store.channels, first.store.channels)
+        if None in order or len(order) < len(plate.store.channels):
             have, want = (", ".join(p.store.channel_names) for p in (plate, first))
             what = f"plate {plate.plate} has the channels {have}; plate {first.plate} has {want}"
             raise ConfigError(what, _key(entry), "name plates with the same channels in fit_plates")
         if plate.store.dtype != first.store.dtype:
             what = f"plate {plate.plate} is {plate.store.dtype}, plate {first.plate} is {first.store.dtype}"
             raise ConfigError(what, _key(entry), "name plates of the same depth in fit_plates")
-    return first.store.channel_names
+    return first.store.channels
 
 
 def _units(scope: str, plates: Sequence[FitPlate]) -> dict[str, list[FitPlate]]:
@@ -143,14 +146,15 @@ def _units(scope: str, plates: Sequence[FitPlate]) -> dict[str, list[FitPlate]]:
     return units
 
 
-def _read(plates: Sequence[FitPlate], channels: Sequence[str], total: int, threads: int) -> _Unit:
+def _read(plates: Sequence[FitPlate], channels: Sequence[StoreChannel], total: int, threads: int) -> _Unit:
     """Count the pixels of a unit's fields; a lock keeps one count for all threads, so memory is bounded."""
     unit = _Unit(make_counts(len(channels), plates[0].store.dtype, total), [])
     lock = threading.Lock()
+    # _check has made sure that each channel is there.
+    orders = {p.plate: [i for i in match_channels(p.store.channels, channels) if i is not None] for p in plates}
 
     def add(plate: FitPlate, group: str) -> None:
-        order = [plate.store.channel_names.index(name) for name in channels]
-        x_CYX = plate.store.read_field(group)[order]
+        x_CYX = plate.store.read_field(group)[orders[plate.plate]]
         spread_C = x_CYX.std(axis=(1, 2), dtype=np.float64)
         with lock:
             unit.counts.add(x_CYX, f"{plate.plate}/{group}")

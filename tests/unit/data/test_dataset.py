@@ -16,11 +16,11 @@ CHANNELS = (StoreChannel("DNA", "Hoechst"),)
 LIMITS = {"P1": {"DNA": (0.0, 510.0)}, "P2": {"DNA": (255.0, 510.0)}}
 
 
-def add(results: Results, plate: str, level: int, pixel_size_um: float = 0.5) -> None:
+def add(results: Results, plate: str, level: int, pixel_size_um: float = 0.5, channels=CHANNELS) -> None:
     image = np.full((1, 24, 24), level, np.uint16)
     image[0, 0, 0] += 1
     fields = [FieldSource(f"A/{i}/0", "0", f"A0{i}", lambda: image) for i in (1, 2)]
-    write_plate(results.store(plate), plate, fields, CHANNELS, pixel_size_um, chunk_px=16, threads=1)
+    write_plate(results.store(plate), plate, fields, channels, pixel_size_um, chunk_px=16, threads=1)
 
 
 @pytest.fixture
@@ -63,4 +63,15 @@ def test_no_field_to_validate(results):
 def test_two_magnifications_are_refused(results):
     add(results, "P2", 300, pixel_size_um=0.65)
     with pytest.raises(ConfigError, match=r"P1 0\.5 µm, P2 0\.65 µm"):
+        open_training_set(results, "d", "i", 8)
+
+
+def test_plates_whose_stains_are_spelled_differently_train_together(results):
+    expected = np.concatenate(open_training_set(results, "d", "i", 8).validation_batches(10, 4, seed=0))
+    add(results, "P1", 100, channels=(StoreChannel("w1", "DAPI"),))
+    data = open_training_set(results, "d", "i", 8)
+    assert data.channels == CHANNELS
+    np.testing.assert_array_equal(np.concatenate(data.validation_batches(10, 4, seed=0)), expected)
+    add(results, "P2", 300, channels=(StoreChannel("w1", "GFP"),))
+    with pytest.raises(ConfigError, match=r"plate P2 lacks DNA: dataset d expects DNA \(DNA\)"):
         open_training_set(results, "d", "i", 8)
