@@ -284,7 +284,7 @@ def test_verdicts_edge_drift_and_grey_levels(page: Page) -> None:
     assert "P2 60 120 119 1 0 0.0%" in page.text
     assert "Left out of embedding: 1 field of 1 plate." in page.text
     assert "Fields with a warning, kept: 1" in page.text
-    assert "P1: is lower at the edge: mean of ER." in page.text
+    assert "P1: lower at the edge: mean of ER." in page.text
     assert "P1: rises in the order of the wells: background of DNA." in page.text
     assert "P2: " not in page.text.split("Strongest edge effect")[0].split("Edge and drift")[1]
     assert "P2 mean of ER -8.1% -2.35 background of DNA +0.25" in page.text

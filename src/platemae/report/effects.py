@@ -7,6 +7,7 @@ from typing import Any
 
 from platemae.report.blocks import Block, Heading, Items, Text, grid
 from platemae.report.source import Source
+from platemae.report.verdicts import listed
 
 Effect = Mapping[str, Any]
 """A row of the counts ``edge`` or ``drift`` of qc_plate."""
@@ -18,6 +19,16 @@ INTRO = (
 )
 
 SHOWN = 12
+"""Sentences on the page."""
+
+NAMED = 4
+"""Measures that a sentence names, the strongest first."""
+
+VERBS = (
+    ("edge", "deviations", "higher at the edge", "lower at the edge"),
+    ("drift", "rho", "rises in the order of the wells", "falls in the order of the wells"),
+)
+"""Kind of effect, its number, and what its sign means."""
 
 
 def effect_blocks(source: Source) -> list[Block]:
@@ -55,15 +66,11 @@ def _words(counts: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     """Return a sentence a plate and kind of effect beyond its limit."""
     sentences = []
     for plate, here in counts.items():
-        for kind, key, how in (("edge", "deviations", "at the edge"), ("drift", "rho", "in the order of the wells")):
+        for kind, key, rise, fall in VERBS:
             beyond = sorted((e for e in here.get(kind, ()) if e["beyond"]), key=lambda e, key=key: -abs(e[key]))
-            for sign, verb in (
-                (1, "is higher" if kind == "edge" else "rises"),
-                (-1, "is lower" if kind == "edge" else "falls"),
-            ):
+            for sign, verb in ((1, rise), (-1, fall)):
                 names = [_what(e) for e in beyond if e[key] * sign > 0]
-                if names:
-                    sentences.append(f"{plate}: {verb} {how}: {', '.join(names)}.")
+                sentences += [f"{plate}: {verb}: {listed(names, NAMED)}."] if names else []
     if not sentences:
         return [Text("No plate has an edge effect or a drift beyond the limits (qc.max_edge, qc.max_drift).")]
     rest = len(sentences) - SHOWN
