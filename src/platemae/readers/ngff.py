@@ -116,15 +116,15 @@ def _wells(folder: Path) -> list[tuple[str, Path]]:
     names = [[str(line["name"]) for line in plate[key]] for key in ("rows", "columns")]
     wells: dict[str, Path] = {}
     for listed in plate["wells"]:
+        path = below(folder, str(listed["path"]), str(folder))
+        row, column = str(listed["path"]).split("/")
         indices = listed.get("rowIndex"), listed.get("columnIndex")
-        if None in indices:
-            row, column = str(listed["path"]).split("/")
-        else:
-            row, column = (line[_natural(i)] for line, i in zip(names, indices, strict=True))
+        if None not in indices and [row, column] != [line[_natural(i)] for line, i in zip(names, indices, strict=True)]:
+            raise ValueError(f"the path {row}/{column} of a well contradicts its rowIndex and columnIndex")
         well = join_well(row, column)
         if well in wells:
             raise ValueError(f"the plate lists the well {well} twice")
-        wells[well] = below(folder, str(listed["path"]), str(folder))
+        wells[well] = path
     return list(wells.items())
 
 
@@ -193,6 +193,9 @@ def _pixel_size(multiscale: Mapping[str, Any], axes: Sequence[Any]) -> float | N
     units = [str(axis["unit"]) for axis in axes[-2:] if isinstance(axis, dict) and axis.get("unit")]
     if not scales or len(units) < 2:
         return None
+    unknown = [unit for unit in units if unit not in MICROMETRES]
+    if unknown:
+        raise ValueError(f"the unit {unknown[0]!r} of an axis is none of {', '.join(MICROMETRES)}")
     y, x = (prod(float(s[i]) for s in scales) * MICROMETRES[unit] for i, unit in zip((-2, -1), units, strict=True))
     if not (0 < y < 1e6 and isclose(y, x, rel_tol=1e-3)):
         raise ValueError(f"a pixel of {y} x {x} micrometres is no square")

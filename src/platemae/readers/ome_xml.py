@@ -138,7 +138,7 @@ def _image(image: Element, uuid: str, most: int) -> OmeImage:
 
 @dataclass(frozen=True)
 class _Block:
-    """A TiffData block: planes ``first`` to ``first + count`` of the dimensions, the fastest first, from ``page`` on."""
+    """A TiffData block: ``count`` planes of the dimensions (fastest first) from ``first`` on, in pages from ``page`` on."""
 
     axes: tuple[tuple[str, int], ...]
     first: int
