@@ -25,10 +25,11 @@ CFG = MeasureSection(features=["shape", "intensity", "correlation"]).model_dump(
 
 
 def cfg(**changes):
-    return {"measure": CFG | changes}
+    exclude_failed = changes.pop("exclude_failed", True)
+    return {"measure": CFG | changes, "exclude_failed": exclude_failed}
 
 
-def write_wells(results, wells, channels=CHANNELS, failed=(), plate="P1"):
+def write_wells(results, wells, channels=CHANNELS, failed=(), plate="P1", **store):
     """Write a plate; ``wells`` maps a well to the pixels of its fields."""
     sources, fields, qc = [], [], []
     for well, images in wells.items():
@@ -40,7 +41,7 @@ def write_wells(results, wells, channels=CHANNELS, failed=(), plate="P1"):
             verdict = "fail" if (well, str(number)) in failed else PASS
             rows = pd.DataFrame([place], columns=["plate", "batch", "well", "field"])
             qc.append(rows.assign(verdict=verdict).reindex(columns=list(QC_COLUMNS)))
-    write_plate(results.store(plate), plate, sources, channels, 1.0, chunk_px=64, threads=1)
+    write_plate(results.store(plate), plate, sources, channels, 1.0, chunk_px=64, threads=1, **store)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))
     pd.concat(qc).to_parquet(results.qc(plate))
@@ -113,6 +114,7 @@ def test_failed_fields_are_not_measured(results, wells):
     _, data = run(results)
     assert data.obs["n_cells"].tolist() == [12, 12]
     assert data.obs["n_fields"].tolist() == [1, 1]
+    assert run(results, exclude_failed=False)[1].obs["n_cells"].tolist() == [24, 12]
     write_wells(results, wells, failed={(well, str(f)) for well in wells for f in range(2)})
     with pytest.raises(InputError, match="no field of the plate passed"):
         run(results)
@@ -178,6 +180,13 @@ def test_a_store_that_is_gone(results, wells):
     write_wells(results, wells)
     shutil.rmtree(results.store("P1"))
     with pytest.raises(MissingError, match="plate store is gone"):
+        run(results)
+
+
+def test_a_store_of_eight_bits_is_refused(results, wells):
+    ranges = {channel.name: (0.0, 65535.0) for channel in CHANNELS}
+    write_wells(results, {w: [(x >> 8).astype(np.uint8) for x in f] for w, f in wells.items()}, source_ranges=ranges)
+    with pytest.raises(InputError, match="holds 8 bits of each pixel"):
         run(results)
 
 

@@ -193,7 +193,10 @@ def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
 _SLICES: dict[str, Any] = {
     "ingest_plate": _ingest,
     "qc_plate": _qc,
-    "measure_plate": lambda config, plates, plate: {"measure": _dump(config.measure)},
+    "measure_plate": lambda config, plates, plate: {
+        "measure": _dump(config.measure),
+        "exclude_failed": _excludes(config),
+    },
     "fit_intensity": _intensity,
     "build_dataset": _dataset,
     "train_model": _train,

@@ -63,7 +63,7 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
     results
         Paths.
     cfg
-        ``measure`` of the configuration.
+        ``measure`` of the configuration; ``exclude_failed``, whether the gate leaves out fields that failed QC.
     plate
         Name.
     threads
@@ -74,12 +74,18 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
     ConfigError
         When a named channel is not there, no channel shows DNA, or cp_measure is not installed.
     InputError
-        When no field passed quality control, no well has enough cells, or pixels exceed the stated depth.
+        When no field passed quality control, no well has enough cells, pixels exceed the stated depth, or the store
+        does not hold the source's pixels.
     """
     load_functions()
+    if not PlateStore(results.store(plate)).lossless:
+        what = f"the store of plate {plate} holds 8 bits of each pixel; features of cells are measured on the source's"
+        raise InputError(what, str(results.store(plate)), "ingest with ingest.dtype: source")
     started = time.perf_counter()
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    kept = fields[kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS))].sort_values(["well", "field"])
+    kept = fields[kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), cfg["exclude_failed"])].sort_values(
+        ["well", "field"]
+    )
     if kept.empty:
         raise InputError("no field of the plate passed quality control", f"plate {plate}", "see the QC report")
     groups = {str(well): [str(g) for g in rows["group"]] for well, rows in kept.groupby("well")}
