@@ -66,6 +66,20 @@ def test_a_value_of_one_models_own_training(done):
     assert done.stale() == {"embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
 
 
+def test_a_gate_re_embeds_and_trains_nothing(done):
+    change(done, qc=lambda _: {"gate": "warn"})
+    both = {rule: 2 * count for rule, count in AFTER_EMBEDDING.items()}
+    assert done.stale() == {"embed_plate": 2, "import_profiles": 2, **both, **ENDS}
+
+
+def test_a_gate_trains_again_where_the_dataset_follows_it(done):
+    change(done, datasets=lambda entries: [entries[0] | {"qc": "follow"}])
+    assert done.stale() == {}
+    change(done, qc=lambda _: {"gate": "warn"})
+    assert {"build_dataset": 1, "train_model": 1, "embed_plate": 2}.items() <= done.stale().items()
+    assert not {"ingest_plate", "qc_plate", "fit_intensity"} & done.stale().keys()
+
+
 def test_a_comment_and_a_docstring(done):
     path = done.root / "src/platemae/models/mae.py"
     path.write_text(path.read_text().replace('"""', '"""Other words. ', 1) + "\n# a comment\n")
