@@ -79,3 +79,36 @@ def test_one_lock_for_conda_and_pip(project):
     assert conda == lock
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!_]+", line) for line in lock), "names and versions only"
     assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(lock), "a pair"
+
+
+def test_a_plate_depends_on_its_own_plate_map_its_cells_and_the_metadata(project, tmp_path):
+    (tmp_path / "maps" / "platemap").mkdir(parents=True)
+    (tmp_path / "results" / "plates").mkdir(parents=True)
+    (tmp_path / "maps" / "barcode_platemap.csv").write_text("Assay_Plate_Barcode,Plate_Map_Name\nP1,M1\nP2,M2\n")
+    for name in ("maps/platemap/M1.txt", "maps/platemap/M2.txt", "cells.tsv", "genes.csv"):
+        (tmp_path / name).write_text("")
+    for plate in ("P1", "P2"):
+        (tmp_path / plate).mkdir()
+        for name in (f"{plate}/plate.json", f"results/plates/{plate}.fields.parquet"):
+            (tmp_path / name).write_text("")
+        (tmp_path / f"results/plates/{plate}.manifest.json").write_text("{}")
+    rows = "P1\tB1\tsynthetic\tP1\tmaps\t\nP2\tB1\tsynthetic\tP2\tmaps\tcells.tsv\n"
+    (tmp_path / "plates.tsv").write_text("plate\tbatch\treader\tpath\tlayout\tcells\n" + rows)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"plates: {tmp_path}/plates.tsv\nresults: {tmp_path}/results\nlayouts: {{metadata: [genes.csv]}}\n"
+    )
+
+    def stale(*touched):
+        for path in tmp_path.rglob("*.*"):
+            os.utime(path, (1e9 + path.is_relative_to(tmp_path / "results"),) * 2)
+        for name in touched:
+            (tmp_path / name).touch()
+        done = snakemake(project, "-n", "ingest_all", "--configfile", str(config), "--rerun-triggers", "mtime")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return sorted(set(re.findall(r"Plate (P\d): raw folder", done.stdout + done.stderr)))
+
+    assert stale("maps/barcode_platemap.csv", "plates.tsv") == []
+    assert stale("maps/platemap/M1.txt") == ["P1"]
+    assert stale("cells.tsv") == ["P2"]
+    assert stale("genes.csv") == ["P1", "P2"]

@@ -11,7 +11,10 @@ from platemae.config.plates import (
     read_plates,
     resolve,
 )
+from platemae.config.sections import Config
+from platemae.config.slices import stage_config
 from platemae.errors import ConfigError
+from platemae.layout import MANIFESTS
 
 HEADER = "plate\tbatch\treader\tpath\tlayout\n"
 
@@ -147,3 +150,23 @@ def test_a_plate_depends_on_its_own_plate_map_the_metadata_and_its_cells(tmp_pat
     assert layout_files(plate, {"metadata": ["genes.csv"]}, tmp_path) == wanted
     assert layout_files(Plate("P9", "B", "r", "raw", "maps"), {}, tmp_path) == [barcodes]
     assert layout_files(Plate("P9", "B", "r", "raw", "a.tsv"), {}, tmp_path) == [tmp_path / "a.tsv"]
+
+
+def test_layouts_and_cells_of_a_plate_rerun_its_ingest_alone():
+    plates = [Plate("P1", "B", "synthetic", "raw", "a.tsv"), Plate("P2", "B", "synthetic", "raw", "a.tsv")]
+    mapped = Config(layouts={"control_types": {"trt": "treatment"}})
+    pooled = [Plate("P1", "B", "synthetic", "raw", "a.tsv", "cells.csv"), plates[1]]
+
+    def slices(config, plates):
+        names = {"model": "mae_tiny", "correction": "tvn", "intensity": "controls", "dataset": "screen"}
+        jobs = {}
+        for stage, path in MANIFESTS.items():
+            used = {key: name for key, name in names.items() if f"{{{key}}}" in path}
+            for plate in ("P1", "P2") if "{plate}" in path else ("",):
+                jobs[stage, plate] = stage_config(config, plates, stage, **used, **({"plate": plate} if plate else {}))
+        return jobs
+
+    first = slices(Config(), plates)
+    changed = {job for job, cfg in slices(mapped, plates).items() if cfg != first[job]}
+    assert changed == {("ingest_plate", "P1"), ("ingest_plate", "P2")}
+    assert {job for job, cfg in slices(Config(), pooled).items() if cfg != first[job]} == {("ingest_plate", "P1")}
