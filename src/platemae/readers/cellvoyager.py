@@ -6,6 +6,7 @@ The detail gives the pixel size and names the settings file (``.mes``), which gi
 from __future__ import annotations
 
 import math
+import posixpath
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from xml.etree.ElementTree import Element
 from platemae.errors import InputError, PlatemaeError, raise_all
 from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
-from platemae.readers.files import below, list_files
+from platemae.readers.files import inside, list_files
 from platemae.readers.formats import SUFFIXES
 from platemae.readers.names import field_label, field_order, join_well
 from platemae.readers.xml import local, stream
@@ -91,7 +92,7 @@ def _read(folder: Path) -> list[Record]:
 
 
 def _attributes(element: Element) -> dict[str, str]:
-    return {local(key): value.strip() for key, value in element.attrib.items()}
+    return {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
 
 
 def _detail(folder: Path, names: Collection[str]) -> tuple[dict[str, dict[str, str]], dict[str, dict[str, str]]]:
@@ -102,10 +103,8 @@ def _detail(folder: Path, names: Collection[str]) -> tuple[dict[str, dict[str, s
         return {}, {}
     detail = _by_number(child for child in root if local(child.tag) == "MeasurementChannel")
     setting = _attributes(root).get("MeasurementSettingFileName")
-    file = below(folder, setting, str(path)) if setting else None
-    if file is None or file.relative_to(folder).as_posix() not in names:
-        return detail, {}
-    return detail, _by_number(stream(file, {"Channel"}))
+    file = inside(setting, str(path)) if setting else ""
+    return detail, _by_number(stream(folder / file, {"Channel"})) if file in names else {}
 
 
 def _by_number(channels: Iterable[Element]) -> dict[str, dict[str, str]]:
@@ -140,13 +139,13 @@ def _place(record: Record) -> tuple[str | None, ...]:
 def _images(
     records: Sequence[Record], channels: Mapping[str, str], folder: Path, files: Iterable[RawFile]
 ) -> list[Image]:
-    there = {folder / file.name for file in files}
+    there = {file.name: folder / file.name for file in files}
     images: list[Image] = []
     problems: list[PlatemaeError] = []
     for number, record in enumerate(records, 1):
         where = f"{folder / RECORDS}, image record {number}"
         try:
-            path = None if record.failed else _path(below(folder, record.text, where), there)
+            path = None if record.failed else _path(inside(record.text, where), there)
             images.append(_image(record.facts, channels, path))
         except InputError as error:
             problems.append(error)
@@ -157,11 +156,10 @@ def _images(
     return _in_turn(images, [record.facts.get("TimelineIndex", "") for record in records])
 
 
-def _path(path: Path, there: Collection[Path]) -> Path | None:
+def _path(name: str, there: Mapping[str, Path]) -> Path | None:
     """Return the path of an image that is there; facilities convert TIFF to PNG and leave the records as they are."""
-    if path in there:
-        return path
-    return next((other for suffix in SUFFIXES if (other := path.with_suffix(suffix)) in there), None)
+    stem = posixpath.splitext(name)[0]
+    return next((there[other] for other in (name, *(stem + suffix for suffix in SUFFIXES)) if other in there), None)
 
 
 def _image(facts: Mapping[str, str], channels: Mapping[str, str], path: Path | None) -> Image:

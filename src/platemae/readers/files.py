@@ -61,11 +61,22 @@ def below(folder: Path, name: str, where: str) -> Path:
         When ``name`` is empty, absolute, or climbs out of ``folder``. Links are not followed here:
         :func:`list_files` refuses those that lead out.
     """
+    return folder / inside(name, where)
+
+
+def inside(name: str, where: str) -> str:
+    """Return the path that metadata names as :class:`RawFile` names it, relative and with ``/``.
+
+    Raises
+    ------
+    InputError
+        As :func:`below`.
+    """
     plain = posixpath.normpath(name.strip().replace("\\", "/"))
     if plain in (".", "..") or plain.startswith(("/", "../")) or "\0" in plain or _DRIVE.match(plain):
         what = f"metadata names a file that lies not below the plate's folder: {name[:200]!r}"
         raise InputError(what, where, "keep the files as the instrument wrote them, with relative names")
-    return folder / plain
+    return plain
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:

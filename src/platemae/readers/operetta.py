@@ -18,7 +18,7 @@ from platemae.errors import InputError, MissingError, PlatemaeError, raise_all
 from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.detect import METADATA, metadata_of
-from platemae.readers.files import below, list_files
+from platemae.readers.files import inside, list_files
 from platemae.readers.names import field_label, field_order, join_well
 from platemae.readers.xml import attribute, local, parts, stream
 
@@ -108,14 +108,15 @@ def _channels(images: Iterable[Facts], entries: Mapping[str, Facts]) -> dict[str
 def _images(
     listed: Sequence[Facts], channels: Mapping[str, str], folder: Path, index: Path, files: Iterable[RawFile]
 ) -> list[Image]:
-    there = {folder / file.name for file in files}
+    there = {file.name: folder / file.name for file in files}
+    prefix = index.parent.relative_to(folder).as_posix() + "/" if index.parent != folder else ""
     images: list[Image] = []
     problems: list[PlatemaeError] = []
     for facts in listed:
         where = f"{index}, image {facts.get('id') or '?'}"
         try:
-            path = below(index.parent, _needed(facts, "URL"), where)
-            images.append(_image(facts, channels, path if _is_ok(facts) and path in there else None))
+            path = there.get(prefix + inside(_needed(facts, "URL"), where))
+            images.append(_image(facts, channels, path if _is_ok(facts) else None))
         except InputError as error:
             problems.append(error)
         except ValueError as error:
