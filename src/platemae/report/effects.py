@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platemae.report.blocks import Block, Heading, Items, Text, grid
@@ -46,8 +46,12 @@ def effect_blocks(source: Source) -> list[Block]:
     return [Heading("Edge and drift"), Text(INTRO), *_words(counts), table]
 
 
-def _strongest(effects: Any, key: str) -> Effect | None:
-    return max(effects, key=lambda effect: abs(effect[key]), default=None)
+def _by_strength(effects: Sequence[Effect], key: str) -> list[Effect]:
+    return sorted(effects, key=lambda effect: -abs(effect[key]))
+
+
+def _strongest(effects: Sequence[Effect], key: str) -> Effect | None:
+    return next(iter(_by_strength(effects, key)), None)
 
 
 def _edge_cells(edge: Effect | None) -> tuple[str, str, str]:
@@ -67,7 +71,7 @@ def _words(counts: Mapping[str, Mapping[str, Any]]) -> list[Block]:
     sentences = []
     for plate, here in counts.items():
         for kind, key, rise, fall in VERBS:
-            beyond = sorted((e for e in here.get(kind, ()) if e["beyond"]), key=lambda e, key=key: -abs(e[key]))
+            beyond = _by_strength([e for e in here.get(kind, ()) if e["beyond"]], key)
             for sign, verb in ((1, rise), (-1, fall)):
                 names = [_what(e) for e in beyond if e[key] * sign > 0]
                 sentences += [f"{plate}: {verb}: {listed(names, NAMED)}."] if names else []

@@ -137,10 +137,13 @@ def _gate(table: pd.DataFrame, settings: Mapping[str, Any], plate: str) -> list[
 
 def _blank(table: pd.DataFrame) -> list[str]:
     """Return a warning that names images of zeros, such as an instrument writes when an exposure fails."""
-    blank = blank_images(table).groupby(["well", "field"], sort=False)["channel"].agg(", ".join)
+    blank = blank_images(table).groupby(["well", "field"], sort=False)["channel"].agg(", ".join).reset_index()
     if not len(blank):
         return []
-    named = [f"well {well}, field {field} ({channels})" for (well, field), channels in blank.head(NAMED).items()]
+    first = blank.head(NAMED)
+    named = [
+        f"well {w}, field {f} ({c})" for w, f, c in zip(first["well"], first["field"], first["channel"], strict=True)
+    ]
     more = f" and {len(blank) - NAMED} more fields" if len(blank) > NAMED else ""
     return [f"images whose every pixel is zero: {'; '.join(named)}{more}"]
 
