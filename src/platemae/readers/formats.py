@@ -10,6 +10,7 @@ import numpy as np
 
 from platemae.errors import InputError
 from platemae.readers.base import Plane
+from platemae.readers.image_header import read_header
 from platemae.readers.parquet_image import read_parquet_image
 from platemae.readers.tiff import DTYPES, MAX_PIXELS, read_tiff
 from platemae.readers.zarr_array import read_zarr
@@ -62,7 +63,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
             "a file is no TIFF, PNG, JPEG or JPEG 2000 image", where, "copy it again, or narrow what the reader takes"
         )
     decoder = {"png": imagecodecs.png_decode, "jpeg": imagecodecs.jpeg_decode, "jpeg2k": imagecodecs.jpeg2k_decode}
-    trouble = _size_trouble(kind, data)
+    trouble = _header_trouble(kind, data)
     if trouble is None:
         try:
             x_YX = np.asarray(decoder[kind](data))
@@ -70,31 +71,29 @@ def decode(data: bytes, where: str) -> np.ndarray:
             raise InputError(f"an image cannot be decoded: {error}", where, "copy it again") from None
         trouble = _trouble(x_YX)
     if trouble is not None:
-        raise InputError(f"an image {trouble}", where, "write grey images, one channel a file")
+        raise InputError(f"an image {trouble[0]}", where, trouble[1])
     return np.ascontiguousarray(x_YX, dtype=x_YX.dtype.newbyteorder("<"))
 
 
-def _trouble(x_YX: np.ndarray) -> str | None:
+def _trouble(x_YX: np.ndarray) -> tuple[str, str] | None:
     if x_YX.ndim != 2:
-        return f"is no grey image (shape {x_YX.shape})"
+        return f"is no grey image (shape {x_YX.shape})", "write grey images, one channel a file"
     if x_YX.dtype.name not in DTYPES:
-        return f"has pixels of type {x_YX.dtype}"
+        return f"has pixels of type {x_YX.dtype}", f"convert it to {', '.join(DTYPES)}"
     return None
 
 
-def _size_trouble(kind: str, data: bytes) -> str | None:
-    """Return what is wrong with the size that a header claims, before anything is allocated."""
-    big = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) if kind == "png" else None
-    if kind == "jpeg2k":
-        start = data.find(b"\xff\x51", 0, 4096)  # marker SIZ: length, capabilities, width and height
-        big = (
-            int.from_bytes(data[start + 6 : start + 10], "big"),
-            int.from_bytes(data[start + 10 : start + 14], "big"),
-        )
-    # JPEG cannot claim more than 65535 x 65535 of one byte, and its decoder refuses what the data does not fill.
-    if big is not None and (big[0] * big[1] > MAX_PIXELS or min(big) < 1):
-        return f"claims {big[0]} x {big[1]} pixels"
-    return None
+def _header_trouble(kind: str, data: bytes) -> tuple[str, str] | None:
+    """Return what is wrong with an image by its header, before anything is allocated, and the remedy."""
+    try:
+        header = read_header(kind, data)
+    except ValueError as error:
+        return f"cannot be decoded: {error}", "copy it again"
+    if header.components != 1:
+        return f"is no grey image ({header.components} components)", "write grey images, one channel a file"
+    if not 0 < header.width * header.height <= MAX_PIXELS or min(header.width, header.height) < 1:
+        return f"claims {header.width} x {header.height} pixels", "copy it again"
+    return None if header.is_complete else ("is truncated", "copy it again")
 
 
 def _bytes(path: Path) -> bytes:

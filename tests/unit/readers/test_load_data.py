@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from platemae.errors import InputError, MissingError, PlatemaeError
 from platemae.readers.base import Inventory
 from platemae.readers.load_data import inventory
+from platemae.readers.look import look
 from platemae.readers.pixels import load_field
 
 ENTRY = {"name": "jump", "kind": "load_data", "pixel_size_um": 0.6, "plate": "P1"}
@@ -197,6 +198,17 @@ def test_a_torn_gzip_is_refused(plate):
     (plate / "load_data.csv.gz").write_bytes(raw[:-20])
     with pytest.raises(InputError, match="cannot be read"):
         inventory(plate, ENTRY)
+
+
+def test_one_entry_serves_plates_whose_tables_lie_elsewhere(plate, tmp_path):
+    (tmp_path / "tables/P1").mkdir(parents=True)
+    (plate / "load_data.csv").rename(tmp_path / "tables/P1/load_data.csv")
+    (tmp_path / "layout.tsv").write_text("well\tperturbation\tcontrol_type\nA01\t\tnegcon\nB12\tx\ttreatment\n")
+    row = {"plate": "P1", "batch": "b", "reader": "jump", "path": "P1", "layout": "layout.tsv"}
+    reader = {"name": "jump", "kind": "load_data", "pixel_size_um": 0.6, "metadata": "tables/{plate}/load_data.csv"}
+    cfg = {"plate": row, "reader": reader, "ingest": {"allow_missing": False}}
+    found, _, problems = look(cfg, "P1", tmp_path)
+    assert (problems, found.promised, found.found) == ([], 8, 8)
 
 
 @settings(
