@@ -8,6 +8,7 @@ import pandas as pd
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.effects import effect_blocks
 from platemae.report.figures import plate_heatmaps
+from platemae.report.lights import light_blocks
 from platemae.report.qc import FAIL, PASS, WARN, layout, reason_kind, with_verdict
 from platemae.report.source import Source
 from platemae.wells import plate_shape
@@ -28,7 +29,7 @@ def build(source: Source) -> Section:
         text = "No QC table was found, so nothing is known about focus, saturation or foreground."
         return Section("plates", "Plates", [Text(text, "note")])
     blocks: list[Block] = [_numbers(source), *_listed(source, failed), *_warned(qc), *effect_blocks(source)]
-    blocks += [Heading("Heatmaps"), *_heatmaps(qc, failed), *_cells(qc)]
+    blocks += [Heading("Heatmaps"), *_heatmaps(qc, failed), *_cells(qc), *light_blocks(source)]
     without = [plate for plate in source.plates if plate not in set(qc["plate"])]
     if without:
         blocks.insert(0, Text(f"Without QC table: {', '.join(without)}.", "note"))
