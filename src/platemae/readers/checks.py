@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from platemae.errors import ConfigError, InputError, PlatemaeError
@@ -43,6 +44,19 @@ def inventory_problems(
     if not allow_missing:
         problems += _missing(plate, folder, inventory)
     return problems
+
+
+def with_images(inventory: Inventory) -> Inventory:
+    """Return the inventory without the fields that have no image at all, which a note names.
+
+    A field that lacks a channel is kept with zeros in its place; one that lacks all of them has neither size nor type.
+    """
+    kept = tuple(record for record in inventory.records if any(record.planes.values()))
+    gone = [f"{record.well} field {record.field}" for record in inventory.records if not any(record.planes.values())]
+    if not gone:
+        return inventory
+    note = f"{len(gone)} fields have no image at all and are left out: {_few(gone)}"
+    return replace(inventory, records=kept, notes=(*inventory.notes, note))
 
 
 def _missing(plate: str, folder: Path, inventory: Inventory) -> list[PlatemaeError]:

@@ -19,6 +19,7 @@ from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
 from platemae.layouts.cells import POOLED, read_cells
 from platemae.readers.base import FieldRecord, Inventory
+from platemae.readers.checks import with_images
 from platemae.readers.look import look
 from platemae.readers.names import field_order, split_well
 from platemae.readers.pixels import load_field
@@ -59,6 +60,7 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
     assert inventory is not None
     if not inventory.channels:
         return _without_images(results, row, inventory, layout)
+    inventory = with_images(inventory)
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
     cells = _cells(cfg, base, inventory, table)

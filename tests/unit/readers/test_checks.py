@@ -1,9 +1,10 @@
 """Folder against layout: everything that does not fit, before a pixel is read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from platemae.readers.base import ChannelInfo, FieldRecord, Inventory, Plane, RawFile
-from platemae.readers.checks import LISTED, inventory_problems
+from platemae.readers.checks import LISTED, inventory_problems, with_images
 
 CHANNELS = (ChannelInfo("DNA", "Hoechst"), ChannelInfo("ER", "ConA"))
 
@@ -51,3 +52,12 @@ def test_many_gaps_are_counted_not_all_listed():
     found = problems(make(wells, lacking=wells), dict.fromkeys(wells, "negcon"))
     assert len(found) == LISTED + 1
     assert found[-1] == f"{48 - LISTED} more fields of plate P1 lack a channel"
+
+
+def test_a_field_without_any_image_is_left_out_and_named():
+    whole = make(["A01"])
+    empty = FieldRecord("A02", "3", {"DNA": (), "ER": ()})
+    found = with_images(replace(whole, records=(*whole.records, empty)))
+    assert found.records == whole.records
+    assert found.notes == ("1 fields have no image at all and are left out: A02 field 3",)
+    assert with_images(whole) is whole
