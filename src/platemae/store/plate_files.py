@@ -35,7 +35,10 @@ class Span:
 class PlateFiles(Protocol):
     """The files of a store by their names below its root."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """The folder or archive."""
+        ...
 
     def span(self, name: str) -> Span:
         """Return where the bytes of a file lie; of a folder without looking."""
