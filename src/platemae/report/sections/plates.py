@@ -46,20 +46,9 @@ def _numbers(source: Source) -> Block:
         cells = fields["cells"].median()
         share = f"{counts[-1] / len(fields):.1%}"
         shown = "not counted" if np.isnan(cells) else f"{cells:.4g}"
-        rows.append((plate, fields["well"].nunique(), len(fields), *counts, share, *medians, shown))
-    columns = (
-        "plate",
-        "wells",
-        "fields",
-        PASS,
-        WARN,
-        FAIL,
-        "share failed",
-        *MEASURES,
-        "background",
-        "saturation",
-        "cells",
-    )
+        rows.append((plate, fields["well"].nunique(), len(fields), *counts, share, shown, *medians))
+    columns = ("plate", "wells", "fields", PASS, WARN, FAIL, "share failed", "cells", *MEASURES)
+    columns += ("background", "saturation")
     caption = "Fields by plate and verdict. Measures are medians over fields and channels, on source pixels."
     return grid(rows, columns, caption, numeric=columns[1:])
 
