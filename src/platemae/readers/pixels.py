@@ -19,7 +19,7 @@ def load_field(record: FieldRecord) -> np.ndarray:
     Raises
     ------
     InputError
-        All planes that cannot be read at once, or a field whose planes differ in shape or dtype.
+        All planes that cannot be read at once, a field whose planes differ in shape or dtype, or one without any.
     """
     channels: dict[str, np.ndarray] = {}
     problems: list[PlatemaeError] = []
@@ -30,6 +30,11 @@ def load_field(record: FieldRecord) -> np.ndarray:
             except InputError as error:
                 problems.append(InputError(f"channel {name}: {error.what}", error.where, error.remedy))
     raise_all(problems)
+    if not channels:
+        what = "no image of the field is there, so that its size is unknown"
+        raise InputError(
+            what, f"well {record.well}, field {record.field}", "copy its images, or take it out of the table"
+        )
     first = next(iter(channels.values()))
     for name, x_YX in channels.items():
         if _kind(x_YX) != _kind(first):

@@ -66,3 +66,9 @@ def test_all_planes_that_cannot_be_read_come_together(tmp_path):
     assert "a.tif" in str(caught.value)
     assert "b.tif" in str(caught.value)
     assert "channel ER" in str(caught.value)
+
+
+def test_a_field_without_any_image_is_refused_by_name():
+    with pytest.raises(InputError, match="no image of the field is there") as caught:
+        load_field(record({"DNA": (), "ER": ()}))
+    assert caught.value.where == "well A01, field 1"
