@@ -65,7 +65,8 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     MissingError
         When folder or HTD file is missing.
     InputError
-        When the HTD file cannot be understood or promises absurdly much, names of images name no well, and as
+        When there are two HTD files, or the one cannot be understood or promises absurdly much; when names of images
+        name no well; and as
         :func:`platemae.readers.assemble.assemble`.
     """
     files = list_files(folder)
@@ -92,6 +93,12 @@ def _htd(folder: Path) -> Path:
     if not found:
         what = f"the HTD file of a plate is missing: none of {', '.join(METADATA['imagexpress'])} is there"
         raise MissingError(what, str(folder), "copy it from the instrument, or correct `path` of plates.tsv")
+    beside = sorted(path.name for path in found[0].parent.iterdir() if path.suffix.lower() == ".htd")
+    if len(beside) > 1:
+        what = f"a folder has {len(beside)} HTD files, such as {' and '.join(beside[:2])}"
+        raise InputError(
+            what, str(found[0].parent), "let `path` name the folder of one plate, or remove the other file"
+        )
     return found[0]
 
 

@@ -216,6 +216,13 @@ def test_what_is_no_htd_file(tmp_path):
             inventory(tmp_path, ENTRY)
 
 
+def test_two_htd_files_are_two_plates(tmp_path):
+    write(tmp_path, htd(), names())
+    (tmp_path / "q.htd").write_text(htd(), encoding="latin-1")
+    with pytest.raises(InputError, match=r"2 HTD files, such as p.HTD and q.htd"):
+        inventory(tmp_path, ENTRY)
+
+
 def test_a_promise_beyond_reason_is_refused_at_once(tmp_path):
     write(
         tmp_path,
