@@ -28,6 +28,14 @@ from platemae.errors import ConfigError, PlatemaeError
 from platemae.layout import Results
 
 PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
+NAMED_PLATES = (
+    ("datasets", "plates"),
+    ("intensity", "fit_plates"),
+    ("corrections", "fit_plates"),
+    ("models", "feature_plates"),
+)
+"""Sections whose entries may name plates, and the key."""
+
 RUN_ID = "PLATEMAE_RUN_ID"
 """Environment variable that every process of one run inherits; it tells the orphans of a killed run."""
 
@@ -89,7 +97,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
     check_images(config, plates)
     named = [
         (f"{section}.{entry.name}.{key}", getattr(entry, key))
-        for section, key in (("datasets", "plates"), ("intensity", "fit_plates"), ("corrections", "fit_plates"))
+        for section, key in NAMED_PLATES
         for entry in getattr(config, section)
     ]
     known = {plate.plate for plate in plates}

@@ -126,9 +126,11 @@ def _profiles(config: Config, plates: dict[str, Plate], model: str, plate: str) 
 
 
 def feature_plates(config: Config, plates: Sequence[Plate], model: str, plate: str) -> list[str]:
-    """Return the plates whose tables say which features a plate's profiles keep; none where features are given."""
+    """Return the plates whose tables say which features a plate's profiles keep; none where its own says it."""
     entry = config.entry("models", model)
-    if entry.kind != "classical" and entry.source != "table":
+    # One table for all plates has one set of columns, unless values decide.
+    apart = entry.source == "table" and ("{plate}" in entry.table or entry.missing == "drop_features")
+    if entry.kind != "classical" and not apart:
         return []
     return _named({p.plate: p for p in plates}, entry.feature_plates)
 
