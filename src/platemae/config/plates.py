@@ -91,7 +91,7 @@ def _missing_files(path: Path, number: int, row: Mapping[str, str]) -> Iterable[
     if row["layout"] and (why := forms.missing(resolve(row["layout"], path.parent))):
         what = f"plate {row['plate']} has no layout: {why}"
         yield ConfigError(what, _cell(path, number, "layout"), "write the layout, or correct the path")
-    if row.get("cells") and not resolve(row["cells"], path.parent).is_file():
+    if row.get("cells") and not os.path.isfile(resolve(row["cells"], path.parent)):
         what = f"the cells of plate {row['plate']} are missing: {row['cells']}"
         yield ConfigError(what, _cell(path, number, "cells"), "correct the path; leave it empty for arrayed plates")
 

@@ -45,7 +45,8 @@ class _Source:
         rows = self.table[wrong]
         if rows.empty:
             return []
-        at = [f"row {r.line} (well {r.well}, field {r.field}, cell {r.cell})" for r in rows.head(5).itertuples()]
+        first = zip(*(rows[role].head(5) for role in ("line", "well", "field", "cell")), strict=True)
+        at = [f"row {line} (well {w[:20]}, field {f[:20]}, cell {c[:20]})" for line, w, f, c in first]
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
         where = f"{self.path}, column {self.names.get(role, role)}"
         return [ConfigError(f"{what.format(len(rows))}: {', '.join(at)}{more}", where, remedy)]
@@ -196,7 +197,7 @@ def _number(text: str) -> float:
 
 
 def _field(text: str) -> str:
-    return str(int(text)) if text.isdecimal() else text
+    return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
 def _of_plate(source: _Source, plate: str) -> _Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from platemae.layouts.rows import Row
 
 _MOLAR = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3, "pm": 1e-6}
 _MOLAR |= {"mol/l": 1e6, "mmol/l": 1e3, "umol/l": 1.0, "µmol/l": 1.0, "μmol/l": 1.0, "nmol/l": 1e-3}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+"""Stricter than ``float``, which takes 1_000 and the digits of all scripts; pandas later does not."""
 
 
 def concentration(row: Row) -> str:
@@ -24,10 +27,7 @@ def concentration(row: Row) -> str:
     text = row.get("concentration")
     if not text:
         return ""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
     if not math.isfinite(number):
         what, remedy = f"{text!r} is no concentration", "write a number, with a decimal point"
         raise ConfigError(what, row.cell("concentration"), remedy)

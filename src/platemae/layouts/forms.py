@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from platemae.layouts.rows import Group
 
 def missing(path: Path) -> str:
     """Return why there can be no layout at ``path``; empty where a file, or a folder of JUMP's form, lies there."""
-    if path.is_dir():
-        lacks = not (path / jump.BARCODES).is_file()
+    # Not Path.is_file, which raises for names that no file system takes.
+    if os.path.isdir(path):
+        lacks = not os.path.isfile(path / jump.BARCODES)
         return f"{path.name} is a folder without {jump.BARCODES}" if lacks else ""
-    return "" if path.is_file() else f"{path.name} is missing"
+    return "" if os.path.isfile(path) else f"{path.name} is missing"
 
 
 def groups(path: Path, plates: Sequence[str], options: LayoutOptions) -> list[Group]:
@@ -30,7 +32,7 @@ def groups(path: Path, plates: Sequence[str], options: LayoutOptions) -> list[Gr
     why = missing(path)
     if why:
         raise ConfigError(f"a layout is missing: {why}", str(path), "write the layout, or correct plates.tsv")
-    if path.is_dir():
+    if os.path.isdir(path):
         return jump.groups(path, plates, options)
     form = harmony if path.suffix.lower() == ".xml" else table
     return form.groups(path, plates, options)
@@ -42,7 +44,7 @@ def files(path: Path, plate: str) -> list[Path]:
     Of a JUMP folder that is the plate's own map, so that a line for another plate in ``barcode_platemap.csv`` reruns
     nothing. What is wrong with the folder is left to the job, which says it in words.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
     try:
         return [jump.map_file(path, jump.plate_maps(path)[plate])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from platemae.errors import ConfigError
@@ -50,13 +50,20 @@ class Group:
     problems: tuple[ConfigError, ...] = ()
 
 
-def table_rows(table: Table, given: Mapping[str, str]) -> tuple[Iterator[Row], Columns, list[ConfigError]]:
-    """Return the rows of a table, its columns, and what is wrong with its header."""
+def layout_columns(table: Table, given: Mapping[str, str]) -> tuple[Columns, list[ConfigError]]:
+    """Return the columns of a layout table, and what is wrong with its header."""
     columns, problems = find_columns(table.header, given, LAYOUT_ROLES, f"{table.path}, row 1")
     if not problems and not has_well(columns):
         problems.append(no_well(table.header, f"{table.path}, row 1"))
+    return columns, problems
+
+
+def table_rows(table: Table, columns: Columns, wanted: Callable[[Sequence[str]], bool] | None = None) -> Iterator[Row]:
+    """Yield the rows of a table, or those alone whose cells are ``wanted``: a data set's table has many plates."""
     names = {role: table.header[places[0]] for role, places in columns.items()}
-    return (Row(f"{table.path}, row {n}", read(cells, columns), names) for n, cells in table.rows()), columns, problems
+    for line, cells in table.rows():
+        if wanted is None or wanted(cells):
+            yield Row(f"{table.path}, row {line}", read(cells, columns), names)
 
 
 def read(cells: Sequence[str], columns: Columns) -> dict[str, str]:
@@ -66,7 +73,8 @@ def read(cells: Sequence[str], columns: Columns) -> dict[str, str]:
 
 def few(names: Sequence[str]) -> str:
     """Return names as a list that ends where it gets long."""
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(name[:80] for name in names[:LISTED]) + more
 
 
 def cut(problems: list[ConfigError], what: str) -> list[ConfigError]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from platemae.errors import ConfigError
 from platemae.layouts.columns import Columns
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import Group, Row, few, table_rows
-from platemae.layouts.text import read_table
+from platemae.layouts.rows import Group, Row, few, layout_columns, read, table_rows
+from platemae.layouts.text import Table, read_table
 
 
 def groups(path: Path, plates: Sequence[str], options: LayoutOptions) -> list[Group]:
@@ -21,38 +22,47 @@ def groups(path: Path, plates: Sequence[str], options: LayoutOptions) -> list[Gr
         When it cannot be read as a table.
     """
     table = read_table(path, "write the layout table: a row a well")
-    rows, columns, problems = table_rows(table, options.columns)
+    columns, problems = layout_columns(table, options.columns)
     if problems:
         return [Group(str(path), tuple(plates), (), tuple(problems))]
     if "plate" not in columns:
-        return [Group(str(path), tuple(plates), tuple(rows))]
-    of_plate: dict[str, list[Row]] = {plate: [] for plate in plates}
+        return [Group(str(path), tuple(plates), tuple(table_rows(table, columns)))]
+    return _of_plates(table, columns, plates)
+
+
+def _of_plates(table: Table, columns: Columns, plates: Sequence[str]) -> list[Group]:
+    """Return the rows of each plate; those of others, most of a data set's table, are passed over."""
+    naming: Columns = {role: columns[role] for role in ("plate", "experiment", "wellid") if role in columns}
+    is_rxrx = len(naming) == 3
+    called = {_rxrx_name(plate) if is_rxrx else plate: plate for plate in plates}
     others: dict[str, None] = {}
-    for row in rows:
-        for name in plate_names(row.values, columns):
-            if name in of_plate:
-                of_plate[name].append(row)
-                break
-        else:
-            others[plate_names(row.values, columns)[0]] = None
-    source = str(path)
+
+    def name_of(values: Mapping[str, str]) -> str:
+        return f"{values['experiment']}_{values['plate']}" if is_rxrx else values["plate"]
+
+    def wanted(cells: Sequence[str]) -> bool:
+        name = name_of(read(cells, naming))
+        if name not in called:
+            others[name] = None
+        return name in called
+
+    found: dict[str, list[Row]] = {plate: [] for plate in plates}
+    for row in table_rows(table, columns, wanted):
+        found[called[name_of(row.values)]].append(row)
+    source, where = str(table.path), f"{table.path}, row 1"
     return [
-        Group(source, (plate,), tuple(found), () if found else (_absent(plate, list(others), f"{path}, row 1"),))
-        for plate, found in of_plate.items()
+        Group(source, (plate,), tuple(rows), () if rows else (_absent(plate, list(others), where),))
+        for plate, rows in found.items()
     ]
 
 
-def plate_names(values: Mapping[str, str], columns: Columns) -> tuple[str, ...]:
-    """Return what a plate may be called in plates.tsv.
+def _rxrx_name(plate: str) -> str:
+    """Return a plate's name in RxRx tables, which number the plates of each experiment.
 
-    RxRx tables number the plates of each experiment: plate 2 of ``HUVEC-01`` is ``HUVEC-01_2``, as in their column
-    ``well_id``; ``HUVEC-01_Plate2``, as their folders say, is understood too.
+    Plate 2 of ``HUVEC-01`` is ``HUVEC-01_2``, as in their column ``well_id``; ``HUVEC-01_Plate2``, as their folders
+    say, is understood too.
     """
-    plate = values["plate"]
-    if "experiment" in columns and "wellid" in columns:
-        experiment = values["experiment"]
-        return f"{experiment}_{plate}", f"{experiment}_Plate{plate}"
-    return (plate,)
+    return re.sub(r"_Plate(?=\d+$)", "_", plate)
 
 
 def _absent(plate: str, others: list[str], where: str) -> ConfigError:

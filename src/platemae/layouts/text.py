@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def read_table(path: Path, remedy: str = "correct the path") -> Table:
 
 
 def _bytes(path: Path, remedy: str) -> bytes:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ConfigError("a table is missing", str(path), remedy)
     try:
         with path.open("rb") as file:

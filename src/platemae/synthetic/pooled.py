@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -74,13 +75,14 @@ def draw_pooled(settings: PooledSettings, plate: int, well: Well, field: int) ->
     return expose(settings, stain_CHW, plate_effect(settings, plate), seen, rng)
 
 
-def cell_table(settings: PooledSettings, plate: int) -> list[dict[str, Any]]:
+@lru_cache(maxsize=8)
+def cell_table(settings: PooledSettings, plate: int) -> tuple[dict[str, Any], ...]:
     """Return one row a cell of a plate whose centre lies inside its field: where it is, and which guide it carries."""
     rows: list[dict[str, Any]] = []
     for well in pooled_layout(settings):
         for field in range(settings.fields_per_well):
             rows += _cells_of_field(settings, plate, well, field)
-    return rows
+    return tuple(rows)
 
 
 def _cells_of_field(settings: PooledSettings, plate: int, well: Well, field: int) -> list[dict[str, Any]]:

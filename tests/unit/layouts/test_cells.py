@@ -97,7 +97,7 @@ def test_all_problems_at_once_with_their_rows(tmp_path):
     rows = (
         *ROWS,
         "D04,1,1,1,1,g1,,",
-        "A01,9,1,1,1,g1,,",
+        f"A01,{'9' * 5000},1,1,1,g1,,",
         "C03,1,1,1,1,g1,,",
         "A01,1,8,100,1,g1,,",
         "A01,1,9,1,-0.5,g1,,",
@@ -113,7 +113,7 @@ def test_all_problems_at_once_with_their_rows(tmp_path):
     message = str(error.value)
     for part in (
         "1 cells are in wells that the plate lacks: row 6 (well D04",
-        "1 cells are in fields that their well lacks: row 7 (well A01, field 9",
+        "1 cells are in fields that their well lacks: row 7 (well A01, field 999",
         "1 cells are in wells that the layout does not call pooled: row 8 (well C03",
         "1 cells lie outside their field, which is 100 x 120 pixels: row 9 ",
         "1 cells lie outside their field, which is 100 x 120 pixels: row 10 ",

@@ -1,6 +1,7 @@
 """Every form of a layout, well formed and not: the same wells come out, and every problem names its place."""
 
 import gzip
+import os
 
 import pytest
 
@@ -124,11 +125,16 @@ def test_a_packed_table_is_read_and_a_bomb_is_not(tmp_path, monkeypatch):
         read(path)
 
 
-def test_a_fifo_is_no_layout(tmp_path):
-    import os
-
+def test_a_fifo_and_a_name_that_no_file_has_are_no_layouts(tmp_path):
     os.mkfifo(tmp_path / "l.csv")
     assert "a layout is missing" in refused(tmp_path / "l.csv")
+    assert "a layout is missing" in refused(tmp_path / ("l" * 5000))
+
+
+@pytest.mark.parametrize("text", ["inf", "1e999", "1_000", "0,5", "\u0661", "1 uM", "--1"])
+def test_what_is_no_number_is_no_concentration(tmp_path, text):
+    path = write(tmp_path / "l.csv", "well,concentration,control_type", f'A1,"{text}",negcon')
+    assert f"{text!r} is no concentration" in refused(path)
 
 
 # -- several plates in one table --------------------------------------------------------------------------------------
@@ -218,6 +224,7 @@ def test_plate_maps_are_joined_by_the_plates_id(tmp_path):
         ("P1,/etc/passwd\n", "no name of a plate map"),
         ("P1,\n", "'' is no name of a plate map"),
         ("P1,..\\secret\n", "no name of a plate map"),
+        (f"P1,{'M' * 400}\n", "a table is missing"),
     ],
 )
 def test_barcodes_that_lead_nowhere_or_out(tmp_path, barcodes, word):
