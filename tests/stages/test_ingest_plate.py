@@ -483,24 +483,26 @@ manifest.write(results.manifest("ingest_plate", plate="P1"))
 """
 
 
-def start_slow_ingest(base, seconds):
-    arguments = [sys.executable, "-c", SLOW, str(base), json.dumps(make_cfg()), str(seconds)]
+def start_slow_ingest(base, seconds, **ingest):
+    arguments = [sys.executable, "-c", SLOW, str(base), json.dumps(make_cfg(**ingest)), str(seconds)]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
-def test_kill_9_in_the_middle_then_again(base, tmp_path_factory):
+@pytest.mark.parametrize(("killed", "then"), [("folder", "folder"), ("zip", "zip"), ("zip", "folder")])
+def test_kill_9_in_the_middle_then_again(base, tmp_path_factory, killed, then):
     clean = tmp_path_factory.mktemp("clean")
     expected = ingest(base, results=Results(clean))
-    job = start_slow_ingest(base, 0.3)
+    job = start_slow_ingest(base, 0.3, form=killed)
     for _ in range(3):
         assert job.stdout.readline() == "field\n"
     job.send_signal(signal.SIGKILL)
     job.wait()
     plates = base / "results" / "plates"
-    assert [p.name for p in plates.iterdir() if not p.name.startswith(".P1.zarr.tmp-")] == []
-    assert len(list(plates.iterdir())) == 1
-    assert ingest(base).digest == expected.digest
-    assert sorted(p.name for p in plates.iterdir()) == ["P1.fields.parquet", "P1.manifest.json", "P1.zarr"]
+    (left,) = plates.iterdir()
+    assert left.name.startswith(".P1.zarr.tmp-" if killed == "folder" else ".P1.zarr.zip.tmp-")
+    assert ingest(base, cfg=make_cfg(form=then)).digest == expected.digest
+    store = "P1.zarr" if then == "folder" else "P1.zarr.zip"
+    assert sorted(p.name for p in plates.iterdir()) == ["P1.fields.parquet", "P1.manifest.json", store]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from platemae.store.plate_files import ZIP_SUFFIX
 from platemae.store.plate_reader import SHARD_FILE, StoreChannel
 from platemae.store.plate_texts import FieldSource, PlateTexts, group_key
 from platemae.store.shard import ShardLayout, encode
-from platemae.store.swap import replaced
+from platemae.store.swap import clear_leftovers, replaced
 from platemae.store.zip_form import ZipWriter
 
 __all__ = ["FieldSource", "PlateFacts", "group_key", "write_plate"]
@@ -111,6 +112,7 @@ def write_plate(
     zipped = path.with_name(path.name + ZIP_SUFFIX)
     target, other = (path, zipped) if form == "folder" else (zipped, path)
     with writing(f"the store of plate {name}"):
+        clear_leftovers(other)
         with replaced(target, before_swap) as new, _writer(form, new, texts) as writer:
             written = _write_fields(writer, ordered, chunk_px, threads)
             layout = _common_layout(ordered, written, chunk_px, name)
@@ -134,10 +136,19 @@ def _remove(path: Path) -> None:
 
 
 def _write_fields(writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
-    # The pool is left only when every thread is done, so that no straggler writes into a folder being removed; an error
-    # that is raised cancels the fields that wait. Fields are taken in order, as they most likely lie on the disk.
+    stopped = threading.Event()
+
+    def write(field: FieldSource) -> _Written | PlatemaeError | None:
+        try:
+            return None if stopped.is_set() else _write_field(writer, field, chunk_px)
+        except BaseException:
+            stopped.set()
+            raise
+
+    # The pool is left only when every thread is done, so that no straggler writes into a folder being removed. Fields
+    # are taken in order, as they most likely lie on the disk.
     with ThreadPoolExecutor(threads) as pool:
-        outcome = list(pool.map(lambda field: _write_field(writer, field, chunk_px), fields))
+        outcome = list(pool.map(write, fields))
     raise_all(result for result in outcome if isinstance(result, PlatemaeError))
     return [result for result in outcome if isinstance(result, _Written)]
 
