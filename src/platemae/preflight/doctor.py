@@ -122,7 +122,8 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
         counted = "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
         return Checkup(plate.plate, f"{plate.plate}: {len(wells)} wells, no images{counted}", tuple(problems))
     shape, dtype = _first_image(inventory, problems)
-    size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * np.dtype(dtype or "uint8").itemsize
+    depth = 1 if config.ingest.dtype == "uint8" else np.dtype(dtype or "uint8").itemsize
+    size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * depth
     line = (
         f"{plate.plate}: {len(wells)} wells, {len(inventory.records)} fields, {len(inventory.channels)} channels, "
         f"{shape[0]} x {shape[1]} {dtype}, {inventory.pixel_size_um:g} µm a pixel"
@@ -133,6 +134,7 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
         line += f"; {len(inventory.unmatched)} files of the folder belong to no field"
     channels = tuple((channel.name, channel.stain) for channel in inventory.channels)
     files = 3 * len(inventory.records) + len(wells) + len({well.rstrip("0123456789") for well in wells}) + 1
+    files = 1 if config.ingest.form == "zip" else files
     return Checkup(plate.plate, line, tuple(problems), channels, size, files)
 
 

@@ -139,3 +139,16 @@ def test_refresh_changes_nothing_when_the_folder_does_not_fit(project):
     assert results.manifest("ingest_plate", plate="P1").exists()
     with pytest.raises(ConfigError, match="there is no plate P9"):
         refresh("P9", project)
+
+
+def test_a_plate_as_one_file_of_8_bits_needs_less(project):
+    from platemae.preflight.doctor import check_plates
+
+    config, plates, base, _ = read_project(project)
+    small = config.ingest.model_copy(update={"form": "zip", "dtype": "uint8"})
+    plain, less = (
+        check_plates(config.model_copy(update={"ingest": ingest}), plates[:1], base)[0]
+        for ingest in (config.ingest, small)
+    )
+    assert less.store_files == 1
+    assert less.store_bytes * 2 == plain.store_bytes
