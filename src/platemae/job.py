@@ -38,6 +38,8 @@ LIBRARIES = (
     "anndata",
     "scanpy",
     "scikit-learn",
+    "scikit-image",
+    "cp_measure",
     "snakemake",
 )
 

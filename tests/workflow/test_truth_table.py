@@ -147,6 +147,11 @@ def test_a_new_model(done):
     assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
 
 
+def test_a_model_of_classical_features(done):
+    change(done, models=lambda models: [*models, {"name": "cells", "kind": "classical"}])
+    assert done.stale() == {"measure_plate": 2, "import_profiles": 2, **AFTER_EMBEDDING, **ENDS}
+
+
 def test_a_new_correction(done):
     change(done, corrections=lambda entries: [*entries, entries[0] | {"name": "scaled", "kind": "centerscale"}])
     assert done.stale() == {"fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2, **ENDS}

@@ -103,6 +103,8 @@ class Source:
         profiles = [model["name"] for model in self.cfg["models"] if model["kind"] in TABLE_KINDS]
         for stage in ("ingest_plate", "qc_plate"):
             yield from ((stage, {"plate": plate}) for plate in self.plates)
+        if any(model["kind"] == "classical" for model in self.cfg["models"]):
+            yield from (("measure_plate", {"plate": plate}) for plate in self.plates)
         for key, stage in (("intensity", "fit_intensity"), ("dataset", "build_dataset")):
             names = dict.fromkeys(model[key] for model in self.cfg["models"] if model.get(key))
             yield from ((stage, {key: name}) for name in names)
