@@ -163,7 +163,8 @@ def _plates_of(folder: Path) -> list[FoundPlate]:
     if kind is not None:
         return [FoundPlate("", folder, {"kind": kind})]
     if PLATE_FOLDER.fullmatch(folder.name) and metadata_of("rxrx", folder):
-        return [FoundPlate("", folder, {"kind": "rxrx"})]
+        # RxRx's own tables call a plate by experiment and number, and layouts are found by them.
+        return [FoundPlate(safe_name(f"{folder.parent.name}_{folder.name}"), folder, {"kind": "rxrx"})]
     if (folder / "images.zarr").is_dir() and (folder / "sites.csv").is_file():
         table = tuple(table_of_zarr(folder))
         entry = {"kind": "image_table"}

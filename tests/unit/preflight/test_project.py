@@ -57,7 +57,7 @@ def test_the_plates_of_rxrx_folders_and_of_its_parquet_files_are_found(tmp_path)
     folder = tmp_path / "rxrx1" / "images" / "HUVEC-01" / "Plate1"
     folder.mkdir(parents=True)
     (tmp_path / "rxrx1" / "metadata.csv").write_text("experiment,plate,well,site\nHUVEC-01,1,B02,1\n")
-    assert [(p.name, p.entry["kind"]) for p in find_plates(tmp_path)] == [("Plate1", "rxrx")]
+    assert [(p.name, p.entry["kind"]) for p in find_plates(tmp_path)] == [("HUVEC-01_Plate1", "rxrx")]
     keys = ["gene-001/Plate1/A01_s1_1", "gene-001/Plate1/A02_s1_1", "gene-002/Plate10/A01_s1_1"]
     core = tmp_path / "core"
     core.mkdir()
