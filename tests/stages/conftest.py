@@ -46,7 +46,8 @@ def add_plate(results: Results, plate: str, channels=CHANNELS, seed: int = 0, si
             verdict = "fail" if (well, field) in failed else PASS
             for c, channel in enumerate(channels):
                 mean = float(picked[c].mean())
-                qc.append([plate, well, field, channel.name, 1.0, 0.0, 0.0, 0.5, mean, -1.5, 0.1, 0.0, 9.0, verdict, ""])
+                measures = [1.0, 0.0, 0.0, 0.5, mean, -1.5, 0.1, 0.0, 9.0]
+                qc.append([plate, well, field, channel.name, *measures, verdict, ""])
     write_plate(results.store(plate), plate, sources, channels, 0.5, chunk_px=32, threads=1)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))

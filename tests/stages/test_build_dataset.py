@@ -19,7 +19,8 @@ def add_plate(results, plate, batch="b1", failed=(), pixels="0", gene="G", wells
             place = [plate, batch, well, f, well[0], int(well[1:]), group, ""]
             fields.append([*place, "g", gene, "", "", "treatment"])
             verdict = "fail" if (well, f) in failed else "pass"
-            qc += [[plate, well, f, channel, 0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0, verdict, ""] for channel in ("DNA", "ER")]
+            measures = [0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0]
+            qc += [[plate, well, f, channel, *measures, verdict, ""] for channel in ("DNA", "ER")]
     results.fields(plate).parent.mkdir(parents=True, exist_ok=True)
     results.qc(plate).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(fields, columns=list(FIELDS_COLUMNS)).to_parquet(results.fields(plate))

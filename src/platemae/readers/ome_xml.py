@@ -138,7 +138,7 @@ def _image(image: Element, uuid: str, most: int) -> OmeImage:
 
 @dataclass(frozen=True)
 class _Block:
-    """A TiffData block: ``count`` planes of the dimensions (fastest first) from ``first`` on, in pages from ``page`` on."""
+    """A TiffData block: ``count`` planes from ``first`` on (fastest dimension first), in pages from ``page`` on."""
 
     axes: tuple[tuple[str, int], ...]
     first: int

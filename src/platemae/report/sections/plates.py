@@ -47,8 +47,8 @@ def _numbers(source: Source) -> Block:
         share = f"{counts[-1] / len(fields):.1%}"
         shown = "not counted" if np.isnan(cells) else f"{cells:.4g}"
         rows.append((plate, fields["well"].nunique(), len(fields), *counts, share, shown, *medians))
-    columns = ("plate", "wells", "fields", PASS, WARN, FAIL, "share failed", "cells", *MEASURES)
-    columns += ("background", "saturation")
+    measures = (*MEASURES, "background", "saturation")
+    columns = ("plate", "wells", "fields", PASS, WARN, FAIL, "share failed", "cells", *measures)
     caption = "Fields by plate and verdict. Measures are medians over fields and channels, on source pixels."
     return grid(rows, columns, caption, numeric=columns[1:])
 
