@@ -67,7 +67,7 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
     plate
         Name.
     threads
-        Processes, a well each at a time; the measures are Python and share no interpreter well.
+        Processes, a well each at a time: much of the work is Python, which threads would do in turn.
 
     Raises
     ------
