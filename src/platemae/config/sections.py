@@ -170,9 +170,7 @@ class IngestSection(Section):
         return self
 
 
-QC_MEASURES = Literal[
-    "focus", "saturation", "background", "foreground", "mean", "slope", "laplacian", "zeros", "cells"
-]
+QC_MEASURES = Literal["focus", "saturation", "background", "foreground", "mean", "slope", "laplacian", "zeros", "cells"]
 
 
 class QcSection(Section):
@@ -316,6 +314,10 @@ class EmbedSection(Section):
     batch: int = Field(default=128, ge=1, description="tiles a forward pass")
 
 
+AFFORDABLE: tuple[FEATURE_GROUPS, ...] = ("shape", "intensity", "texture", "radial_distribution", "correlation")
+"""Groups of features that cost little for what they say; docs/guide.md has the numbers."""
+
+
 class MeasureSection(Section):
     """measure_plate: nuclei, cells and their classical features, for models of kind classical (needs cp_measure)."""
 
@@ -341,7 +343,7 @@ class MeasureSection(Section):
         "it; null: the range of the file's type",
     )
     features: list[FEATURE_GROUPS] = Field(
-        default_factory=lambda: ["shape", "intensity", "texture", "radial_distribution", "correlation"],
+        default_factory=lambda: list(AFFORDABLE),
         min_length=1,
         description="groups of features; also zernike, radial_zernikes and granularity, see docs/guide.md for the cost",
     )
