@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+import dask
 import numpy as np
 
 from platemae.errors import InputError, PlatemaeError, raise_all, writing
@@ -145,10 +146,13 @@ def _write_fields(writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: 
             stopped.set()
             raise
 
-    # The pool is left only when every thread is done, so that no straggler writes into a folder being removed. Fields
-    # are taken in order, as they most likely lie on the disk.
+    # Of tasks that are ready dask takes the last key first: falling keys give the fields in order, as they most likely
+    # lie on the disk. Nothing but speed and the order within a ZIP depends on it.
+    task = dask.delayed(write, pure=False)
+    tasks = [task(field, dask_key_name=f"field-{len(fields) - n:08d}") for n, field in enumerate(fields)]
+    # The pool is left only when every thread is done, so that no straggler writes into a folder being removed.
     with ThreadPoolExecutor(threads) as pool:
-        outcome = list(pool.map(write, fields))
+        outcome = dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
     raise_all(result for result in outcome if isinstance(result, PlatemaeError))
     return [result for result in outcome if isinstance(result, _Written)]
 
