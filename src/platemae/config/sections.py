@@ -285,7 +285,8 @@ class TrainSection(Section):
         default=0.1, gt=0, lt=1, description="share of steps with rising learning rate (one-cycle, cosine)"
     )
     mask_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.75, description="share of patches that are masked"
+        default=0.75,
+        description="share of patches that are masked; kind munet: 0.25, unless its own `train` says otherwise",
     )
     fourier_weight: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.01, description="weight a of (1-a) MSE + a Fourier; 0: no Fourier term"
@@ -359,11 +360,15 @@ class ModelEntry(Section):
     """One row of the tables."""
 
     name: Name = Field(description="name in the tables and the wildcard {model}")
-    kind: Literal["mae", "untrained", "tile_pca", "classical", "profiles"] = Field(
-        description="mae: trained here; untrained: random weights, the floor; tile_pca: PCA of small tiles; "
-        "classical: features of cells, see `measure`; profiles: a table, no network"
+    kind: Literal["mae", "munet", "untrained", "tile_pca", "classical", "profiles"] = Field(
+        description="mae: trained here; munet: masked U-Net, trained here; untrained: random weights, the floor; "
+        "tile_pca: PCA of small tiles; classical: features of cells, see `measure`; profiles: a table, no network"
     )
-    preset: str = Field(default="tiny", description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8")
+    preset: str = Field(
+        default="tiny",
+        description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8; kind munet: munet_tiny, munet_m, "
+        "munet_l",
+    )
     architecture: dict[str, int | float | str | bool] = Field(
         default_factory=dict, description="single values of the preset to change, such as crop_px"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from platemae.config.plates import Plate
 from platemae.config.sections import Config, EmbedSection, TrainSection
-from platemae.contracts import TABLE_KINDS
+from platemae.contracts import TABLE_KINDS, TRAINED_KINDS
 from platemae.errors import ConfigError
 
 
@@ -101,12 +101,15 @@ def _qc(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
 def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
     entry = config.entry("models", model)
     keys = ("name", "kind", "preset", "architecture", "dataset", "intensity")
-    train = _dump(TrainSection(**(_dump(config.train) | entry.train)))
-    if entry.kind != "mae":  # what is not optimised must not be made again for an optimiser's setting
+    own = _OWN_DEFAULTS.get(entry.kind, {})
+    train = _dump(TrainSection(**(_dump(config.train) | own | entry.train)))
+    if entry.kind not in TRAINED_KINDS:  # what is not optimised must not be made again for an optimiser's setting
         train |= {key: _dump(TrainSection())[key] for key in _OPTIMISATION}
     return {"model": {key: _dump(entry)[key] for key in keys}, "train": train}
 
 
+_OWN_DEFAULTS: dict[str, dict[str, Any]] = {"munet": {"mask_ratio": 0.25}}
+"""Values of ``train`` that a kind has unless its entry says otherwise."""
 _OPTIMISATION = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "clip_norm", "validate_every")
 
 

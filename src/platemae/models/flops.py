@@ -1,11 +1,19 @@
-"""Floating-point operations of the forward pass in closed form (matrix products only, 2 a multiply-add)."""
+"""Floating-point operations of the forward pass (matrix products and convolutions only, 2 a multiply-add).
+
+In closed form for vision transformers, by torch's counter for convolutional networks.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from platemae.models.masking import n_kept
-from platemae.models.settings import Architecture
+from platemae.models.settings import Architecture, ChannelArchitecture
 
 
 class Flops(NamedTuple):
@@ -51,6 +59,45 @@ def training_flops(spec: Architecture, n_channels: int, mask_ratio: float) -> Fl
     return Flops(encoder_flops(spec, n_channels, visible), projection + blocks + prediction)
 
 
+def channel_training_flops(spec: ChannelArchitecture, n_channels: int, mask_ratio: float) -> Flops:
+    """Count one forward pass in training of the network whose patches are of single channels.
+
+    The decoder's cross-attention and MLP run once over the patches of all channels (S), the stacks over each channel's.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    n_channels
+        Channels of a crop.
+    mask_ratio
+        Fraction of patches hidden from the encoder.
+    """
+    total, width = n_channels * spec.n_patches, spec.decoder_width
+    visible = n_kept(total, mask_ratio)
+    projection = 2 * (visible + 1) * spec.width * width
+    shared = _blocks(1, total, width, spec.mlp_ratio)
+    stacks = n_channels * _blocks(spec.decoder_depth, spec.n_patches, width, spec.mlp_ratio)
+    prediction = 2 * (total - visible) * width * spec.patch_px**2
+    return Flops(encoder_flops(spec, 1, visible), projection + shared + stacks + prediction)
+
+
 def embedding_flops(spec: Architecture, n_channels: int) -> int:
     """Count the encoder on one whole crop."""
     return encoder_flops(spec, n_channels, spec.n_patches)
+
+
+@torch.no_grad()
+def counted_flops(module: nn.Module) -> int:
+    """Count one forward pass of the body of a network on one crop, which nothing computes: shapes alone.
+
+    Parameters
+    ----------
+    module
+        Its ``traced`` does the same products as its ``forward``, on a standardised crop (1, C, H, W).
+    """
+    shadow: Any = copy.deepcopy(module).to("meta")
+    side = shadow.spec.crop_px
+    with FlopCounterMode(display=False) as counter:
+        shadow.traced(torch.empty(1, shadow.n_channels, side, side, device="meta"))
+    return int(counter.get_total_flops())

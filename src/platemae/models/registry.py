@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # A plain literal: the code digest of a model reads it from the syntax tree and follows the named entry alone.
 REGISTRY = {
     "mae": "platemae.models.mae:MAE",
+    "munet": "platemae.models.munet:MUNet",
     "untrained": "platemae.models.mae:MAE",
     "tile_pca": "platemae.models.tile_pca:TilePCA",
 }
@@ -40,7 +41,7 @@ def build(kind: str, architecture: dict[str, Any], n_channels: int, seed: int = 
     kind
         A key of ``REGISTRY``.
     architecture
-        The fields of ``platemae.models.settings.Architecture``.
+        The fields of the kind's own settings, such as ``platemae.models.settings.Architecture``.
     n_channels
         Channels of a crop.
     seed

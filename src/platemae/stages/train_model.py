@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from platemae import logs
-from platemae.contracts import Manifest, write_text
+from platemae.contracts import TRAINED_KINDS, Manifest, write_text
 from platemae.data.crops import default_cache_bytes, training_batches
 from platemae.data.dataset import TrainingSet, open_training_set
 from platemae.data.training_state import FINISHED, TrainingState, join_lease, lease
@@ -29,9 +29,9 @@ from platemae.errors import PlatemaeError, TrainingError
 from platemae.fingerprint import digest_array, digest_json
 from platemae.layout import Results
 from platemae.models.export import FACTS, WEIGHTS, load_model, save_model
-from platemae.models.flops import training_flops
+from platemae.models.flops import counted_flops, training_flops
 from platemae.models.normalise import standardise
-from platemae.models.registry import build
+from platemae.models.registry import build, resolve
 from platemae.models.settings import PRESETS, Architecture, architecture
 from platemae.store.intensity_map import IntensityMap
 from platemae.training import distributed
@@ -93,7 +93,7 @@ def run(
     """
     entry = cfg["model"]
     target = results.model(model)
-    if entry["kind"] != "mae":
+    if entry["kind"] not in TRAINED_KINDS:
         made = target.with_name(f".{model}.making")
         shutil.rmtree(made, ignore_errors=True)  # of a job that was killed
         _make(results, cfg, made, made, threads)
@@ -131,6 +131,9 @@ def training_key(results: Results, cfg: dict[str, Any]) -> dict[str, Any]:
 
 
 def _architecture(entry: dict[str, Any]) -> dict[str, Any]:
+    described = getattr(resolve(entry["kind"]), "describe", None)
+    if described is not None:
+        return dict(described(entry))
     if entry["kind"] != "tile_pca":
         return architecture(entry["preset"], **entry["architecture"]).to_dict()
     # Of a preset, a tile PCA takes the crop alone: the networks beside it then see the same fields in the same pieces.
@@ -174,8 +177,9 @@ class _Model:
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def is_mae(self) -> bool:
-        return isinstance(self.module.spec, Architecture)
+    def masks(self) -> bool:
+        """Whether the network learns from masked crops."""
+        return hasattr(self.module, "noise_sizes")
 
 
 def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int) -> None:
@@ -192,7 +196,7 @@ def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, thread
     # On a CPU the step needs the cores itself; beside a GPU all of them decode.
     readers = threads if torch.cuda.is_available() else max(1, threads // 4)
     batches = training_batches(data.train, sampler, rank=mine.rank, world=mine.world_size, threads=readers)
-    if entry["kind"] == "mae":
+    if entry["kind"] in TRAINED_KINDS:
         model.history = list(train(module, batches, validation, settings, state))
         if not mine.is_main:
             return
@@ -263,10 +267,14 @@ def _facts(results: Results, model: _Model) -> dict[str, Any]:
 
 def _step_flops(model: _Model) -> int:
     """Return the operations of one step: forward, and about twice that backward."""
-    if not model.is_mae:
+    if not model.masks:
         return 0
     module, settings = model.module, model.settings
-    return 3 * training_flops(module.spec, module.n_channels, settings.mask_ratio).total * settings.global_batch
+    if isinstance(module.spec, Architecture):
+        forward = training_flops(module.spec, module.n_channels, settings.mask_ratio).total
+    else:
+        forward = counted_flops(module)
+    return 3 * forward * settings.global_batch
 
 
 @torch.no_grad()
@@ -275,7 +283,7 @@ def _reconstructions(model: _Model) -> dict[str, np.ndarray]:
     module, settings, crops_BCHW = model.module.eval(), model.settings, np.concatenate(model.validation)
     chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, SHOWN_CROPS).round().astype(int)]
     x = torch.from_numpy(chosen).to(next(iter(module.state_dict().values())).device)
-    if model.is_mae:
+    if model.masks:
         index = len(model.validation)  # a mask that no validation batch has
         noise_BN, _ = draw(settings.seed, VALIDATE, index, len(x), module.noise_sizes, slice(None))
         images = module.reconstruct(x, noise_BN.to(x.device), settings.mask_ratio)
