@@ -68,12 +68,23 @@ class ParallelScalingBlock(nn.Module):
         Initial gamma.
     drop_path
         Probability that a sample skips this block in training.
+    bias_layout
+        ``mlp``: the bias belongs to the hidden units; ``shifted``: it lies 3 D values further on, over the last D
+        hidden units, q, k and v, as timm up to 1.0.24 computed it (PAPER.md 1.2, "checkpoint-parity trap").
     """
 
     def __init__(
-        self, width: int, heads: int, mlp_ratio: float, qk_norm: bool, layer_scale_init: float, drop_path: float
+        self,
+        width: int,
+        heads: int,
+        mlp_ratio: float,
+        qk_norm: bool,
+        layer_scale_init: float,
+        drop_path: float,
+        bias_layout: str = "mlp",
     ) -> None:
         super().__init__()
+        self.bias_layout = bias_layout
         hidden, head_width = int(width * mlp_ratio), width // heads
         self.heads, self.drop_path, self.splits = heads, drop_path, (hidden, width, width, width)
         self.in_norm = nn.LayerNorm(width, eps=NORM_EPSILON)
@@ -96,7 +107,8 @@ class ParallelScalingBlock(nn.Module):
             Uniform numbers in [0, 1): a sample below ``drop_path`` skips the block and the others are scaled up to
             keep the mean. None drops nothing.
         """
-        bias = F.pad(self.mlp_bias, (0, sum(self.splits[1:])))  # q, k and v have none
+        others = sum(self.splits[1:])
+        bias = F.pad(self.mlp_bias, (0, others) if self.bias_layout == "mlp" else (others, 0))
         fused = F.linear(self.in_norm(x_BTD), self.in_proj.weight, bias)
         mlp, q, k, v = fused.split(self.splits, dim=-1)
         q, k, v = (_heads(part, self.heads) for part in (q, k, v))

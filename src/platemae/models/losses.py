@@ -51,17 +51,23 @@ def fourier_patch(predicted_BMP: Tensor, target_BMP: Tensor, patch_px: int, norm
     return amplitude_distance(predicted_BMP.reshape(shape), target_BMP.reshape(shape), norm)
 
 
-def fourier_image(predicted_BMP: Tensor, patches_BNP: Tensor, mask: Mask, patch_px: int, norm: str) -> Tensor:
+def fourier_image(
+    predicted_BMP: Tensor, patches_BNP: Tensor, mask: Mask, patch_px: int, norm: str, n_channels: int = 1
+) -> Tensor:
     """Compare the spectra of whole channels.
 
+    Where patches are of single channels, ``n_channels`` says how many channels lie one after another in N.
     Visible patches carry the true pixels: the network is not asked for them, so they must not bend the spectrum.
     """
     pasted_BNP = restore(take(patches_BNP, mask.keep_BK), predicted_BMP, mask.restore_BN)
-    return amplitude_distance(to_image(pasted_BNP, patch_px), to_image(patches_BNP, patch_px), norm)
+    predicted_image, true_image = (
+        to_image(p_BNP.unflatten(1, (n_channels, -1)).flatten(0, 1), patch_px) for p_BNP in (pasted_BNP, patches_BNP)
+    )
+    return amplitude_distance(predicted_image, true_image, norm)
 
 
 def reconstruction_loss(
-    predicted_BMP: Tensor, patches_BNP: Tensor, mask: Mask, patch_px: int, objective: Objective
+    predicted_BMP: Tensor, patches_BNP: Tensor, mask: Mask, patch_px: int, objective: Objective, n_channels: int = 1
 ) -> LossParts:
     """Mix squared error and Fourier term.
 
@@ -79,6 +85,8 @@ def reconstruction_loss(
         Side of a patch in pixels.
     objective
         Weight, layout and norm of the Fourier term.
+    n_channels
+        Where patches are of single channels: how many channels lie one after another in N.
 
     Returns
     -------
@@ -94,5 +102,5 @@ def reconstruction_loss(
         if objective.fourier_layout == "patch":
             fourier = fourier_patch(predicted_BMP, target_BMP, patch_px, norm)
         else:
-            fourier = fourier_image(predicted_BMP, patches_BNP, mask, patch_px, norm)
+            fourier = fourier_image(predicted_BMP, patches_BNP, mask, patch_px, norm, n_channels)
         return LossParts((1 - weight) * mse + weight * fourier, mse.detach(), fourier.detach())

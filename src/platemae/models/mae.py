@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from platemae.errors import ConfigError, ContractError
+from platemae.models.flops import training_flops
 from platemae.models.losses import LossParts, reconstruction_loss
 from platemae.models.masking import Mask, mask_from_noise, restore, take
 from platemae.models.normalise import standardise, to_image, to_patches
-from platemae.models.settings import POOLINGS, Architecture, Objective
+from platemae.models.settings import Architecture, Objective
 from platemae.models.vit import Decoder, ViT
 
 PAPER_OBJECTIVE = Objective()
@@ -52,14 +53,22 @@ class MAE(nn.Module):
         Channels of a crop.
     """
 
+    poolings: tuple[str, ...] = ("mean", "cls")
+    stacked_channels = 1
+    """Channels that lie one after another among the patches; here a patch holds them all."""
+
     def __init__(self, spec: Architecture, n_channels: int) -> None:
         super().__init__()
         self.spec, self.n_channels = spec, n_channels
-        self.encoder = ViT(spec, n_channels)
+        self._build()
+        self._initialise()
+
+    def _build(self) -> None:
+        spec = self.spec
+        self.encoder = ViT(spec, self.n_channels)
         self.encoder_decoder_proj = nn.Linear(spec.width, spec.decoder_width)
         self.decoder = Decoder(spec)
-        self.decoder_pred = nn.Linear(spec.decoder_width, spec.patch_px**2 * n_channels)
-        self._initialise()
+        self.decoder_pred = nn.Linear(spec.decoder_width, spec.patch_px**2 * self.n_channels)
 
     @classmethod
     def from_dict(cls, architecture: dict[str, Any], n_channels: int) -> MAE:
@@ -97,6 +106,10 @@ class MAE(nn.Module):
     def noise_sizes(self) -> tuple[int, int]:
         """Uniform numbers that one sample needs: one a patch for the mask, one a block for stochastic depth."""
         return self.spec.n_patches, self.spec.depth if self.spec.drop_path > 0 else 0
+
+    def forward_flops(self, mask_ratio: float) -> int:
+        """Operations of one forward pass in training, one crop."""
+        return training_flops(self.spec, self.n_channels, mask_ratio).total
 
     def patches(self, x_BCHW: Tensor) -> Tensor:
         """Standardise crops and cut them in patches, (B, N, P).
@@ -148,7 +161,8 @@ class MAE(nn.Module):
         patches_BNP = self.patches(x_BCHW)
         mask = mask_from_noise(noise_BN, objective.mask_ratio)
         predicted_BMP = self.predict(patches_BNP, mask, path_noise_BL)
-        return reconstruction_loss(predicted_BMP, patches_BNP, mask, self.spec.patch_px, objective)
+        n_stacked = self.stacked_channels
+        return reconstruction_loss(predicted_BMP, patches_BNP, mask, self.spec.patch_px, objective, n_stacked)
 
     def encode(self, x_BCHW: Tensor) -> Tensor:
         """Encode whole crops without a mask, (B, 1 + N, D), class token first."""
@@ -170,10 +184,17 @@ class MAE(nn.Module):
         ConfigError
             If the pooling is unknown.
         """
-        if pooling not in POOLINGS:
-            raise ConfigError(f"unknown pooling {pooling!r}", "pooling", f"Use one of {', '.join(POOLINGS)}.")
+        self._check_pooling(pooling)
         tokens_BTD = self.encode(x_BCHW).float()
         return tokens_BTD[:, 1:].mean(dim=1) if pooling == "mean" else tokens_BTD[:, 0]
+
+    def _check_pooling(self, pooling: str) -> None:
+        if pooling not in self.poolings:
+            raise ConfigError(f"unknown pooling {pooling!r}", "pooling", f"Use one of {', '.join(self.poolings)}.")
+
+    def image(self, patches_BNP: Tensor) -> Tensor:
+        """Put patches together again, (B, C, H, W)."""
+        return to_image(patches_BNP, self.spec.patch_px)
 
     @torch.no_grad()
     def reconstruct(self, x_BCHW: Tensor, noise_BN: Tensor, mask_ratio: float = 0.75) -> Reconstruction:
@@ -186,4 +207,4 @@ class MAE(nn.Module):
             restore(visible_BKP, masked, mask.restore_BN)
             for masked in (torch.full_like(predicted_BMP, torch.nan), predicted_BMP)
         )
-        return Reconstruction(*(to_image(p, self.spec.patch_px) for p in (patches_BNP, blank_BNP, filled_BNP)))
+        return Reconstruction(*map(self.image, (patches_BNP, blank_BNP, filled_BNP)))

@@ -10,7 +10,8 @@ from platemae.errors import ConfigError
 FINAL_NORMS = ("none", "layer")
 FOURIER_LAYOUTS = ("patch", "image")
 FOURIER_NORMS = ("l1", "l2")
-POOLINGS = ("mean", "cls")
+POOLINGS = ("mean", "cls", "channelwise")
+BIAS_LAYOUTS = ("mlp", "shifted")
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,36 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class ChannelArchitecture(Architecture):
+    """A channel-agnostic ViT encoder and a decoder with a stack of blocks for each channel (PAPER.md 1.5, 1.6).
+
+    Attributes
+    ----------
+    cross_heads
+        Heads of the decoder's cross-attention; the other widths are those of ``Architecture``.
+    decoder_norm_epsilon
+        Of every LayerNorm of the decoder; the released configuration says 1e-6, the released code computes with 1e-5.
+    bias_layout
+        Of the encoder's blocks, see ``platemae.models.blocks.ParallelScalingBlock``; only imported weights are
+        ``shifted``.
+    """
+
+    cross_heads: int = 8
+    decoder_norm_epsilon: float = 1e-6
+    bias_layout: str = "mlp"
+
+    def _value_problems(self) -> list[str]:
+        problems = super()._value_problems()
+        if self.cross_heads < 1 or self.decoder_width % max(self.cross_heads, 1):
+            problems.append(f"decoder_width {self.decoder_width} must be a multiple of cross_heads {self.cross_heads}")
+        if self.decoder_norm_epsilon <= 0:
+            problems.append("decoder_norm_epsilon must be positive")
+        if self.bias_layout not in BIAS_LAYOUTS:
+            problems.append(f"bias_layout must be one of {', '.join(BIAS_LAYOUTS)}, not {self.bias_layout!r}")
+        return problems
+
+
+@dataclass(frozen=True)
 class Objective:
     """The training loss (PAPER.md 1.4, 1.8).
 
@@ -141,7 +172,7 @@ class Objective:
             raise ConfigError("; ".join(problems), "training", "Correct the named keys.")
 
 
-# PAPER.md 1.2 from vit_s16 on; `tiny` is for two CPU cores.
+# PAPER.md 1.2 and 1.6; `tiny` and `camae_tiny` are for two CPU cores.
 PRESETS = {
     "tiny": Architecture(
         crop_px=32, patch_px=4, width=128, depth=4, heads=4, drop_path=0.0, layer_scale_init=1.0,
@@ -152,6 +183,13 @@ PRESETS = {
     "vit_b8": Architecture(patch_px=8, width=768, heads=12),
     "vit_l16": Architecture(width=1024, depth=24, heads=16, drop_path=0.3),
     "vit_l8": Architecture(patch_px=8, width=1024, depth=24, heads=16, drop_path=0.3),
+    "camae_tiny": ChannelArchitecture(
+        crop_px=32, patch_px=4, width=128, depth=4, heads=4, drop_path=0.0, layer_scale_init=1.0,
+        decoder_width=96, decoder_depth=2, decoder_heads=4, cross_heads=4,
+    ),
+    "camae_s16": ChannelArchitecture(),
+    "camae_b16": ChannelArchitecture(width=768, heads=12),
+    "camae_l16": ChannelArchitecture(width=1024, depth=24, heads=16, drop_path=0.3),
 }  # fmt: skip
 
 

@@ -39,21 +39,29 @@ class ViT(nn.Module):
         The architecture.
     n_channels
         Channels of a crop.
+    bias_layout
+        Of ``ParallelScalingBlock``.
     """
 
     pos_embed: Tensor
 
-    def __init__(self, spec: Architecture, n_channels: int) -> None:
+    def __init__(self, spec: Architecture, n_channels: int, bias_layout: str = "mlp") -> None:
         super().__init__()
         self.patch_embed = PatchEmbedding(n_channels, spec.width, spec.patch_px)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, spec.width))
         self.register_buffer("pos_embed", sincos_positions(spec.crop_px // spec.patch_px, spec.width), persistent=False)
         rates = [spec.drop_path * i / max(spec.depth - 1, 1) for i in range(spec.depth)]
         self.blocks = nn.ModuleList(
-            ParallelScalingBlock(spec.width, spec.heads, spec.mlp_ratio, spec.qk_norm, spec.layer_scale_init, rate)
+            ParallelScalingBlock(
+                spec.width, spec.heads, spec.mlp_ratio, spec.qk_norm, spec.layer_scale_init, rate, bias_layout
+            )
             for rate in rates
         )
         self.norm = nn.LayerNorm(spec.width, eps=NORM_EPSILON) if spec.final_norm == "layer" else nn.Identity()
+
+    def positions(self, n_patches: int) -> Tensor:
+        """Return the table for crops of ``n_patches``, (1, 1 + N, D)."""
+        return self.pos_embed
 
     def forward(
         self, patches_BNP: Tensor, keep_BK: Tensor | None = None, path_noise_BL: Tensor | None = None
@@ -74,12 +82,13 @@ class ViT(nn.Module):
         Tensor
             (B, 1 + K, D), class token first.
         """
-        position_BND = self.pos_embed[:, 1:]
+        table_1TD = self.positions(patches_BNP.shape[1])
+        position_BND = table_1TD[:, 1:]
         if keep_BK is not None:
             patches_BNP = take(patches_BNP, keep_BK)
-            position_BND = self.pos_embed[0, 1:][keep_BK]
+            position_BND = table_1TD[0, 1:][keep_BK]
         tokens = self.patch_embed(patches_BNP) + position_BND
-        cls = (self.cls_token + self.pos_embed[:, :1]).to(tokens.dtype).expand(len(tokens), -1, -1)
+        cls = (self.cls_token + table_1TD[:, :1]).to(tokens.dtype).expand(len(tokens), -1, -1)
         x_BTD = torch.cat([cls, tokens], dim=1)
         for index, block in enumerate(self.blocks):
             x_BTD = block(x_BTD, None if path_noise_BL is None else path_noise_BL[:, index])

@@ -13,7 +13,7 @@ from platemae.training.settings import TrainSettings
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
     """Tell whether weight decay acts on a parameter: not on vectors (norms, biases, scales) nor on tokens."""
-    return parameter.ndim > 1 and not name.endswith("_token")
+    return parameter.ndim > 1 and "_token" not in name
 
 
 def make_lion(module: nn.Module, settings: TrainSettings) -> Optimizer:
