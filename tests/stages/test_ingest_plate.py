@@ -20,10 +20,10 @@ import zarr
 from platemae.contracts import CELLS_COLUMNS, FIELDS_COLUMNS, Manifest
 from platemae.errors import ConfigError, InputError, MissingError, PlatemaeError
 from platemae.layout import Results
-from platemae.readers.names import join_well
 from platemae.stages import ingest_plate
 from platemae.store.plate_reader import PlateStore
 from platemae.synthetic import PooledSettings, write_screen
+from platemae.wells import join_well
 
 CHANNELS = ("dna", "er")
 LAYOUT = {"A01": ("", "negcon"), "A02": ("g1", "treatment"), "B01": ("g2", "treatment"), "B02": ("g3", "poscon")}

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},
     "tables": LOW,
-    "layouts": {"errors", "contracts"},
+    "layouts": {"errors", "contracts", "wells"},
     "config": LOW | {"layouts"},
     "readers": LOW | {"config", "layouts"},
     "store": LOW,

@@ -22,7 +22,7 @@ from platemae.layouts.metadata import read_metadata
 from platemae.layouts.options import LayoutOptions
 from platemae.layouts.rows import Row, few
 from platemae.layouts.text import read_table
-from platemae.layouts.wells import normalise_well
+from platemae.wells import parse_well
 
 POOLED = "pooled"
 """Perturbation of the wells whose cells carry perturbations of their own, as the layout writes it."""
@@ -184,7 +184,7 @@ def _mapped(column: pd.Series, function: Callable[[Any], Any]) -> pd.Series:
 
 def _well(text: str) -> str:
     try:
-        return normalise_well(text)
+        return parse_well(text)
     except ValueError:
         return text
 

@@ -14,7 +14,7 @@ from platemae.layouts.labels import Labeller
 from platemae.layouts.metadata import read_metadata
 from platemae.layouts.options import LayoutOptions
 from platemae.layouts.rows import Group, Row, cut
-from platemae.layouts.wells import join_well, normalise_well
+from platemae.wells import join_well, parse_well
 
 Layout = dict[str, dict[str, str]]
 """Well -> perturbation, gene, compound, concentration, control_type."""
@@ -118,7 +118,7 @@ def _layout(group: Group, labeller: Labeller, problems: list[ConfigError]) -> La
 
 def _well(row: Row) -> str:
     if "well" in row.values:
-        return normalise_well(row.get("well"))
+        return parse_well(row.get("well"))
     return join_well(row.get("row"), row.get("column"))
 
 

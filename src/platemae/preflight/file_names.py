@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from platemae.readers.names import parse_well
 from platemae.stains import stain_of
+from platemae.wells import parse_well
 
 _TOKEN = re.compile(r"[A-Za-z0-9]+|[^A-Za-z0-9]+")
 _RUN = re.compile(r"(?:[A-Za-z]+\d+){2,}")

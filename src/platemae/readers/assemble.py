@@ -12,8 +12,9 @@ from typing import Any
 
 from platemae.errors import ConfigError, InputError, PlatemaeError, raise_all
 from platemae.readers.base import ChannelInfo, FieldRecord, Image, Inventory, Plane, RawFile
-from platemae.readers.names import field_order, split_well
+from platemae.readers.names import field_order
 from platemae.stains import stain_of
+from platemae.wells import well_order
 
 LISTED = 10
 """Problems that an error lists before it only counts them."""
@@ -199,9 +200,3 @@ def _at_depth(stack: Sequence[Image], z: str | int) -> Sequence[Image]:
     if isinstance(z, str) or len(stack) <= 1:
         return stack
     return [image for image in stack if image.z == z]
-
-
-def well_order(well: str) -> tuple[int, str, int]:
-    """Return the sort key of a well: row (A to Z before AA), column."""
-    row, column = split_well(well)
-    return len(row), row, column

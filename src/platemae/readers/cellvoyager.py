@@ -19,8 +19,9 @@ from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.files import inside, list_files
 from platemae.readers.formats import SUFFIXES
-from platemae.readers.names import field_label, field_order, join_well
+from platemae.readers.names import field_label, field_order
 from platemae.readers.xml import local, stream
+from platemae.wells import join_well
 
 RECORDS = "MeasurementData.mlf"
 DETAIL = "MeasurementDetail.mrf"

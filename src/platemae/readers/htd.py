@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from platemae.errors import InputError, MissingError, PlatemaeError, raise_all
-from platemae.readers.names import join_well
+from platemae.wells import join_well
 
 MAX_BYTES = 2**20
 """Largest HTD file: that of a 1536-well plate takes 10 kB."""

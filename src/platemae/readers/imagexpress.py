@@ -22,7 +22,7 @@ from platemae.readers.files import list_files
 from platemae.readers.formats import SUFFIXES
 from platemae.readers.htd import Protocol, read_htd
 from platemae.readers.metamorph import pixel_size
-from platemae.readers.names import parse_well
+from platemae.wells import parse_well
 
 MAX_IMAGES = 2**22
 """Most images that an HTD file may promise: 384 wells, 16 sites, 6 channels, 30 depths take a quarter."""

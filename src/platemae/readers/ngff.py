@@ -20,7 +20,8 @@ from platemae.readers.array_files import folders_with_chunks, with_array_files
 from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane
 from platemae.readers.files import below, list_files
-from platemae.readers.names import field_label, join_well
+from platemae.readers.names import field_label
+from platemae.wells import join_well
 
 MAX_JSON = 2**26
 """Largest metadata file, bytes."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from platemae.readers.assemble import well_order
 from platemae.readers.base import FieldRecord, Inventory
+from platemae.wells import well_order
 
 KIND = "none"
 """Kind of the reader entry that says so."""

@@ -16,11 +16,12 @@ from platemae.errors import ConfigError, InputError, PlatemaeError, raise_all
 from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane
 from platemae.readers.files import below, list_files
-from platemae.readers.names import field_label, join_well, parse_well
+from platemae.readers.names import field_label
 from platemae.readers.ome_xml import Ome, OmeImage, parse_ome
 from platemae.readers.pattern import compile_pattern
 from platemae.readers.tiff import DAMAGE
 from platemae.readers.xml import MAX_BYTES
+from platemae.wells import join_well, parse_well
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 COMPANION = ".companion.ome"

@@ -14,8 +14,8 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from platemae.errors import InputError
-from platemae.readers.names import join_well
 from platemae.readers.xml import attribute, children, text
+from platemae.wells import join_well
 
 MAX_PLANES = 1_000_000
 """Planes of one file; more are a false size."""

@@ -19,8 +19,9 @@ from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.detect import METADATA, metadata_of
 from platemae.readers.files import inside, list_files
-from platemae.readers.names import field_label, field_order, join_well
+from platemae.readers.names import field_label, field_order
 from platemae.readers.xml import attribute, local, parts, stream
+from platemae.wells import join_well
 
 Facts = Mapping[str, str]
 """Texts of the children of an image or of a channel's entry, by name; a length's unit as ``name Unit``."""

@@ -11,7 +11,8 @@ from platemae.errors import ConfigError, InputError, PlatemaeError, raise_all
 from platemae.readers.assemble import LISTED, assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.files import list_files
-from platemae.readers.names import field_label, join_well, parse_well
+from platemae.readers.names import field_label
+from platemae.wells import join_well, parse_well
 
 
 def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:

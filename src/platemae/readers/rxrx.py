@@ -19,8 +19,8 @@ from platemae.errors import InputError, PlatemaeError, raise_all
 from platemae.readers.assemble import assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.files import list_files
-from platemae.readers.names import parse_well
 from platemae.readers.table import few, label, need, read_table, rows, table_path, well_of, where
+from platemae.wells import parse_well
 
 IMAGE = re.compile(r"([A-Z]{1,2}\d{1,2})_s(\d{1,4})_w?(\d{1,2})\.(?:png|jp2|tiff?)", re.IGNORECASE)
 PLATE_FOLDER = re.compile(r"Plate0*(\d+)")

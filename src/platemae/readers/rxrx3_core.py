@@ -20,9 +20,9 @@ from platemae.readers.assemble import assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.detect import metadata_of
 from platemae.readers.files import list_files
-from platemae.readers.names import parse_well
 from platemae.readers.rxrx import RXRX3_UM, promised_sites, with_stains
 from platemae.readers.table import few
+from platemae.wells import parse_well
 
 KEY, IMAGES = "__key__", "jp2"
 PLATE = re.compile(r"(.+?)[_-](?:Plate)?0*(\d+)")

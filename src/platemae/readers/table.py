@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from platemae.errors import InputError, MissingError, PlatemaeError
 from platemae.readers.assemble import LISTED
 from platemae.readers.detect import metadata_of
-from platemae.readers.names import join_well, parse_well
+from platemae.wells import join_well, parse_well
 
 MAX_BYTES = 2**30
 """Largest table, decompressed: RxRx3's 2.2 million wells take 0.3 GiB."""

@@ -24,10 +24,10 @@ from platemae.embedding.table import assemble, wells_of
 from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
-from platemae.layouts.wells import normalise_well
 from platemae.qc.gate import FAIL
 from platemae.store.parquet import read_parquet
 from platemae.tables import read_features, read_wells, write_anndata
+from platemae.wells import parse_well, well_place
 
 STAGE = "import_profiles"
 
@@ -124,8 +124,8 @@ def _find(results: Results, cfg: Mapping[str, Any], wells: pd.DataFrame, plate: 
         return Found(means[list(dict.fromkeys(qc["channel"]))], n_fields)
     # Plates without images have no verdicts; of them every well has its place.
     seen = wells if (wells["group"] == "").all() else wells.loc[wells.index.isin(qc["well"])]
-    places = {"row": [_row_number(str(row)) for row in seen["row"]], "column": seen["column"].astype(int)}
-    return Found(pd.DataFrame(places, index=seen.index), n_fields)
+    places = [well_place(str(well)) for well in seen.index]
+    return Found(pd.DataFrame(places, index=seen.index, columns=["row", "column"]) + 1, n_fields)
 
 
 def _classical(results: Results, feature_plates: Sequence[str], plate: str) -> Found:
@@ -151,7 +151,7 @@ def _table(
     else:
         kept = finite_features(own, feature_plates) if drop else list(own.features)
     check_features(own.features, kept, plate)
-    profiles = read_profiles(own, plate, list(wells.index), normalise_well, kept, entry["missing"] == "drop_wells")
+    profiles = read_profiles(own, plate, list(wells.index), parse_well, kept, entry["missing"] == "drop_wells")
     notes = []
     if profiles.dropped:
         some = ", ".join(profiles.dropped[:8])
@@ -163,11 +163,3 @@ def _table(
 def _open(entry: Mapping[str, Any], plate: str, base: Path) -> ProfileTable:
     path = resolve(entry["table"].replace("{plate}", plate), base)
     return open_table(path, entry["plate_column"], entry["well_column"], "{plate}" in entry["table"])
-
-
-def _row_number(row: str) -> int:
-    """Return 1 for A, 27 for AA, as plates of 1536 wells have them."""
-    number = 0
-    for letter in row:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number

@@ -21,12 +21,13 @@ from platemae.layouts.cells import POOLED, read_cells
 from platemae.readers.base import FieldRecord, Inventory
 from platemae.readers.checks import with_images
 from platemae.readers.look import look
-from platemae.readers.names import field_order, split_well
+from platemae.readers.names import field_order
 from platemae.readers.pixels import load_field
 from platemae.store.eight_bit import EightBit
 from platemae.store.parquet import write_parquet
 from platemae.store.plate_reader import StoreChannel
 from platemae.store.plate_writer import FieldSource, PlateFacts, write_plate
+from platemae.wells import split_well
 
 STAGE = "ingest_plate"
 _log = logging.getLogger("platemae")

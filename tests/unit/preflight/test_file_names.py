@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platemae.preflight.file_names import guess_pattern
-from platemae.readers.names import join_well, parse_well
+from platemae.wells import join_well, parse_well
 
 WELLS = ["A01", "A02", "B07", "H12"]
 
