@@ -100,7 +100,7 @@ SCORE_COLUMNS = (
 TABLE_KINDS = ("profiles", "classical")
 """Kinds of model that are no network: import_profiles writes their embeddings, from a table."""
 
-TRAINED_KINDS = ("mae", "munet")
+TRAINED_KINDS = ("mae", "camae", "munet")
 """Kinds of model that are optimised step by step, with a state of their own."""
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")

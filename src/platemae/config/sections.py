@@ -309,8 +309,10 @@ class EmbedSection(Section):
     tiling: Literal["drop", "overlap", "reflect"] = Field(
         default="overlap", description="what happens where the field is no multiple of the crop"
     )
-    pooling: Literal["mean", "cls"] = Field(
-        default="mean", description="mean of patch tokens (the papers), or the class token"
+    pooling: Literal["mean", "cls", "channelwise"] = Field(
+        default="mean",
+        description="mean of patch tokens (the papers), the class token, or, kind camae, the mean of each channel's "
+        "tokens one after another",
     )
     batch: int = Field(default=128, ge=1, description="tiles a forward pass")
 
@@ -360,14 +362,15 @@ class ModelEntry(Section):
     """One row of the tables."""
 
     name: Name = Field(description="name in the tables and the wildcard {model}")
-    kind: Literal["mae", "munet", "untrained", "tile_pca", "classical", "profiles"] = Field(
-        description="mae: trained here; munet: masked U-Net, trained here; untrained: random weights, the floor; "
-        "tile_pca: PCA of small tiles; classical: features of cells, see `measure`; profiles: a table, no network"
+    kind: Literal["mae", "camae", "munet", "untrained", "tile_pca", "classical", "profiles"] = Field(
+        description="mae: trained here; camae: the same for any channels, trained here; munet: masked U-Net, trained "
+        "here; untrained: random weights, the floor; tile_pca: PCA of small tiles; classical: features of cells, see "
+        "`measure`; profiles: a table, no network"
     )
     preset: str = Field(
         default="tiny",
-        description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8; kind munet: munet_tiny, munet_m, "
-        "munet_l",
+        description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8; kind camae: camae_tiny, camae_s16, "
+        "camae_b16, camae_l16; kind munet: munet_tiny, munet_m, munet_l",
     )
     architecture: dict[str, int | float | str | bool] = Field(
         default_factory=dict, description="single values of the preset to change, such as crop_px"

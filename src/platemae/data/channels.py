@@ -42,6 +42,25 @@ def channel_order(store: PlateStore, wanted: Sequence[StoreChannel], plate: str,
     return tuple(index for index in order if index is not None)
 
 
+def shared_channels(found: Sequence[StoreChannel], wanted: Sequence[StoreChannel]) -> tuple[StoreChannel, ...]:
+    """Return the wanted channels but those that a plate plainly lacks: nothing there has their name or their stain.
+
+    Where nothing is shared, all are returned, and `channel_order` says what is missing.
+    """
+    names = {channel.name for channel in found}
+    order = match_channels(found, wanted)
+    kept = tuple(
+        channel
+        for channel, index in zip(wanted, order, strict=True)
+        if index is not None or channel.name in names or any(_same(channel, other) for other in found)
+    )
+    return kept or tuple(wanted)
+
+
+def _same(one: StoreChannel, other: StoreChannel) -> bool:
+    return bool(one.stain and other.stain) and same_stain(one.stain, other.stain)
+
+
 def _why(found: Sequence[StoreChannel], unmatched: Sequence[StoreChannel]) -> str:
     names = {channel.name for channel in found}
     several = [c.name for c in unmatched if any(same_stain(c.stain, f.stain) for f in found)]

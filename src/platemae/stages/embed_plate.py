@@ -8,18 +8,19 @@ import pandas as pd
 import torch
 
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
+from platemae.data.channels import shared_channels
 from platemae.data.crops import PlateSource
 from platemae.data.dataset import PIXEL_SIZE_TOLERANCE, open_plate
 from platemae.embedding.infer import FieldSums, embed_fields
 from platemae.embedding.table import assemble, wells_of
-from platemae.errors import InputError
+from platemae.errors import ConfigError, InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
 from platemae.models.export import load_model
 from platemae.qc.gate import kept_fields
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.parquet import read_parquet
-from platemae.store.plate_reader import StoreChannel
+from platemae.store.plate_reader import PlateStore, StoreChannel
 from platemae.tables import write_anndata
 from platemae.training import distributed
 
@@ -44,7 +45,8 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     Raises
     ------
     ConfigError
-        When the plate's channels do not match the model's by name and stain, or its fields are too small.
+        When the plate's channels do not match the model's by name and stain, or its fields are too small. A model for
+        any channels takes those that the plate has.
     InputError
         When no field passed quality control.
     """
@@ -54,14 +56,15 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     kept = fields[kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), cfg["exclude_failed"])]
     if kept.empty:
         raise InputError("no field of the plate passed quality control", f"plate {plate}", "see the QC report")
-    channels = tuple(StoreChannel(c["name"], c["stain"]) for c in facts["channels"])
+    expected = tuple(StoreChannel(c["name"], c["stain"]) for c in facts["channels"])
+    channels = _channels(results, plate, module, expected, cfg["embed"]["pooling"])
     intensity = IntensityMap.from_json(facts["intensity"])
     source = open_plate(results, plate, str(kept["batch"].iloc[0]), channels, intensity, f"model {model}")
     sums = _embed(module, source, list(kept["group"]), facts["architecture"]["crop_px"], cfg["embed"], threads)
 
     names, x_WD, n_fields_W, n_tiles_W = sums.well_means(list(kept["well"]))
     wells = wells_of(fields).loc[names]
-    dims = [f"{model}_{i:04d}" for i in range(x_WD.shape[1])]
+    dims = _dimensions(model, x_WD.shape[1], channels if cfg["embed"]["pooling"] == "channelwise" else ())
     data = assemble(x_WD, dims, wells, n_fields_W, n_tiles_W)
     write_anndata(data, results.embedding(model, plate))
     counts = {
@@ -72,7 +75,33 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
         "tiles": int(n_tiles_W.sum()),
         "dimensions": x_WD.shape[1],
     }
-    return Manifest(STAGE, digest_anndata(data), counts, _warnings(plate, fields, names, facts, source))
+    warnings = _warnings(plate, fields, names, facts, source)
+    missing = [channel.name for channel in expected if channel not in channels]
+    if missing:
+        counts["channels_missing"] = missing
+        warnings.append(f"plate {plate} lacks {', '.join(missing)}: its wells are seen in the other channels alone")
+    return Manifest(STAGE, digest_anndata(data), counts, warnings)
+
+
+def _channels(
+    results: Results, plate: str, module: Any, expected: tuple[StoreChannel, ...], pooling: str
+) -> tuple[StoreChannel, ...]:
+    """Return the channels to look at: all that the model trained on, or, where it takes any, those of the plate."""
+    if not getattr(module, "any_channels", False):
+        return expected
+    channels = shared_channels(PlateStore(results.store(plate)).channels, expected)
+    if pooling == "channelwise" and len(channels) < len(expected):
+        lacking = ", ".join(c.name for c in expected if c not in channels)
+        problem = f"plate {plate} lacks {lacking}: its vectors, one part a channel, would be shorter than the others"
+        raise ConfigError(problem, "embed.pooling", "use pooling mean, or leave the plate out")
+    return channels
+
+
+def _dimensions(model: str, count: int, channels: tuple[StoreChannel, ...]) -> list[str]:
+    """Return the names of the dimensions; ``channels`` where each has a part of its own."""
+    if not channels:
+        return [f"{model}_{i:04d}" for i in range(count)]
+    return [f"{model}_{channel.name}_{i:04d}" for channel in channels for i in range(count // len(channels))]
 
 
 def _embed(

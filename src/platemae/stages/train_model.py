@@ -29,10 +29,10 @@ from platemae.errors import PlatemaeError, TrainingError
 from platemae.fingerprint import digest_array, digest_json
 from platemae.layout import Results
 from platemae.models.export import FACTS, WEIGHTS, load_model, save_model
-from platemae.models.flops import counted_flops, training_flops
+from platemae.models.flops import counted_flops
 from platemae.models.normalise import standardise
 from platemae.models.registry import build, resolve
-from platemae.models.settings import PRESETS, Architecture, architecture
+from platemae.models.settings import PRESETS, architecture
 from platemae.store.intensity_map import IntensityMap
 from platemae.training import distributed
 from platemae.training.checkpoint import CheckpointStore
@@ -270,10 +270,8 @@ def _step_flops(model: _Model) -> int:
     if not model.masks:
         return 0
     module, settings = model.module, model.settings
-    if isinstance(module.spec, Architecture):
-        forward = training_flops(module.spec, module.n_channels, settings.mask_ratio).total
-    else:
-        forward = counted_flops(module)
+    closed_form = getattr(module, "forward_flops", None)
+    forward = closed_form(settings.mask_ratio) if closed_form else counted_flops(module)
     return 3 * forward * settings.global_batch
 
 
