@@ -7,9 +7,10 @@ import pytest
 from platemae.config.sections import IntensityEntry, QcSection
 from platemae.contracts import Manifest
 from platemae.data.dataset import open_plate
+from platemae.errors import ContractError, MissingError
 from platemae.layout import Results
 from platemae.stages import build_dataset, fit_intensity, qc_plate
-from platemae.store.illumination import EvenStore, read_illumination
+from platemae.store.illumination import EvenStore, Illumination, open_store, read_illumination
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.plate_reader import PlateStore, StoreChannel
 
@@ -85,3 +86,25 @@ def test_a_plate_that_is_not_corrected_reads_as_stored(results):
     store = open_plate(results, "P1", "b1", CHANNELS, fitted, "a test").store
     assert type(store) is PlateStore
     assert store.read_field(store.fields[0]).dtype == np.uint16
+
+
+def test_without_a_correction_models_read_the_plate_as_it_is(results):
+    qc(results, "none")
+    store = open_store(results, "P1")
+    assert type(store) is PlateStore
+    assert store.dtype == np.uint16
+
+
+@pytest.mark.parametrize("read", [lambda results: open_store(results, "P1"), intensity, dataset])
+def test_a_function_that_is_gone_or_another_one_is_an_error(results, read):
+    """It is no declared output: without a check models would read uncorrected pixels under a corrected name."""
+    qc(results, "retrospective")
+    path = results.illumination("P1")
+    light = read_illumination(path)
+    path.unlink()
+    with pytest.raises(MissingError, match="the illumination of plate P1 is gone") as gone:
+        read(results)
+    assert "platemae qc-plate --plate P1" in gone.value.remedy
+    Illumination(light.channels, light.grid_CGG * 2, light.fields).write(path)
+    with pytest.raises(ContractError, match="not the one that quality control noted"):
+        read(results)

@@ -75,7 +75,7 @@ def open_plate(
     ConfigError
         When a channel is missing or shows another stain.
     """
-    store = open_store(results.store(plate), results.illumination(plate))
+    store = open_store(results, plate)
     names = [channel.name for channel in channels]
     order = channel_order(store, channels, plate, who)
     return PlateSource(store, order, lambda x_CHW: intensity.to_uint8range(x_CHW, plate, batch, names))

@@ -12,7 +12,7 @@ from platemae.errors import InputError
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
 from platemae.qc.gate import kept_fields
-from platemae.store.illumination import read_illumination
+from platemae.store.illumination import plate_illumination
 from platemae.store.parquet import read_parquet, write_parquet
 
 STAGE = "build_dataset"
@@ -88,5 +88,5 @@ def _held_out(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[t
 def _pixels(results: Results, plate: str) -> str:
     """Return the digest of the pixels that training sees."""
     pixels = str(Manifest.read(results.manifest("ingest_plate", plate=plate)).counts["pixels"])
-    light = read_illumination(results.illumination(plate))
+    light = plate_illumination(results, plate)
     return pixels if light is None else digest_json([pixels, light.digest])

@@ -63,7 +63,7 @@ def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:
     wanted = (kind == "negcon") if fit_on == "negcon" else (kind != "empty")
     chosen = fields[wanted & passed]
     groups = choose_fields(list(chosen["well"]), list(chosen["group"]))
-    store = open_store(results.store(plate), results.illumination(plate))
+    store = open_store(results, plate)
     return FitPlate(plate, str(fields["batch"].iloc[0]), store, groups)
 
 

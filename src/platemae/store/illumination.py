@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from platemae.errors import ContractError
+from platemae.contracts import Manifest
+from platemae.errors import ContractError, MissingError
 from platemae.fingerprint import digest_bytes, digest_json
+from platemae.layout import Results
 from platemae.store.plate_reader import PlateStore
 
 LOWEST = 0.1
@@ -111,7 +113,36 @@ class EvenStore(PlateStore):
         return super()._read(group, y, x) / self.light.window(self.shape[1:], y, x)
 
 
-def open_store(path: Path, illumination: Path) -> PlateStore:
+def plate_illumination(results: Results, plate: str) -> Illumination | None:
+    """Return how a plate is lit; None where quality control did not estimate it.
+
+    The manifest of quality control says whether there must be a function, and which: the file itself is no declared
+    output, so that one that is gone or of another run would change what models read without a word.
+
+    Raises
+    ------
+    MissingError
+        When it is gone.
+    ContractError
+        When it is another one, or cannot be understood.
+    """
+    path, manifest = results.illumination(plate), results.manifest("qc_plate", plate=plate)
+    light = read_illumination(path)
+    if not manifest.exists():  # of stages that are run by hand
+        return light
+    wanted = Manifest.read(manifest).counts.get("illumination")
+    if wanted is None:
+        return None
+    remedy = f"run quality control again: `platemae qc-plate --plate {plate}`"
+    if light is None:
+        raise MissingError(f"the illumination of plate {plate} is gone", str(path), remedy)
+    if light.digest != wanted:
+        what = f"the illumination of plate {plate} is not the one that quality control noted"
+        raise ContractError(what, str(path), remedy)
+    return light
+
+
+def open_store(results: Results, plate: str) -> PlateStore:
     """Open a plate as models see it: even where its illumination was estimated, else as it was stored.
 
     Quality control and classical features read a :class:`PlateStore`, whose pixels are the source's.
@@ -119,9 +150,9 @@ def open_store(path: Path, illumination: Path) -> PlateStore:
     Raises
     ------
     PlatemaeError
-        As :class:`PlateStore` and :func:`read_illumination`.
+        As :class:`PlateStore` and :func:`plate_illumination`.
     """
-    light = read_illumination(illumination)
+    path, light = results.store(plate), plate_illumination(results, plate)
     return PlateStore(path) if light is None else EvenStore(path, light)
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from platemae.errors import ContractError
-from platemae.store.illumination import EvenStore, Illumination, open_store, read_illumination
+from platemae.store.illumination import EvenStore, Illumination, read_illumination
 from platemae.store.illumination_fit import FEW_FIELDS, block_means, fit_illumination, update_illumination
-from platemae.store.plate_reader import PlateStore, StoreChannel
+from platemae.store.plate_reader import StoreChannel
 
 SHAPE = (180, 240)
 CHANNELS = [StoreChannel("DNA", "Hoechst"), StoreChannel("ER", "ConA")]
@@ -57,8 +57,7 @@ def test_what_is_read_is_even_and_in_source_units(lit, plain, tmp_path):
     path = tmp_path / "lit.illumination.npz"
     digest, warnings = update_illumination(lit, lit.fields, path, True, 2)
     assert warnings == []
-    even = open_store(tmp_path / "lit.zarr", path)
-    assert isinstance(even, EvenStore)
+    even = EvenStore(tmp_path / "lit.zarr", read_illumination(path))
     assert even.dtype == np.float32
     assert digest == read_illumination(path).digest
     corners, centre = (slice(0, 30), slice(0, 40)), (slice(75, 105), slice(100, 140))
@@ -74,7 +73,7 @@ def test_what_is_read_is_even_and_in_source_units(lit, plain, tmp_path):
 def test_crops_equal_the_corrected_field(lit, tmp_path):
     path = tmp_path / "light.npz"
     update_illumination(lit, lit.fields, path, True, 1)
-    even = open_store(tmp_path / "lit.zarr", path)
+    even = EvenStore(tmp_path / "lit.zarr", read_illumination(path))
     whole = even.read_field("A/3/2")
     assert whole.dtype == np.float32
     np.testing.assert_allclose(even.read_crop("A/3/2", 17, 101, 64), whole[:, 17:81, 101:165], rtol=1e-5)
@@ -108,14 +107,12 @@ def test_block_means_against_a_loop():
             np.testing.assert_allclose(means[:, i, j], block.mean(axis=(1, 2)))
 
 
-def test_off_is_the_plate_as_it_is_and_removes_an_old_function(lit, tmp_path):
+def test_off_removes_an_old_function(lit, tmp_path):
     path = tmp_path / "light.npz"
     update_illumination(lit, lit.fields, path, True, 1)
     assert update_illumination(lit, lit.fields, path, False, 1) == (None, [])
     assert not path.exists()
-    store = open_store(tmp_path / "lit.zarr", path)
-    assert type(store) is PlateStore
-    assert store.dtype == np.uint16
+    assert read_illumination(path) is None
 
 
 def test_few_fields_are_warned_about_and_none_corrects_nothing(lit, tmp_path):
@@ -125,7 +122,9 @@ def test_few_fields_are_warned_about_and_none_corrects_nothing(lit, tmp_path):
     update_illumination(lit, [], path, True, 1)
     assert (read_illumination(path).grid_CGG == 1).all()
     np.testing.assert_allclose(
-        open_store(tmp_path / "lit.zarr", path).read_field("A/1/0"), lit.read_field("A/1/0"), rtol=1e-6
+        EvenStore(tmp_path / "lit.zarr", read_illumination(path)).read_field("A/1/0"),
+        lit.read_field("A/1/0"),
+        rtol=1e-6,
     )
 
 
@@ -133,7 +132,7 @@ def test_a_function_that_is_damaged_or_of_other_channels(lit, tmp_path):
     path = tmp_path / "light.npz"
     Illumination(("DNA", "RNA"), np.ones((2, 4, 4), np.float32), 3).write(path)
     with pytest.raises(ContractError, match="of the channels DNA, RNA"):
-        open_store(tmp_path / "lit.zarr", path)
+        EvenStore(tmp_path / "lit.zarr", read_illumination(path))
     whole = path.read_bytes()
     for content in (b"", whole[:100], b"PK" + whole[2:50]):
         path.write_bytes(content)
