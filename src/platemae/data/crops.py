@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 import psutil
@@ -163,9 +164,17 @@ class CropSource:
 
 
 def training_batches(
-    source: CropSource, sampler: Sampler, *, rank: int = 0, world: int = 1, threads: int = 1
-) -> Callable[[int], Iterator[np.ndarray]]:
-    """Return a function from a step to the endless batches (B, C, S, S) from there on, of one process.
+    source: CropSource,
+    sampler: Sampler,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    threads: int = 1,
+    labels: np.ndarray | None = None,
+) -> Callable[[int], Iterator[Any]]:
+    """Return a function from a step to the endless batches from there on, of one process.
+
+    A batch is the crops (B, C, S, S); where fields have labels, the crops and their labels (B,).
 
     Parameters
     ----------
@@ -175,11 +184,16 @@ def training_batches(
         This process, and how many there are.
     threads
         Threads that read ahead; 0 reads in the consumer.
+    labels
+        Label of each field.
     """
 
-    def batches(start: int) -> Iterator[np.ndarray]:
-        return prefetch(
-            lambda step: source.batch(sampler.specs(step, rank, world)), count(start), threads, depth=threads + 1
-        )
+    def batch(step: int) -> Any:
+        specs = sampler.specs(step, rank, world)
+        x_BCSS = source.batch(specs)
+        return x_BCSS if labels is None else (x_BCSS, labels[[spec.field for spec in specs]])
+
+    def batches(start: int) -> Iterator[Any]:
+        return prefetch(batch, count(start), threads, depth=threads + 1)
 
     return batches

@@ -71,19 +71,28 @@ class Sampler:
         return [self._spec(step * self.batch + i, draws_B4[i]) for i in range(rank * share, (rank + 1) * share)]
 
     def _spec(self, position: int, draws_4: np.ndarray) -> CropSpec:
-        epoch, place = divmod(position, len(self.heights))
-        field = int(_order(self.seed, epoch, len(self.heights))[place])
+        field = self.field_of(position)
         y = int(draws_4[0] * (self.heights[field] - self.crop + 1))
         x = int(draws_4[1] * (self.widths[field] - self.crop + 1))
         if not self.flip:
             return CropSpec(field, y, x)
         return CropSpec(field, y, x, turns=int(draws_4[2] * 4), mirror=bool(draws_4[3] < 0.5))
 
+    def field_of(self, position: int) -> int:
+        """Return the field of the crop at a position of all crops ever drawn."""
+        return placed((self.seed, 2), position, len(self.heights))
+
+
+def placed(key: tuple[int, ...], position: int, n: int) -> int:
+    """Return the item at a position of endless shuffled passes over ``n`` items; ``key`` is their seed."""
+    epoch, place = divmod(position, n)
+    return int(_order((*key, epoch), n)[place])
+
 
 @lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """Return the order of ``n`` fields in one pass; a batch spans few passes, so a few are kept."""
-    return np.random.default_rng([seed, 2, epoch]).permutation(n).astype(np.int32)
+def _order(key: tuple[int, ...], n: int) -> np.ndarray:
+    """Return the order of ``n`` items in one pass; a batch spans few passes, so a few are kept."""
+    return np.random.default_rng(key).permutation(n).astype(np.int32)
 
 
 def turn(crop_CHW: np.ndarray, spec: CropSpec) -> np.ndarray:

@@ -96,7 +96,7 @@ def counted_flops(module: nn.Module) -> int:
     module
         Its ``traced`` does the same products as its ``forward``, on a standardised crop (1, C, H, W).
     """
-    shadow: Any = copy.deepcopy(module).to("meta")
+    shadow: Any = copy.deepcopy(module).to("meta").eval()
     side = shadow.spec.crop_px
     with FlopCounterMode(display=False) as counter:
         shadow.traced(torch.empty(1, shadow.n_channels, side, side, device="meta"))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 REGISTRY = {
     "mae": "platemae.models.mae:MAE",
     "munet": "platemae.models.munet:MUNet",
+    "wsl": "platemae.models.wsl:WSL",
     "camae": "platemae.models.camae:CAMAE",
     "untrained": "platemae.models.mae:MAE",
     "tile_pca": "platemae.models.tile_pca:TilePCA",

@@ -32,7 +32,8 @@ from platemae.training.randomness import TRAIN, VALIDATE, draw
 from platemae.training.schedule import one_cycle_lr
 from platemae.training.settings import TrainSettings
 
-Batch = np.ndarray | Tensor
+Batch = np.ndarray | Tensor | tuple[np.ndarray | Tensor, ...]
+"""Crops, or crops and what else the network's loss takes of them, such as labels."""
 Event = dict[str, Any]
 _logger = logging.getLogger(__name__)
 
@@ -55,9 +56,9 @@ def train(
     Parameters
     ----------
     module
-        A network of ``platemae.models``: ``forward(crops, mask noise, path noise, objective)`` returns the loss and its
-        parts; ``noise_sizes``, ``n_channels`` and ``architecture()`` are as in ``MAE``. It ends with the trained
-        weights, on the device it was trained on.
+        A network of ``platemae.models``: ``forward(crops, mask noise, path noise, objective, *rest of the batch)``
+        returns the loss and its parts; ``noise_sizes``, ``n_channels`` and ``architecture()`` are as in ``MAE``. It
+        ends with the trained weights, on the device it was trained on.
     batches
         ``batches(start)`` yields the crops of this process, (B, C, H, W) uint8 or float 0..255, of step start,
         start + 1 and so on; B = global_batch / processes. The rows of all processes, in order of rank, are the global
@@ -150,9 +151,9 @@ class _Run:
         self.module.train()
         stream = self.monitor.timed(iter(batches(self.step)))
         while self.step < self.settings.steps:
-            x_BCHW = self._checked(next(stream, None))
+            inputs = self._checked(next(stream, None))
             lr = one_cycle_lr(self.step, self.settings.steps, self.settings.lr, self.settings.warmup_fraction)
-            stopping = self._update(x_BCHW, lr, stop)
+            stopping = self._update(inputs, lr, stop)
             self.step += 1
             if self._due(self.settings.log_every) or self._validating():
                 row = self.monitor.row(self.step, lr, self.validate if self._validating() else None)
@@ -165,24 +166,25 @@ class _Run:
                 what = f"training stopped after step {self.step} of {self.settings.steps}: {why}"
                 raise Interrupted(what, str(self.store.folder), "Run the same command again to go on.")
 
-    def _update(self, x_BCHW: Tensor, lr: float, stop: StopRequest) -> bool:
+    def _update(self, inputs: tuple[Tensor, ...], lr: float, stop: StopRequest) -> bool:
         """Take one optimiser step; tell whether some process was asked to stop."""
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self._losses(self.model, x_BCHW, TRAIN, self.step)
+        losses = self._losses(self.model, inputs, TRAIN, self.step)
         losses[0].backward()
         grad_norm = self._clipped_norm()
         values = [*torch.stack([part.detach() for part in losses]).tolist(), float(bool(stop.reason()))]
         *sums, stopping = distributed.summed(values, self.device, self.mine)
         loss, mse, fourier = (value / self.mine.world_size for value in sums)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            self._give_up(x_BCHW, loss, grad_norm)
+            self._give_up(inputs[0], loss, grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
         self.monitor.count(loss, mse, fourier, grad_norm)
         return stopping > 0
 
-    def _losses(self, model: nn.Module, x_BCHW: Tensor, purpose: int, index: int) -> tuple[Tensor, ...]:
+    def _losses(self, model: nn.Module, inputs: tuple[Tensor, ...], purpose: int, index: int) -> tuple[Tensor, ...]:
+        (x_BCHW, *more), objective = inputs, self.settings.objective
         if purpose == TRAIN:
             n_samples, part = self.settings.global_batch, self.mine.part(self.settings.global_batch)
         else:
@@ -191,7 +193,7 @@ class _Run:
         noise, path_noise = draw(self.settings.seed, purpose, index, n_samples, sizes, part)
         path_noise = None if path_noise is None or purpose == VALIDATE else path_noise.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            losses: tuple[Tensor, ...] = model(x_BCHW, noise.to(self.device), path_noise, self.settings.objective)
+            losses: tuple[Tensor, ...] = model(x_BCHW, noise.to(self.device), path_noise, objective, *more)
         return losses
 
     def _clipped_norm(self) -> float:
@@ -200,15 +202,17 @@ class _Run:
             return float(clip_grad_norm_(parameters, self.settings.clip_norm))
         return float(get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
-    def _checked(self, batch: Batch | None) -> Tensor:
+    def _checked(self, batch: Batch | None) -> tuple[Tensor, ...]:
         expected = self.settings.global_batch // self.mine.world_size
-        if batch is None or len(batch) != expected:
-            found = "no more batches" if batch is None else f"a batch of {len(batch)} crops, not {expected}"
+        count = 0 if batch is None else len(batch[0] if isinstance(batch, tuple) else batch)
+        if batch is None or count != expected:
+            found = "no more batches" if batch is None else f"a batch of {count} crops, not {expected}"
             raise TrainingError(f"step {self.step} got {found}", "batches", "The sampler must yield whole batches.")
         return self._on_device(batch)
 
-    def _on_device(self, batch: Batch) -> Tensor:
-        return torch.as_tensor(batch).to(self.device, non_blocking=True)
+    def _on_device(self, batch: Batch) -> tuple[Tensor, ...]:
+        parts = batch if isinstance(batch, tuple) else (batch,)
+        return tuple(torch.as_tensor(part).to(self.device, non_blocking=True) for part in parts)
 
     def _due(self, every: int) -> bool:
         return self.step == self.settings.steps or (every > 0 and self.step % every == 0)
@@ -227,10 +231,10 @@ class _Run:
         self.module.eval()
         sums = [0.0, 0.0, 0.0, 0.0]
         for index in range(self.mine.rank, len(self.validation), self.mine.world_size):
-            x_BCHW = self._on_device(self.validation[index])
-            losses = self._losses(self.module, x_BCHW, VALIDATE, index)
+            inputs = self._on_device(self.validation[index])
+            losses = self._losses(self.module, inputs, VALIDATE, index)
             values = [*torch.stack(list(losses)).tolist(), 1.0]
-            sums = [total + value * len(x_BCHW) for total, value in zip(sums, values, strict=True)]
+            sums = [total + value * len(inputs[0]) for total, value in zip(sums, values, strict=True)]
         self.module.train()
         *totals, count = distributed.summed(sums, self.device, self.mine)
         return {f"val_{name}": t / count for name, t in zip(("loss", "mse", "fourier"), totals, strict=True)}

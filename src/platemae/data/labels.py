@@ -1,0 +1,176 @@
+"""Labels of training fields, and batches of one domain, for models that learn from labels.
+
+Legend: B crops of a batch, C channels, S edge of a crop, F fields of a split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS
+from platemae.data.crops import CropSource
+from platemae.data.sampler import CropSpec, Sampler, fixed_specs, placed
+from platemae.errors import ConfigError, TrainingError
+from platemae.fingerprint import digest_table
+from platemae.layout import Results
+from platemae.store.parquet import read_parquet
+
+UNLABELLED = -1
+Labelled = tuple[np.ndarray, np.ndarray]
+"""Crops (B, C, S, S) and the class of each (B,)."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes, and of each field of a split its class and its domain.
+
+    Parameters
+    ----------
+    classes
+        Labels of the training fields, sorted.
+    of_F
+        Index of each field's class by split; ``UNLABELLED`` for none, or for one that no training field has.
+    domain_F
+        Plate or batch of each field by split; equal for all where there are no domains.
+    """
+
+    classes: tuple[str, ...]
+    of_F: dict[str, np.ndarray]
+    domain_F: dict[str, np.ndarray]
+
+    def groups(self, split: str) -> list[np.ndarray]:
+        """Return the labelled fields of each domain, in the order of their names."""
+        domains, labelled = self.domain_F[split], self.of_F[split] != UNLABELLED
+        return [np.flatnonzero((domains == d) & labelled) for d in np.unique(domains[labelled])]
+
+
+def read_labels(results: Results, dataset: str, label: str, domain: str) -> Labels:
+    """Read the labels of a dataset's fields.
+
+    Parameters
+    ----------
+    results
+        Paths.
+    dataset
+        Its name.
+    label
+        ``perturbation`` or ``gene``: the column of the layouts.
+    domain
+        ``plate``, ``batch``, or ``none``.
+
+    Raises
+    ------
+    TrainingError
+        When the training fields have fewer than two labels.
+    """
+    table = labelled_table(results, dataset, label)
+    train = table.loc[table["split"] == "train", "label"]
+    classes = tuple(sorted(set(train) - {""}))
+    if len(classes) < 2:
+        found = f"one {label} alone: {classes[0]}" if classes else f"no {label}"
+        raise TrainingError(
+            f"the training fields of dataset {dataset} have {found}; a classifier needs at least two",
+            f"models: label; datasets: {dataset}",
+            "add plates, correct the layouts, or choose another label",
+        )
+    number = {name: index for index, name in enumerate(classes)}
+    of = {str(split): rows["label"].map(number) for split, rows in table.groupby("split")}
+    domains = table[domain] if domain != "none" else table["split"]
+    return Labels(
+        classes,
+        {split: column.fillna(UNLABELLED).to_numpy(np.int64) for split, column in of.items()},
+        {split: domains[column.index].to_numpy(dtype="U") for split, column in of.items()},
+    )
+
+
+def labelled_table(results: Results, dataset: str, label: str) -> pd.DataFrame:
+    """Return plate, batch, group, split and label of each field of a dataset, in its order."""
+    table = read_parquet(results.dataset(dataset), DATASET_COLUMNS)
+    plates = [read_parquet(results.fields(plate), FIELDS_COLUMNS) for plate in dict.fromkeys(table["plate"])]
+    known = pd.concat(plates, ignore_index=True)[["plate", "group", label]].rename(columns={label: "label"})
+    joined = table.merge(known, on=["plate", "group"], how="left")
+    joined["label"] = joined["label"].fillna("").astype(str)
+    return joined[["plate", "batch", "group", "split", "label"]]
+
+
+def labels_key(results: Results, dataset: str, label: str, domain: str) -> dict[str, Any]:
+    """Return what a training depends on beside the pixels: labels and domains."""
+    return {"label": label, "domain": domain, "digest": digest_table(labelled_table(results, dataset, label))}
+
+
+@dataclass(frozen=True)
+class DomainSampler(Sampler):
+    """Draws each batch from one domain; a function of seed and step alone, as its parent.
+
+    Domains come in rounds. In one round each has as many batches as show all of its fields once, and the order of the
+    batches is another in every round.
+
+    Parameters
+    ----------
+    groups
+        Fields of each domain; fields of none are never drawn.
+    """
+
+    groups: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.batch < 2:
+            raise ConfigError(
+                "a batch of one crop has no batch statistics", "train.global_batch", "take two or more crops a step"
+            )
+
+    def field_of(self, position: int) -> int:
+        """Return the field of the crop at a position of all crops ever drawn."""
+        step, index = divmod(position, self.batch)
+        domain, turn = self.domain_of(step)
+        fields = self.groups[domain]
+        return fields[placed((self.seed, 5, domain), turn * self.batch + index, len(fields))]
+
+    def domain_of(self, step: int) -> tuple[int, int]:
+        """Return the domain of a step, and how many steps it had before."""
+        quotas = tuple(-(-len(fields) // self.batch) for fields in self.groups)
+        number, place = divmod(step, sum(quotas))
+        order = _round(self.seed, number, quotas)
+        domain = int(order[place])
+        return domain, number * quotas[domain] + int((order[:place] == domain).sum())
+
+
+@lru_cache(maxsize=4)
+def _round(seed: int, number: int, quotas: tuple[int, ...]) -> np.ndarray:
+    """Return the domain of each step of a round."""
+    steps = np.repeat(np.arange(len(quotas)), quotas)
+    return np.random.default_rng([seed, 4, number]).permutation(steps)
+
+
+def domain_sampler(source: CropSource, labels: Labels, batch: int, seed: int, flip: bool) -> DomainSampler:
+    """Return the sampler of a source's labelled training fields."""
+    groups = tuple(tuple(fields.tolist()) for fields in labels.groups("train"))
+    return DomainSampler(source.heights, source.widths, source.crop, batch, seed, flip, groups)
+
+
+def labelled_validation(source: CropSource, labels: Labels, count: int, batch: int, seed: int) -> list[Labelled]:
+    """Return fixed crops of labelled validation fields, each batch of one domain and of two crops or more.
+
+    None where no validation field has a label that was trained on.
+    """
+    if "validation" not in labels.of_F:
+        return []
+    specs = fixed_specs(source.heights, source.widths, source.crop, count, seed)
+    found = []
+    for fields in labels.groups("validation"):
+        chosen = [spec for spec in specs if spec.field in set(fields.tolist())]
+        parts = np.array_split(np.arange(len(chosen)), -(-len(chosen) // batch)) if len(chosen) > 1 else []
+        found += [with_labels(source, [chosen[i] for i in part], labels.of_F["validation"]) for part in parts]
+    return found
+
+
+def with_labels(source: CropSource, specs: Iterable[CropSpec], label_F: np.ndarray) -> Labelled:
+    """Return crops and their classes."""
+    chosen = list(specs)
+    return source.batch(chosen), label_F[[spec.field for spec in chosen]]
