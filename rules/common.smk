@@ -8,7 +8,7 @@ from platemae.config.slices import check_images, feature_plates, unit_plates
 from platemae.contracts import TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
-from platemae.readers.detect import metadata_of as reader_metadata
+from platemae.readers.detect import inputs_of
 
 try:
     CONFIG = load_config(config, "configuration")
@@ -71,12 +71,12 @@ def layout_of(wildcards):
 
 
 def metadata_of(wildcards):
-    """The instrument's own metadata file, where the reader has one; never the images."""
+    """The instrument's own metadata files, where the reader has some; never the images."""
     reader = CONFIG.entry("readers", plate_row(wildcards).reader)
     if reader.metadata:
         return [str(metadata_path(reader.metadata, wildcards.plate, TABLE.parent))]
     folder = resolve(plate_row(wildcards).path, TABLE.parent)
-    return [str(path) for path in reader_metadata(reader.kind, folder)]
+    return [str(path) for path in inputs_of(reader.kind, folder)]
 
 
 def plates_of(stage, key):

@@ -21,9 +21,20 @@ SHARED: dict[str, tuple[str, ...]] = {
 }
 """Reader kind -> metadata of many plates, in a plate's folder or above it; it does not tell what a folder is."""
 
+BESIDE: dict[str, tuple[str, ...]] = {
+    "cellvoyager": ("MeasurementDetail.mrf", "*.mes"),
+    "ome_tiff": ("*.companion.ome",),
+}
+"""Reader kind -> files that its reader takes further facts from (pixel size, names of channels), where they are."""
+
+
+def inputs_of(kind: str, folder: Path) -> list[Path]:
+    """Return all files beside the images that a plate's reader reads; what a rule lists as its inputs."""
+    return metadata_of(kind, folder) + [path for each in BESIDE.get(kind, ()) for path in sorted(folder.glob(each))]
+
 
 def metadata_of(kind: str, folder: Path) -> list[Path]:
-    """Return the metadata file of a plate's folder, or nothing where it has none; what a rule lists as its input."""
+    """Return the metadata file of a plate's folder, or nothing where it has none."""
     for pattern in METADATA.get(kind) or SHARED.get(kind, ()):
         found = sorted(folder.glob(pattern))
         if found:

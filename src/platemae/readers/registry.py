@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from platemae.errors import ConfigError
-from platemae.readers.base import ReadInventory
+from platemae.readers.base import Inventory, ReadInventory
 
 # A plain literal: the code fingerprint reads it from the syntax tree and follows the named entry alone.
 REGISTRY = {
@@ -34,5 +38,19 @@ def resolve(kind: str) -> ReadInventory:
     if kind not in REGISTRY:
         raise ConfigError(f"unknown reader '{kind}'", "readers: kind", f"use one of {', '.join(REGISTRY)}")
     module, name = REGISTRY[kind].split(":")
-    function: ReadInventory = getattr(import_module(module), name)
-    return function
+    return _uncollected(getattr(import_module(module), name))
+
+
+def _uncollected(read: ReadInventory) -> ReadInventory:
+    """Return the function so that Python looks for no cycles meanwhile: a million objects, none of them in one."""
+
+    def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return read(folder, entry)
+        finally:
+            if was_on:
+                gc.enable()
+
+    return inventory
