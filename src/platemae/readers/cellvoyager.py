@@ -141,10 +141,10 @@ def _images(
     records: Sequence[Record], channels: Mapping[str, str], folder: Path, files: Iterable[RawFile]
 ) -> list[Image]:
     there = {file.name: folder / file.name for file in files}
-    images: list[Image] = []
+    path_of_records, images = folder / RECORDS, list[Image]()
     problems: list[PlatemaeError] = []
     for number, record in enumerate(records, 1):
-        where = f"{folder / RECORDS}, image record {number}"
+        where = f"{path_of_records}, image record {number}"
         try:
             path = None if record.failed else _path(inside(record.text, where), there)
             images.append(_image(record.facts, channels, path))
@@ -159,8 +159,10 @@ def _images(
 
 def _path(name: str, there: Mapping[str, Path]) -> Path | None:
     """Return the path of an image that is there; facilities convert TIFF to PNG and leave the records as they are."""
+    if name in there:
+        return there[name]
     stem = posixpath.splitext(name)[0]
-    return next((there[other] for other in (name, *(stem + suffix for suffix in SUFFIXES)) if other in there), None)
+    return next((there[stem + suffix] for suffix in SUFFIXES if stem + suffix in there), None)
 
 
 def _image(facts: Mapping[str, str], channels: Mapping[str, str], path: Path | None) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from platemae.errors import InputError, MissingError, PlatemaeError, raise_all
 from platemae.readers.array_files import folders_with_chunks, with_array_files
 from platemae.readers.assemble import assemble
 from platemae.readers.base import Image, Inventory, Plane
-from platemae.readers.files import below, list_files
+from platemae.readers.files import inside, list_files
 from platemae.readers.table import (
     Row,
     few,
@@ -48,36 +49,35 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     path = table_path(folder, entry)
     table = of_plate(read_table(path), "plate", path, folder, entry, sole="plate" not in entry)
     need(table, NEEDED, path)
-    inside = path.is_relative_to(folder)
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
+    start = name.rpartition("/")[0]
     files = list_files(folder)
     there = {file.name for file in files} | folders_with_chunks(files)
     images: list[Image] = []
     problems: list[PlatemaeError] = []
     for row in rows(table, [*NEEDED, *OPTIONAL]):
         try:
-            images.append(_image(row, folder, path.parent if inside else folder, there, where(path, row)))
+            images.append(_image(row, folder, start, there, where(path, row)))
         except PlatemaeError as problem:
             problems.append(problem)
         except ValueError as error:
             problems.append(InputError(str(error), where(path, row), "correct the table"))
     raise_all(few(problems, path))
     channels = list(dict.fromkeys(image.channel for image in images))
-    described = [path.relative_to(folder).as_posix()] if inside else []
-    found = assemble(folder, images, channels, entry, pixel_size_um=None, files=files, metadata=described)
+    found = assemble(folder, images, channels, entry, pixel_size_um=None, files=files, metadata=[name])
     return with_array_files(found, {i.plane.path for i in images if i.plane is not None}, folder, files)
 
 
-def _image(row: Row, folder: Path, root: Path, there: set[str], at: str) -> Image:
+def _image(row: Row, folder: Path, start: str, there: set[str], at: str) -> Image:
     if not row["channel"]:
         raise ValueError("an image has no channel")
-    path = below(root, row["path"], at)
-    name = path.relative_to(folder).as_posix()
+    name = posixpath.join(start, inside(row["path"], at))
     index = tuple(whole(part) for part in row.get("page", "").replace(",", " ").split())
     if any(part < 0 for part in index):
         raise ValueError(f"page {row['page']!r} is negative")
     z = None if row.get("z") == "max" else whole(row.get("z", ""))
     y_um, x_um = number(row.get("y_um", "")), number(row.get("x_um", ""))
-    plane = Plane(path, index) if name in there else None
+    plane = Plane(folder / name, index) if name in there else None
     well, site = well_of(row, "well"), label(row["field"] or "0")
     return Image(well, site, row["channel"], plane, z, whole(row.get("time", "")), y_um, x_um)
 

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from platemae.errors import InputError, PlatemaeError, raise_all
 from platemae.readers.assemble import assemble
 from platemae.readers.base import Image, Inventory, Plane, RawFile
-from platemae.readers.files import below, list_files
+from platemae.readers.files import inside, list_files
 from platemae.readers.table import (
     Row,
     few,
@@ -123,7 +123,7 @@ class _Finder:
             name = plain[len(self.root) :]
             return name if name in self.names else None
         if not plain.startswith("/") and ":" not in plain.split("/", 1)[0]:
-            below(self.folder, plain, at)
+            inside(plain, at)
             return plain if plain in self.names else None
         named = self.by_base.get(plain.rsplit("/", 1)[-1], ())
         if len(named) > 1:

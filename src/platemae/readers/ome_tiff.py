@@ -55,6 +55,7 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     """
     files = list_files(folder)
     there = [file.name for file in files]
+    known = frozenset(there)
     pattern = entry.get("pattern")
     where = f"readers: {entry['name']}"
     regex = compile_pattern(pattern, where, channel=False) if pattern else None
@@ -63,7 +64,7 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     for name, ome, pages in _described(folder, there, problems):
         for number, image in enumerate(ome.images):
             try:
-                planes = _files(folder, name, image, frozenset(there), pages)
+                planes = _files(folder, name, image, known, pages)
                 found.append(_placed(name, ome, image, number, planes, regex, where))
             except PlatemaeError as problem:
                 problems.append(problem)

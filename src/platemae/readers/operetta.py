@@ -20,7 +20,7 @@ from platemae.readers.base import Image, Inventory, Plane, RawFile
 from platemae.readers.detect import METADATA, metadata_of
 from platemae.readers.files import inside, list_files
 from platemae.readers.names import field_label, field_order
-from platemae.readers.xml import attribute, local, parts, stream
+from platemae.readers.xml import attribute, local, stream
 from platemae.wells import join_well
 
 Facts = Mapping[str, str]
@@ -28,8 +28,18 @@ Facts = Mapping[str, str]
 
 _LENGTHS = ("ImageResolutionX", "PositionX", "PositionY")
 _TEXTS = ("id", "State", "URL", "Row", "Col", "FieldID", "PlaneID", "TimepointID", "ChannelID", "ChannelName")
+_UNIT_OF = {name: f"{name} Unit" for name in _LENGTHS}
 _MICROMETRES = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 _DESCRIBING = (".xml", ".txt", ".csv", ".json", ".log")
+
+
+class _Known(dict[str, str]):
+    """Tag -> its name without name space where it is a fact that is read, else empty; looked at once a tag."""
+
+    def __missing__(self, tag: str) -> str:
+        name = local(tag)
+        self[tag] = name if name in _TEXTS or name in _LENGTHS else ""
+        return self[tag]
 
 
 def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
@@ -76,20 +86,26 @@ def _read(index: Path) -> tuple[list[Facts], dict[str, dict[str, str]]]:
     """Return the facts of all images, and what the maps say of each channel id."""
     images: list[Facts] = []
     entries: dict[str, dict[str, str]] = {}
+    known = _Known()
     for element in stream(index, {"Image", "Entry"}):
         if local(element.tag) == "Entry":
-            entries.setdefault(attribute(element, "ChannelID") or "", {}).update(_facts(element))
+            entries.setdefault(attribute(element, "ChannelID") or "", {}).update(_facts(element, known))
         elif len(element):  # those without children are references from a well to its images
-            images.append(_facts(element))
+            images.append(_facts(element, known))
     if not images:
         raise InputError("the index of a plate lists no image", str(index), "copy it again from the instrument")
     return images, entries
 
 
-def _facts(element: Element) -> dict[str, str]:
-    found = parts(element)
-    facts = {name: (found[name].text or "").strip() for name in (*_TEXTS, *_LENGTHS) if name in found}
-    return facts | {f"{name} Unit": found[name].get("Unit") or "m" for name in _LENGTHS if name in found}
+def _facts(element: Element, known: _Known) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for child in element:  # three million of them on a large plate
+        name = known[child.tag]
+        if name:
+            facts[name] = (child.text or "").strip()
+            if name in _LENGTHS:
+                facts[_UNIT_OF[name]] = child.get("Unit") or "m"
+    return facts
 
 
 def _channels(images: Iterable[Facts], entries: Mapping[str, Facts]) -> dict[str, str]:
@@ -109,15 +125,15 @@ def _channels(images: Iterable[Facts], entries: Mapping[str, Facts]) -> dict[str
 def _images(
     listed: Sequence[Facts], channels: Mapping[str, str], folder: Path, index: Path, files: Iterable[RawFile]
 ) -> list[Image]:
-    there = {file.name: folder / file.name for file in files}
+    there = {file.name for file in files}
     prefix = index.parent.relative_to(folder).as_posix() + "/" if index.parent != folder else ""
-    images: list[Image] = []
+    at, images = str(index), list[Image]()
     problems: list[PlatemaeError] = []
     for facts in listed:
-        where = f"{index}, image {facts.get('id') or '?'}"
+        where = f"{at}, image {facts.get('id') or '?'}"
         try:
-            path = there.get(prefix + inside(_needed(facts, "URL"), where))
-            images.append(_image(facts, channels, path if _is_ok(facts) else None))
+            name = prefix + inside(_needed(facts, "URL"), where)
+            images.append(_image(facts, channels, folder / name if name in there and _is_ok(facts) else None))
         except InputError as error:
             problems.append(error)
         except ValueError as error:
@@ -149,7 +165,7 @@ def _pixel_size(facts: Iterable[Facts]) -> float | None:
 def _micrometres(facts: Facts, name: str) -> float | None:
     """Return a length in micrometres; None where it is absent or no number."""
     try:
-        value = float(facts.get(name, "")) * _MICROMETRES[facts[f"{name} Unit"]]
+        value = float(facts.get(name, "")) * _MICROMETRES[facts[_UNIT_OF[name]]]
     except (ValueError, KeyError):
         return None
     return value if math.isfinite(value) else None

@@ -7,9 +7,6 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 from xml.parsers import expat
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
-
 from platemae.errors import InputError, MissingError
 
 MAX_BYTES = 2**30
@@ -20,31 +17,6 @@ MAX_DEPTH = 100
 
 _REMEDY = "copy it again from the instrument"
 _CHUNK = 2**16  # small, so that what is built and dropped stays in the processor's cache
-
-
-def read_xml(path: Path) -> Element:
-    """Return the root element of an XML file.
-
-    Raises
-    ------
-    MissingError
-        When there is no such file.
-    InputError
-        When it is no XML, cut short, too large, or declares entities.
-    """
-    remedy = "copy it again from the instrument"
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"a metadata file is larger than {MAX_BYTES >> 20} MiB", str(path), remedy)
-        root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
-    except FileNotFoundError:
-        raise MissingError("the metadata of a plate is missing", str(path), remedy) from None
-    except DefusedXmlException as error:
-        what = f"a metadata file declares entities, which no instrument does: {type(error).__name__}"
-        raise InputError(what, str(path), remedy) from None
-    except (ParseError, ValueError, LookupError, OSError, RecursionError) as error:
-        raise InputError(f"a metadata file is no XML: {error}", str(path), remedy) from None
-    return root
 
 
 def local(name: str) -> str:
@@ -68,11 +40,6 @@ def attribute(element: Element, name: str) -> str | None:
     return next((value for key, value in element.attrib.items() if local(key) == name), None)
 
 
-def parts(element: Element) -> dict[str, Element]:
-    """Return the children of ``element`` by local name; the last where names repeat."""
-    return {child.tag.rpartition("}")[2]: child for child in element}
-
-
 def stream(path: Path, names: Set[str]) -> Iterator[Element]:
     """Yield the elements of some local names one by one: the tree of a hundred thousand images is never held whole.
 
@@ -80,8 +47,11 @@ def stream(path: Path, names: Set[str]) -> Iterator[Element]:
 
     Raises
     ------
-    MissingError, InputError
-        As :func:`read_xml`, or when elements are nested too deep; what stands before the fault has been yielded then.
+    MissingError
+        When there is no such file.
+    InputError
+        When it is no XML, cut short, too large, nested too deep, or declares entities; what stands before the fault
+        has been yielded then.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
