@@ -64,8 +64,15 @@ def save_model(folder: Path, module: nn.Module, facts: dict[str, Any]) -> None:
         record.unlink(missing_ok=True)
 
 
-def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_model(folder: Path, facts_name: str = FACTS) -> tuple[nn.Module, dict[str, Any]]:
     """Read a network, in evaluation mode on the CPU, and its facts.
+
+    Parameters
+    ----------
+    folder
+        Where ``model.safetensors`` lies.
+    facts_name
+        The file with its facts beside it.
 
     Raises
     ------
@@ -76,10 +83,10 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     ConfigError
         If the kind or the architecture is unknown or wrong.
     """
-    facts = _read_facts(folder / FACTS)
+    facts = _read_facts(folder / facts_name)
     tensors = _read_weights(folder / WEIGHTS, facts["weights_sha256"])
     module = build(facts["kind"], facts["architecture"], facts["n_channels"])
-    _check_fit({name: t.shape for name, t in module.state_dict().items()}, tensors, folder / WEIGHTS)
+    check_fit({name: t.shape for name, t in module.state_dict().items()}, tensors, folder / WEIGHTS)
     module.load_state_dict(tensors)
     return module.eval(), facts
 
@@ -123,7 +130,14 @@ def _read_weights(path: Path, digest: str) -> dict[str, torch.Tensor]:
         raise ContractError(f"not a safetensors file: {error}", str(path), "Export the model again.") from error
 
 
-def _check_fit(expected: dict[str, torch.Size], tensors: dict[str, torch.Tensor], path: Path) -> None:
+def check_fit(expected: dict[str, torch.Size], tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Check that a file has all expected tensors, in their shapes, and no others.
+
+    Raises
+    ------
+    ContractError
+        Naming the first five problems.
+    """
     missing = [f"lacks {name}" for name in expected if name not in tensors]
     foreign = [f"has the unknown {name}" for name in tensors if name not in expected]
     shapes = [
