@@ -142,9 +142,10 @@ def test_the_raw_inventory_is_noted_in_provenance_not_in_the_manifest(base):
     assert "mtime" not in json.dumps(manifest.counts)
 
 
-def test_tiffs_that_do_not_match_are_warned_about(base):
-    tifffile.imwrite(base / "raw" / "P1" / "overview.tif", np.zeros((4, 4), np.uint8))
-    assert ingest(base).warnings == ["1 TIFFs do not match the reader's pattern, such as overview.tif"]
+def test_images_that_do_not_match_are_warned_about_whatever_their_form(base):
+    (base / "raw" / "P1" / "overview.png").touch()
+    tifffile.imwrite(base / "raw" / "P1" / "stitched.tif", np.zeros((4, 4), np.uint8))
+    assert ingest(base).warnings == ["2 images of the folder belong to no field, such as overview.png"]
 
 
 # -- bad input --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from platemae.readers.formats import read_plane
 from platemae.readers.look import look
 from platemae.run import find_project
 from platemae.stains import stain_of
+from platemae.wells import split_well
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Checkup:
         What is wrong with it.
     channels
         Name and stain of each channel.
-    store_bytes, store_files
-        What its store needs at most: pixels without compression; files.
+    store_bytes, store_files, store_folders
+        What its store needs at most: pixels without compression; files and folders, each of which takes an inode.
     """
 
     plate: str
@@ -45,6 +46,7 @@ class Checkup:
     channels: tuple[tuple[str, str], ...] = ()
     store_bytes: int = 0
     store_files: int = 0
+    store_folders: int = 0
 
 
 def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
@@ -97,17 +99,19 @@ def check_run(config: Config, checkups: Sequence[Checkup], results: Results) -> 
     lines, problems = [], list(_channel_problems(config, checkups))
     new = [c for c in checkups if not results.manifest("ingest_plate", plate=c.plate).exists()]
     need, files = sum(c.store_bytes for c in new), sum(c.store_files for c in new)
+    folders = sum(c.store_folders for c in new)
     space = os.statvfs(_existing(results.root))
     free, free_files = space.f_bavail * space.f_frsize, space.f_favail
     lines.append(
         f"stores of {len(new)} plates still to ingest: at most {need / 1e9:.2f} GB of {free / 1e9:.2f} GB free, "
-        f"{files} files" + (f" of {free_files} free" if free_files else "")
+        f"{files} files and {folders} folders" + (f" of {free_files} inodes free" if free_files else "")
     )
     where, remedy = str(results.root), "let `results` lie on another disk, or free some space"
     if need > free:
         problems.append(InputError(f"the disk may be too small: {need / 1e9:.2f} GB needed", where, remedy))
-    if free_files and files > free_files:
-        problems.append(InputError(f"the disk may hold too few files: {files} needed", where, remedy))
+    if free_files and files + folders > free_files:
+        what = f"the disk may hold too few files: {files + folders} inodes needed, {free_files} are free"
+        problems.append(InputError(what, where, f"{remedy}; ingest.form: zip needs one a plate"))
     return lines, problems
 
 
@@ -133,9 +137,17 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     if inventory.unmatched:
         line += f"; {len(inventory.unmatched)} files of the folder belong to no field"
     channels = tuple((channel.name, channel.stain) for channel in inventory.channels)
-    files = 3 * len(inventory.records) + len(wells) + len({well.rstrip("0123456789") for well in wells}) + 1
-    files = 1 if config.ingest.form == "zip" else files
-    return Checkup(plate.plate, line, tuple(problems), channels, size, files)
+    return Checkup(plate.plate, line, tuple(problems), channels, size, *_inodes(inventory, config.ingest.form))
+
+
+def _inodes(inventory: Inventory, form: str) -> tuple[int, int]:
+    """Return how many files and folders a plate's store will have."""
+    if form == "zip":
+        return 1, 0
+    fields, wells = len(inventory.records), {record.well for record in inventory.records}
+    groups = len(wells) + len({split_well(well)[0] for well in wells}) + 1
+    # Of a field: its group's metadata, its array's, and the shard, which lies four folders below the group.
+    return 3 * fields + groups, 5 * fields + groups
 
 
 def _first_image(inventory: Inventory, problems: list[PlatemaeError]) -> tuple[tuple[int, int], str]:

@@ -20,6 +20,7 @@ from platemae.layout import Results
 from platemae.layouts.cells import POOLED, read_cells
 from platemae.readers.base import FieldRecord, Inventory
 from platemae.readers.checks import with_images
+from platemae.readers.formats import SUFFIXES
 from platemae.readers.look import look
 from platemae.readers.names import field_order
 from platemae.readers.pixels import load_field
@@ -190,9 +191,9 @@ def _manifest(
         content["cells"] = digest_table(cells)
     digest = digest_json(content)
     missing = sum(len(record.missing) + len(record.incomplete) for record in inventory.records)
-    images = [name for name in inventory.unmatched if name.lower().endswith((".tif", ".tiff"))]
+    images = [name for name in inventory.unmatched if name.lower().endswith(SUFFIXES)]
     warnings = list(inventory.notes)
-    warnings += [f"{len(images)} TIFFs do not match the reader's pattern, such as {images[0]}"] if images else []
+    warnings += [f"{len(images)} images of the folder belong to no field, such as {images[0]}"] if images else []
     if missing:
         warnings.append(f"{missing} images are missing; their fields are zero-filled there and fail QC")
     warnings += eight_bit.warnings() if eight_bit else []

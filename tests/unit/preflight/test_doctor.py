@@ -1,6 +1,7 @@
 """Doctor and refresh: what is wrong or has changed is told before anything runs."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,19 +55,21 @@ def test_a_sound_project_has_no_problem_and_says_what_it_holds(project, capsys):
     )
     # 2 plates x 3 fields x 2 channels x 40 x 48 x 2 bytes; 3 files a field, one a well, a row and the plate
     assert "stores of 2 plates still to ingest: at most 0.00 GB" in lines[2]
-    assert f"{2 * (3 * 3 + 3 + 2 + 1)} files" in lines[2]
+    assert f"{2 * (3 * 3 + 3 + 2 + 1)} files and {2 * (5 * 3 + 3 + 2 + 1)} folders" in lines[2]
     assert lines[-1] == "no problem found"
 
 
-def test_the_files_that_are_foretold_are_those_that_are_written(project):
+def test_the_files_and_folders_that_are_foretold_are_those_that_are_written(project):
     config, plates, base, results = read_project(project)
     from platemae.config import stage_config
     from platemae.preflight.doctor import check_plates
 
     cfg = stage_config(config, plates, "ingest_plate", plate="P1")
     ingest_plate.run(results, cfg, plate="P1", base=base, threads=1)
-    written = sum(path.is_file() for path in results.store("P1").rglob("*"))
-    assert check_plates(config, plates[:1], base)[0].store_files == written
+    written = [results.store("P1"), *results.store("P1").rglob("*")]
+    foretold = check_plates(config, plates[:1], base)[0]
+    assert foretold.store_files == sum(path.is_file() for path in written)
+    assert foretold.store_folders == sum(path.is_dir() for path in written)
 
 
 def test_all_problems_of_all_plates_come_together(project, capsys):
@@ -152,3 +155,14 @@ def test_a_plate_as_one_file_of_8_bits_needs_less(project):
     )
     assert less.store_files == 1
     assert less.store_bytes * 2 == plain.store_bytes
+
+
+def test_a_disk_without_enough_inodes_is_told_folders_counted(project, monkeypatch, capsys):
+    """Each field has three files and five folders: quotas count both."""
+    needed = 2 * (8 * 3 + 2 * (3 + 2 + 1))
+    space = SimpleNamespace(f_bavail=10**9, f_frsize=4096, f_favail=needed)
+    monkeypatch.setattr("platemae.preflight.doctor.os.statvfs", lambda _: space)
+    assert main(["doctor", "--configfile", str(project)]) == 0
+    space.f_favail -= 1
+    assert main(["doctor", "--configfile", str(project)]) == 2
+    assert f"{needed} inodes needed, {needed - 1} are free" in capsys.readouterr().err
