@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
             "write-config", parents=[common], help="write config.yaml and its JSON schema from the defaults"
         )
     )
+    _add_export(
+        commands.add_parser("export-model", parents=[common], help="write a model as a folder that a model hub takes")
+    )
     for stage in MANIFESTS:
         _add_stage(
             commands.add_parser(
@@ -116,6 +119,16 @@ def _add_refresh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plate", help="plate id")
     parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
     parser.set_defaults(command=_refresh)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="name of a finished model")
+    parser.add_argument("folder", type=Path, help="where model.safetensors, config.json and README.md are written")
+    parser.add_argument(
+        "--results", type=Path, default=None, help="results folder (default: that of the configuration)"
+    )
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.set_defaults(command=_export_model)
 
 
 def _add_schema(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +212,16 @@ def _refresh(arguments: argparse.Namespace) -> int:
     from platemae.preflight.refresh import refresh
 
     print(*refresh(arguments.plate, arguments.configfile), sep="\n")
+    return 0
+
+
+def _export_model(arguments: argparse.Namespace) -> int:
+    from platemae.config import read_config
+    from platemae.layout import Results
+    from platemae.models.hub import export_model
+
+    root = arguments.results or Path(read_config(arguments.configfile or Path("config.yaml")).results)
+    print(*export_model(Results(root).model(arguments.model), arguments.folder), sep="\n")
     return 0
 
 

@@ -42,6 +42,32 @@ def channel_order(store: PlateStore, wanted: Sequence[StoreChannel], plate: str,
     return tuple(index for index in order if index is not None)
 
 
+def channels_of_model(
+    found: Sequence[StoreChannel], wanted: Sequence[StoreChannel], some: bool, who: str
+) -> tuple[StoreChannel, ...]:
+    """Return the channels of a dataset that a model made elsewhere looks at, in the model's order, by their names here.
+
+    Parameters
+    ----------
+    found, wanted
+        Channels of the dataset, and of the model.
+    some
+        Whether the model also takes a part of its channels.
+    who
+        Name of the model for the error.
+
+    Raises
+    ------
+    ConfigError
+        When a channel is missing or cannot be told from another, listing what is expected and what is there.
+    """
+    order = match_channels(found, shared_channels(found, wanted) if some else wanted)
+    if None in order:
+        what = f"{who} looks at {_list(wanted)}; the dataset has {_list(found)}"
+        raise ConfigError(what, "models: dataset, intensity", "name a dataset and a map that have the model's stains")
+    return tuple(found[index] for index in order if index is not None)
+
+
 def shared_channels(found: Sequence[StoreChannel], wanted: Sequence[StoreChannel]) -> tuple[StoreChannel, ...]:
     """Return the wanted channels but those that a plate plainly lacks: nothing there has their name or their stain.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from platemae.store.intensity_map import IntensityMap
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import PlateStore, StoreChannel
 
+Channels = tuple[StoreChannel, ...]
 PIXEL_SIZE_TOLERANCE = 0.02
 """Relative difference of pixel sizes below which plates train together."""
 
@@ -82,7 +84,12 @@ def open_plate(
 
 
 def open_training_set(
-    results: Results, dataset: str, intensity: str, crop: int, cache_bytes: int | None = None
+    results: Results,
+    dataset: str,
+    intensity: str,
+    crop: int,
+    cache_bytes: int | None = None,
+    choose: Callable[[Channels], Channels] = lambda channels: channels,
 ) -> TrainingSet:
     """Open the plates of a dataset.
 
@@ -96,6 +103,8 @@ def open_training_set(
         Edge of the crops, pixels.
     cache_bytes
         Memory for decoded training fields.
+    choose
+        Picks and orders the channels, given all of the map.
 
     Raises
     ------
@@ -111,7 +120,7 @@ def open_training_set(
         raise TrainingError(
             "a dataset has no field", str(results.dataset(dataset)), "see the QC verdicts of its plates"
         )
-    channels = _channels([PlateStore(results.store(plate)) for plate in batches], mapping)
+    channels = choose(_channels([PlateStore(results.store(plate)) for plate in batches], mapping))
     who = f"dataset {dataset}"
     plates = {name: open_plate(results, name, batch, channels, mapping, who) for name, batch in batches.items()}
     sources = []
