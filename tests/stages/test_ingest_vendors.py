@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 
 from platemae.errors import InputError
 from platemae.layout import Results
+from platemae.readers.image_table import table_of_zarr
 from platemae.stages import ingest_plate
 from platemae.store.plate_reader import PlateStore
 
@@ -61,6 +63,22 @@ def test_the_store_holds_the_pixels_of_the_files(shared_data, tmp_path, name):
     assert table["y_um"].notna().all() == (kind != "imagexpress")
     for row in table.itertuples():
         np.testing.assert_array_equal(store.read_field(row.group), expected(name, folder, row.well, row.field))
+
+
+@pytest.mark.parametrize(("plate", "well", "site"), [("BR00123947", "G01", 0), ("CP-CC9-R1-05", "L07", 1)])
+def test_the_sites_of_jump_by_channel_name(shared_data, tmp_path, plate, well, site):
+    """Five channels of an array that is no OME-Zarr; the two sites have intensity ranges of their own."""
+    folder = shared_data / "jump-rab30-zarr"
+    rows = pd.DataFrame(table_of_zarr(folder)).query("plate == @plate").drop(columns="plate")
+    rows.to_csv(tmp_path / "images.csv", index=False)
+    reader = {"metadata": "images.csv", "pixel_size_um": 0.6}
+    manifest, store, table = ingest(tmp_path, folder, "image_table", [well], reader=reader)
+    assert (list(table["well"]), manifest.counts["wells"], manifest.counts["missing_images"]) == ([well], 1, 0)
+    names = pd.read_csv(folder / "channels.csv").sort_values("idx")["channel"].tolist()
+    assert sorted(store.channel_names) == sorted(names)
+    x_CYX = zarr.open_array(folder / "images.zarr/images", mode="r")[site]
+    for channel, stored_YX in zip(store.channel_names, store.read_field(table["group"][0]), strict=True):
+        np.testing.assert_array_equal(stored_YX, x_CYX[names.index(channel)])
 
 
 @pytest.mark.parametrize("allow_missing", [False, True])

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
-from math import isclose, prod
+from math import isclose, isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +155,14 @@ def _field(folder: Path, well: str, group: Path, acquisition: int, filled: set[s
     channels = _channels(ome, ours, dict(zip(names, shape, strict=True)).get("c", 1))
     label = field_label(str(ours.get("field") or group.name))
     is_there = array.relative_to(folder).as_posix() in filled
+    size = _pixel_size(multiscale, axes)
+    center = _center(multiscale, shape, size) if ours and size else (None, None)
     images = []
     for index in product(*map(range, shape[:-2])):
         at = dict(zip(names, index, strict=False))
-        plane = Plane(array, index) if is_there else None
-        images.append(Image(well, label, list(channels)[at.get("c", 0)], plane, at.get("z", 0), at.get("t", 0)))
-    return _Field(group, acquisition, tuple(images), channels, _pixel_size(multiscale, axes))
+        plane, name = Plane(array, index) if is_there else None, list(channels)[at.get("c", 0)]
+        images.append(Image(well, label, name, plane, at.get("z", 0), at.get("t", 0), *center))
+    return _Field(group, acquisition, tuple(images), channels, size)
 
 
 def _shape(array: Path) -> tuple[int, ...]:
@@ -201,6 +203,23 @@ def _pixel_size(multiscale: Mapping[str, Any], axes: Sequence[Any]) -> float | N
     if not (0 < y < 1e6 and isclose(y, x, rel_tol=1e-3)):
         raise ValueError(f"a pixel of {y} x {x} micrometres is no square")
     return x
+
+
+def _center(
+    multiscale: Mapping[str, Any], shape: Sequence[int], size: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Return row and column of a field's centre from that of its well, micrometres.
+
+    Stores of platemae alone say it so: NGFF does not say where the origin of a translation lies.
+    """
+    transforms = multiscale["datasets"][0]["coordinateTransformations"]
+    corner = next((t["translation"][-2:] for t in transforms if t["type"] == "translation"), None)
+    if corner is None:
+        return None, None
+    y, x = (float(first) + (n - 1) / 2 * size for first, n in zip(corner, shape[-2:], strict=True))
+    if not (isfinite(y) and isfinite(x)):
+        raise ValueError(f"a field lies at {y}, {x} micrometres")
+    return y, x
 
 
 def _timed(fields: Sequence[_Field]) -> list[Image]:

@@ -30,14 +30,14 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     """
     where = f"readers: {entry['name']}"
     files = list_files(folder)
-    images, _ = match_files(folder, files, entry["pattern"], [c["source"] for c in entry["channels"]], where)
+    images = match_files(folder, files, entry["pattern"], [c["source"] for c in entry["channels"]], where)
     channels = [channel["source"] for channel in entry["channels"]]
     return assemble(folder, images, channels, entry, pixel_size_um=None, files=files, counted=False)
 
 
 def match_files(
     folder: Path, files: Iterable[RawFile], pattern: str, channels: Sequence[str], where: str
-) -> tuple[list[Image], list[str]]:
+) -> list[Image]:
     """Read well, field and channel from the names of files.
 
     Parameters
@@ -52,10 +52,6 @@ def match_files(
         What the group channel may be.
     where
         What errors about the pattern name.
-
-    Returns
-    -------
-    The images, and the names that do not match.
 
     Raises
     ------
@@ -82,7 +78,7 @@ def match_files(
     if not images and not problems:
         problems.append(_nothing_matched(folder, pattern, unmatched, where))
     raise_all(problems)
-    return images, unmatched
+    return images
 
 
 def compile_pattern(pattern: str, where: str, *, channel: bool = True) -> re.Pattern[str]:

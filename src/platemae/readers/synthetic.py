@@ -39,7 +39,7 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     except (KeyError, TypeError, ValueError) as error:
         raise _wrong(path, f"{type(error).__name__} {error}") from None
     files, sources = list_files(folder), [channel["source"] for channel in named]
-    images, _ = match_files(folder, files, pattern, sources, str(path))
+    images = match_files(folder, files, pattern, sources, str(path))
     found = assemble(
         folder,
         images,

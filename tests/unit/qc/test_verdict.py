@@ -1,10 +1,14 @@
 """Verdicts: each limit, its reason in words, and what must not matter."""
 
+from typing import get_args
+
 import pandas as pd
 import pytest
 
+from platemae.config.sections import QC_MEASURES
 from platemae.contracts import QC_COLUMNS
 from platemae.qc.gate import kept_fields
+from platemae.qc.limits import WATCHED
 from platemae.qc.verdict import blank_images, judge
 
 LIMITS = {"min_focus": 0.1, "max_saturation": 0.02, "min_foreground": 0.01, "limits": "robust", "mads": 6.0, "warn": {}}
@@ -146,3 +150,7 @@ def test_the_order_of_rows_does_not_matter(row):
     measured = table(**{f"{row}DNA": {"focus": 0.001}})
     shuffled = measured.sample(frac=1, random_state=3)
     assert reasons(judge(measured, LIMITS, {})) == reasons(judge(shuffled, LIMITS, {}))
+
+
+def test_the_configuration_names_the_measures_that_can_have_limits():
+    assert set(get_args(QC_MEASURES)) == set(WATCHED) <= set(QC_COLUMNS)

@@ -106,13 +106,13 @@ def test_the_files_of_the_full_resolution_are_the_plates(tmp_path):
     assert names == {str(p.relative_to(tmp_path)) for p in (tmp_path / "A/1/0/0").rglob("*") if p.is_file()}
 
 
-def test_our_own_store_comes_back_equal_with_its_stains(tmp_path):
+def test_our_own_store_comes_back_equal_with_its_stains_and_places(tmp_path):
     pixels = {group: RNG.integers(0, 65535, (2, 50, 70)).astype(np.uint16) for group in ("B/3/0", "B/3/1", "AA/24/1")}
-    labels = {"0": "2", "1": "7"}
+    labels, centers = {"0": "2", "1": "7"}, {"0": (-120.5, 33.25), "1": None}
     write_plate(
         tmp_path / "P.zarr",
         "P",
-        [FieldSource(g, labels[g[-1]], g, lambda x=x: x) for g, x in pixels.items()],
+        [FieldSource(g, labels[g[-1]], g, lambda x=x: x, centers[g[-1]]) for g, x in pixels.items()],
         [StoreChannel("nuclei", "Hoechst"), StoreChannel("x1", "a stain of our own")],
         0.65,
         chunk_px=32,
@@ -122,6 +122,8 @@ def test_our_own_store_comes_back_equal_with_its_stains(tmp_path):
     assert [(r.well, r.field) for r in found.records] == [("B03", "2"), ("B03", "7"), ("AA24", "7")]
     assert [(c.name, c.stain) for c in found.channels] == [("nuclei", "Hoechst"), ("x1", "a stain of our own")]
     assert (found.pixel_size_um, found.promised, found.found, found.unmatched) == (0.65, 6, 6, ())
+    assert (found.records[0].y_um, found.records[0].x_um) == pytest.approx((-120.5, 33.25))
+    assert [record.y_um for record in found.records[1:]] == [None, None]
     for record, x_CYX in zip(found.records, pixels.values(), strict=True):
         np.testing.assert_array_equal(load_field(record), x_CYX)
 
