@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from platemae.contracts import CONTROL_TYPES
 from platemae.errors import ConfigError
@@ -90,18 +91,44 @@ class Labeller:
         return found
 
     def _unmapped(self, unit: str) -> str:
-        wrong = Counter({label: n for label, n in self.labels.items() if label in self.unmapped})
+        foreign = self._foreign()
+        said = [f"unknown control type{'s' if len(foreign) > 1 else ''} {_counted(foreign, unit)}"] if foreign else []
+        said += [
+            f"{_number(self.labels[label], unit)} {why} ({label!r})"
+            for label, why in _UNSAID.items()
+            if label in self.unmapped
+        ]
         right = Counter({label: n for label, n in self.labels.items() if label not in self.unmapped})
-        plural = "s" if len(wrong) > 1 else ""
-        rest = f"; known ones are {_counted(right, unit)}" if right else ""
-        return f"unknown control type{plural} {_counted(wrong, unit)}{rest}"
+        return "; ".join(said + ([f"known ones are {_counted(right, unit)}"] if right else []))
+
+    def _foreign(self) -> Counter[str]:
+        """Return the unmapped labels that stand in the layouts, and how often."""
+        return Counter({label: n for label, n in self.labels.items() if label in self.unmapped - set(_UNSAID)})
 
     def _remedy(self) -> str:
-        named = sorted(self.unmapped - {BLANK_LABEL})
-        example = f"{named[0]}: treatment" if named else f"{BLANK_LABEL}: empty"
-        words = f"map each under layouts: control_types, such as {{{example}}}; allowed: "
-        return words + ", ".join(CONTROL_TYPES)
+        remedies = []
+        if foreign := self._foreign().most_common(1):
+            label = foreign[0][0]
+            # No guess but for what looks misspelled: a control that is mapped as treated spoils all that follows.
+            near = get_close_matches(label.lower(), CONTROL_TYPES, 1, 0.7) or ["..."]
+            words = "correct what is misspelled, map others under layouts: control_types, such as"
+            remedies.append(f"{words} {{{label}: {near[0]}}}; allowed: {', '.join(CONTROL_TYPES)}")
+        if NO_LABEL in self.unmapped:
+            words = "fill in control_type, or say it under layouts: of single ones as perturbations: {DMSO: negcon},"
+            remedies.append(f"{words} of the others as control_types: {{{NO_LABEL}: treatment}}")
+        if BLANK_LABEL in self.unmapped:
+            words = "fill in perturbation and control_type; for wells that are empty set layouts: control_types:"
+            remedies.append(f"{words} {{{BLANK_LABEL}: empty}}")
+        return "; ".join(remedies)
+
+
+_UNSAID = {NO_LABEL: "with a perturbation and no control type", BLANK_LABEL: "not filled in"}
+"""Labels that stand in no layout, and what is so called."""
+
+
+def _number(n: int, unit: str) -> str:
+    return f"{n} {unit}{'s' if n > 1 else ''}"
 
 
 def _counted(counts: Counter[str], unit: str) -> str:
-    return few([f"{name!r} ({n} {unit}{'s' if n > 1 else ''})" for name, n in counts.most_common()])
+    return few([f"{name!r} ({_number(n, unit)})" for name, n in counts.most_common()])

@@ -86,6 +86,22 @@ def test_all_problems_of_a_table_come_together(tmp_path):
     assert "unknown control type 'trt' (1 well); known ones are 'treatment' (3 wells)" in message
 
 
+@pytest.mark.parametrize(
+    ("row", "what", "remedy"),
+    [
+        ("A1,,", "1 well not filled in ('blank')", "fill in perturbation and control_type"),
+        ("A1,DMSO,", "1 well with a perturbation and no control type ('unlabelled')", "{DMSO: negcon}"),
+        ("A1,DMSO,negcontrol", "unknown control type 'negcontrol' (1 well)", "{negcontrol: negcon}"),
+        ("A1,DMSO,ctl_vector", "unknown control type 'ctl_vector' (1 well)", "{ctl_vector: ...}"),
+    ],
+)
+def test_what_a_layout_leaves_open_is_told_from_what_it_says_wrongly(tmp_path, row, what, remedy):
+    """A template that nobody filled in holds no label `blank`, and no remedy makes a control a treatment."""
+    message = refused(write(tmp_path / "l.csv", "well,perturbation,control_type", row, "A2,g1,treatment"))
+    assert f"{what}; known ones are 'treatment' (1 well)" in message
+    assert remedy in message
+
+
 def test_hundreds_of_problems_are_counted_not_listed(tmp_path):
     rows = [f"{row}{column},g,treatment" for row in "ABCDEFGH" for column in range(50, 90)]
     message = refused(write(tmp_path / "l.csv", "well,perturbation,control_type", *rows))
@@ -411,6 +427,6 @@ def test_the_layouts_of_an_operetta_plate(shared_data):
         }
     }
     layout = folder / "operetta_plate" / "Assaylayout" / "Unnamed.xml"
-    assert "'blank' (96 wells)" in refused(layout)
+    assert "96 wells not filled in ('blank')" in refused(layout)
     wells = read(layout, control_types={"blank": "empty"})
     assert list(wells) == [f"{row}{column:02d}" for row in "ABCD" for column in range(1, 25)]
