@@ -80,6 +80,13 @@ def test_a_gate_trains_again_where_the_dataset_follows_it(done):
     assert not {"ingest_plate", "qc_plate", "fit_intensity"} & done.stale().keys()
 
 
+def test_illumination_measures_and_trains_again_and_ingests_nothing(done):
+    change(done, qc=lambda qc: (qc or {}) | {"illumination": "retrospective"})
+    both = {rule: 2 * count for rule, count in AFTER_EMBEDDING.items()}
+    networks = {"fit_intensity": 1, "build_dataset": 1, "train_model": 1, "embed_plate": 2}
+    assert done.stale() == {"qc_plate": 2, **networks, "import_profiles": 2, **both, **ENDS}
+
+
 def test_a_comment_and_a_docstring(done):
     path = done.root / "src/platemae/models/mae.py"
     path.write_text(path.read_text().replace('"""', '"""Other words. ', 1) + "\n# a comment\n")
