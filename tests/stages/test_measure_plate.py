@@ -109,6 +109,21 @@ def test_processes_do_not_touch_the_result(results, wells):
     assert run(results, threads=2)[0] == run(results)[0]
 
 
+def test_wells_are_joined_by_one_table_of_features(results, wells, monkeypatch):
+    """Medians have no names of their own: a well of other features must not slip in under those of the first."""
+    write_wells(results, wells)
+    measured, seen = measure_plate.measure_objects, []
+
+    def other_in_the_second_well(*args):
+        x_ND, columns = measured(*args)
+        seen.append(columns.assign(name=columns["name"] + "x" * (len(seen) > 1)))
+        return x_ND, seen[-1]
+
+    monkeypatch.setattr(measure_plate, "measure_objects", other_in_the_second_well)
+    with pytest.raises(InputError, match="wells of a plate have different features"):
+        measure_plate.run(results, cfg(), plate="P1", threads=1)
+
+
 def test_failed_fields_are_not_measured(results, wells):
     write_wells(results, wells, failed={("A01", "1")})
     _, data = run(results)

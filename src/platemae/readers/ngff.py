@@ -74,7 +74,16 @@ def inventory(folder: Path, entry: Mapping[str, Any]) -> Inventory:
     size = None if entry.get("pixel_size_um") else _common_size(fields, folder)
     metadata = [file.name for file in files if file.name.endswith("zarr.json")]
     found = assemble(folder, images, list(stains), entry, pixel_size_um=size, files=files, metadata=metadata)
+    found = replace(found, notes=found.notes + _notes(folder))
     return with_array_files(found, [field.group for field in fields], folder, files)
+
+
+def _notes(folder: Path) -> tuple[str, ...]:
+    """Return a warning where a store of ours holds 8 bits of each pixel: what is copied from it is not the source's."""
+    ours = _attributes(folder).get("platemae")
+    if not (isinstance(ours, dict) and ours.get("source_ranges")):
+        return ()
+    return ("the plate was stored with 8 bits of each source pixel; features of cells measured on it are coarse",)
 
 
 @contextmanager

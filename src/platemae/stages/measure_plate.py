@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -118,14 +118,32 @@ def _measure_wells(
     """Return every well; a process holds one field and the features of one well's cells."""
     work = partial(measure_well, store, measure, plate)
     if processes == 1 or len(groups) == 1:
-        return {name: work(name, fields) for name, fields in groups.items()}
+        return dict(zip(groups, _alike(map(work, groups, groups.values()), plate), strict=True))
     # Not forked: the libraries loaded here hold threads and locks.
     with ProcessPoolExecutor(min(processes, len(groups)), mp_context=get_context("spawn")) as pool:
         try:
-            return dict(zip(groups, pool.map(work, groups, groups.values()), strict=True))
+            return dict(zip(groups, _alike(pool.map(work, groups, groups.values()), plate), strict=True))
         except BrokenProcessPool:
             remedy = "give the job more memory, or fewer threads"
             raise InputError("a process that measures wells was ended", f"plate {plate}", remedy) from None
+
+
+def _alike(wells: Iterable[Well], plate: str) -> Iterator[Well]:
+    """Yield the wells with one table of features for all: their medians are joined by it, and it is as large as they.
+
+    Raises
+    ------
+    InputError
+        When wells have other features than the first.
+    """
+    columns = pd.DataFrame()
+    for well in wells:
+        if columns.empty:
+            columns = well.columns
+        if len(well.medians) and not well.columns.equals(columns):
+            remedy = "measure the plate again with the versions that platemae names"
+            raise InputError("wells of a plate have different features", f"plate {plate}", remedy)
+        yield replace(well, columns=columns) if len(well.medians) else well
 
 
 def measure_well(store: Path, measure: Mapping[str, Any], plate: str, well: str, groups: Sequence[str]) -> Well:

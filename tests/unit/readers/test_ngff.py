@@ -128,6 +128,14 @@ def test_our_own_store_comes_back_equal_with_its_stains_and_places(tmp_path):
         np.testing.assert_array_equal(load_field(record), x_CYX)
 
 
+def test_a_store_of_8_bits_is_told(tmp_path):
+    field = FieldSource("A/1/0", "0", "A01", lambda: np.zeros((1, 40, 40), np.uint8))
+    about = {"chunk_px": 32, "threads": 1, "source_ranges": {"DNA": (0.0, 4095.0)}}
+    write_plate(tmp_path / "P.zarr", "P", [field], [StoreChannel("DNA", "Hoechst")], 0.5, **about)
+    (note,) = inventory(tmp_path / "P.zarr", ENTRY).notes
+    assert note.startswith("the plate was stored with 8 bits")
+
+
 def test_acquisitions_are_time_points(tmp_path):
     pixels = write(tmp_path, members={"0": {"acquisition": 3}, "1": {"acquisition": 8}})
     found = inventory(tmp_path, ENTRY | {"time_point": 1})
