@@ -90,12 +90,6 @@ def read_checkpoint(path: Path, sha256: str | None = None) -> Imported:
     return imported._replace(source=imported.source | {"sha256": file_sha256(weights)})
 
 
-def checkpoint_files(path: Path) -> list[Path]:
-    """Return the files that `read_checkpoint` would look at."""
-    weights = path / WEIGHTS if path.is_dir() else path
-    return [weights, *(p for name in (FACTS, CONFIG) if (p := weights.with_name(name)).is_file())]
-
-
 def _is_ours(path: Path) -> bool:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
