@@ -6,7 +6,8 @@ https://docs.openmicroscopy.org/ome-model/6.3.1/ome-tiff/specification.html
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import isclose, isfinite
 from xml.etree.ElementTree import Element, ParseError
 
@@ -126,7 +127,7 @@ def _image(image: Element, uuid: str, most: int) -> OmeImage:
     n_planes = sizes["C"] * sizes["Z"] * sizes["T"]
     if not 0 < n_planes <= most:
         raise ValueError(f"an image claims {n_planes} planes")
-    blocks = [_block(block, pixels, sizes, uuid) for block in children(pixels, "TiffData")]
+    blocks = _bounded([_block(block, pixels, sizes, uuid) for block in children(pixels, "TiffData")])
     if sum(block.count for block in blocks) > n_planes:
         raise ValueError(f"more planes are listed than the {n_planes} of the image")
     planes = tuple(plane for block in blocks for plane in _planes(block))
@@ -138,13 +139,17 @@ def _image(image: Element, uuid: str, most: int) -> OmeImage:
 
 @dataclass(frozen=True)
 class _Block:
-    """A TiffData block: ``count`` planes from ``first`` on (fastest dimension first), in pages from ``page`` on."""
+    """A TiffData block: ``count`` planes from ``first`` on (fastest dimension first), in pages from ``page`` on.
+
+    ``is_open`` says that it does not state its count: it takes what its file has pages for.
+    """
 
     axes: tuple[tuple[str, int], ...]
     first: int
     count: int
     file: str
     page: int
+    is_open: bool
 
 
 def _block(block: Element, pixels: Element, sizes: Mapping[str, int], uuid: str) -> _Block:
@@ -162,7 +167,20 @@ def _block(block: Element, pixels: Element, sizes: Mapping[str, int], uuid: str)
     file = attribute(reference, "FileName") or "" if reference is not None else ""
     if uuid and text(block, "UUID") == uuid:  # the file itself, whatever it was called when it was written
         file = ""
-    return _Block(tuple((axis, sizes[axis]) for axis in order), first, count, file, _count(block, "IFD", 0))
+    is_open = attribute(block, "PlaneCount") is None and not attribute(block, "IFD")
+    return _Block(tuple((axis, sizes[axis]) for axis in order), first, count, file, _count(block, "IFD", 0), is_open)
+
+
+def _bounded(blocks: list[_Block]) -> list[_Block]:
+    """Return the blocks, those without a count up to the next one: the pages of other files are not known here."""
+    firsts = sorted({block.first for block in blocks})
+    following = dict(pairwise(firsts))
+    return [
+        replace(block, count=min(block.count, following.get(block.first, block.first + block.count) - block.first))
+        if block.is_open
+        else block
+        for block in blocks
+    ]
 
 
 def _planes(block: _Block) -> Iterator[OmePlane]:

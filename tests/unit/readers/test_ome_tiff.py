@@ -129,9 +129,11 @@ def test_a_companion_names_the_files_of_all_planes(tmp_path):
     np.testing.assert_array_equal(load_field(found.records[0]), [pixels[0, 0], pixels[0, 1]])
 
 
-def test_files_that_repeat_the_same_xml_count_once(tmp_path):
-    data = '<TiffData FirstC="{c}" IFD="0"><UUID FileName="c{c}.ome.tif">urn:uuid:{c}</UUID></TiffData>'
-    both = data.format(c=0) + data.format(c=1)
+@pytest.mark.parametrize("place", ['IFD="0"', 'PlaneCount="1"', ""])
+def test_files_that_repeat_the_same_xml_count_once(tmp_path, place):
+    """A block that states neither page nor count has as many planes as its file has pages: up to the next block."""
+    data = '<TiffData FirstC="{c}" {p}><UUID FileName="c{c}.ome.tif">urn:uuid:{c}</UUID></TiffData>'
+    both = data.format(c=0, p=place) + data.format(c=1, p=place)
     for c in range(2):
         xml = plate_xml([("Image:0", both)], [(0, 0, 0, "Image:0", "")], uuid=f'UUID="urn:uuid:{c}"')
         with_xml(tmp_path / f"c{c}.ome.tif", stack(), xml)
