@@ -21,10 +21,10 @@ from typing import Any
 import psutil
 
 from platemae.config import Config, read_config
-from platemae.config.plates import check_layouts, layout_options, read_plates
+from platemae.config.plates import Plate, check_layouts, layout_options, read_plates
 from platemae.config.slices import check_images
 from platemae.contracts import write_text
-from platemae.errors import ConfigError, PlatemaeError
+from platemae.errors import ConfigError, PlatemaeError, raise_all
 from platemae.layout import Results
 
 PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
@@ -95,22 +95,23 @@ def check_inputs(configfile: Path, project: Path) -> Config:
         )
     plates = read_plates(table, [reader.name for reader in config.readers])
     check_images(config, plates)
-    named = [
-        (f"{section}.{entry.name}.{key}", getattr(entry, key))
-        for section, key in NAMED_PLATES
-        for entry in getattr(config, section)
-    ]
-    known = {plate.plate for plate in plates}
-    for key, names in named:
-        unknown = sorted(set(names) - known) if isinstance(names, list) else []
-        if unknown:
-            raise ConfigError(
-                f"{key}: no such plate: {', '.join(unknown)}",
-                str(configfile),
-                f"plates of {table.name}: {', '.join(sorted(known))}",
-            )
+    raise_all(named_plate_problems(config, plates, str(configfile)))
     check_layouts(plates, table.parent, layout_options(config.layouts.model_dump(mode="json"), table.parent))
     return config
+
+
+def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) -> list[ConfigError]:
+    """Return the entries of the configuration that name plates which plates.tsv lacks."""
+    known = {plate.plate for plate in plates}
+    problems = []
+    for section, key in NAMED_PLATES:
+        for entry in getattr(config, section):
+            names = getattr(entry, key)
+            unknown = sorted(set(names) - known) if isinstance(names, list) else []
+            if unknown:
+                what = f"{section}.{entry.name}.{key}: no such plate: {', '.join(unknown)}"
+                problems.append(ConfigError(what, where, f"plates of plates.tsv: {', '.join(sorted(known))}"))
+    return problems
 
 
 def _command(project: Path, configfile: Path, profile: str, cores: int | None, extra: Sequence[str]) -> list[str]:

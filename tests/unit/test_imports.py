@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "benchmarks": LOW,
     "report": LOW | {"tables"},
     "synthetic": LOW,
-    "preflight": LOW | {"config", "readers", "run"},
+    "preflight": LOW | {"config", "readers", "store", "correction", "run"},
     "stages": LOW
     | {
         "tables",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,15 @@ import numpy as np
 
 from platemae.config import Config, read_config, stage_config
 from platemae.config.plates import Plate, read_plates
-from platemae.errors import ConfigError, InputError, PlatemaeError
+from platemae.config.slices import check_images
+from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
+from platemae.preflight.across import channel_problems, control_problems
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
-from platemae.run import find_project
-from platemae.stains import stain_of
+from platemae.run import find_project, named_plate_problems
+from platemae.store.eight_bit import EightBit
 from platemae.wells import split_well
 
 
@@ -38,6 +40,8 @@ class Checkup:
         Name and stain of each channel.
     store_bytes, store_files, store_folders
         What its store needs at most: pixels without compression; files and folders, each of which takes an inode.
+    negcon
+        Its imaged wells that are negative controls; None where the layout cannot be read.
     """
 
     plate: str
@@ -47,6 +51,7 @@ class Checkup:
     store_bytes: int = 0
     store_files: int = 0
     store_folders: int = 0
+    negcon: int | None = None
 
 
 def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
@@ -63,9 +68,10 @@ def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
     """
     config, plates, base, results = read_project(configfile)
     checkups = check_plates(config, plates, base)
-    lines, problems = check_run(config, checkups, results)
+    lines, problems = check_run(config, plates, checkups, results)
     problems = [problem for checkup in checkups for problem in checkup.problems] + problems
-    verdict = f"{len(problems)} problems" if problems else "no problem found"
+    n = len(problems)
+    verdict = f"{n} problem{'s' if n > 1 else ''}" if problems else "no problem found"
     return [*(checkup.line for checkup in checkups), *lines, verdict], problems
 
 
@@ -89,14 +95,20 @@ def check_plates(config: Config, plates: Sequence[Plate], base: Path) -> list[Ch
     return [_check(config, plates, plate, base) for plate in plates]
 
 
-def check_run(config: Config, checkups: Sequence[Checkup], results: Results) -> tuple[list[str], list[PlatemaeError]]:
-    """Check what plates have in common: channels, disk and inodes.
+def check_run(
+    config: Config, plates: Sequence[Plate], checkups: Sequence[Checkup], results: Results
+) -> tuple[list[str], list[PlatemaeError]]:
+    """Check what plates have in common: names, channels, controls, disk and inodes.
 
     Returns
     -------
     Lines to print, and the problems.
     """
-    lines, problems = [], list(_channel_problems(config, checkups))
+    lines: list[str] = []
+    problems: list[PlatemaeError] = [*named_plate_problems(config, plates, "the configuration")]
+    problems += _refused(lambda: check_images(config, plates))
+    problems += channel_problems(config, {c.plate: c.channels for c in checkups})
+    problems += control_problems(config, plates, {c.plate: c.negcon for c in checkups if c.negcon is not None})
     new = [c for c in checkups if not results.manifest("ingest_plate", plate=c.plate).exists()]
     need, files = sum(c.store_bytes for c in new), sum(c.store_files for c in new)
     folders = sum(c.store_folders for c in new)
@@ -121,10 +133,12 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     if inventory is None:
         return Checkup(plate.plate, f"{plate.plate}: cannot be read", tuple(problems))
     wells = {record.well for record in inventory.records}
-    kinds = Counter(labels["control_type"] for labels in layout.values())
+    kinds = Counter(labels["control_type"] for well, labels in layout.items() if well in wells)
+    negcon = kinds["negcon"] if layout else None
     if not inventory.channels:
-        counted = "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
-        return Checkup(plate.plate, f"{plate.plate}: {len(wells)} wells, no images{counted}", tuple(problems))
+        line = f"{plate.plate}: {len(wells)} wells, no images"
+        line += "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
+        return Checkup(plate.plate, line, tuple(problems), negcon=negcon)
     shape, dtype = _first_image(inventory, problems)
     depth = 1 if config.ingest.dtype == "uint8" else np.dtype(dtype or "uint8").itemsize
     size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * depth
@@ -133,11 +147,30 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
         f"{shape[0]} x {shape[1]} {dtype}, {inventory.pixel_size_um:g} µm a pixel"
         + "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
     )
-    line += "".join(f"; {note}" for note in inventory.notes)
+    line += "".join(f"; {note}" for note in [*_missing(inventory), *inventory.notes])
     if inventory.unmatched:
         line += f"; {len(inventory.unmatched)} files of the folder belong to no field"
     channels = tuple((channel.name, channel.stain) for channel in inventory.channels)
-    return Checkup(plate.plate, line, tuple(problems), channels, size, *_inodes(inventory, config.ingest.form))
+    if config.ingest.dtype == "uint8":
+        names = [channel.name for channel in inventory.channels]
+        problems += _refused(lambda: EightBit(config.ingest.uint8_range, names, "ingest.uint8_range"))
+    inodes = _inodes(inventory, config.ingest.form)
+    return Checkup(plate.plate, line, tuple(problems), channels, size, *inodes, negcon)
+
+
+def _missing(inventory: Inventory) -> list[str]:
+    """Return how many images are missing, which allow_missing makes no problem of."""
+    gaps = sum(len(record.missing) + len(record.incomplete) for record in inventory.records)
+    gaps = max(gaps, (inventory.promised or 0) - inventory.found)
+    return [f"{gaps} image{'s' if gaps > 1 else ''} missing"] if gaps else []
+
+
+def _refused(check: Callable[[], object]) -> list[PlatemaeError]:
+    try:
+        check()
+    except PlatemaeError as error:
+        return [error]
+    return []
 
 
 def _inodes(inventory: Inventory, form: str) -> tuple[int, int]:
@@ -158,22 +191,6 @@ def _first_image(inventory: Inventory, problems: list[PlatemaeError]) -> tuple[t
         problems.append(error)
         return (0, 0), ""
     return (x_YX.shape[0], x_YX.shape[1]), x_YX.dtype.name
-
-
-def _channel_problems(config: Config, checkups: Sequence[Checkup]) -> list[PlatemaeError]:
-    """Return the plates of a training set that lack a stain which others of it have."""
-    problems: list[PlatemaeError] = []
-    stains = {c.plate: {stain_of(stain) or stain for _, stain in c.channels} for c in checkups if c.channels}
-    for entry in config.datasets:
-        members = [name for name in stains if entry.plates == "all" or name in entry.plates]
-        every = set().union(*(stains[name] for name in members))
-        for name in members:
-            lacking = sorted(every - stains[name])
-            if lacking:
-                what = f"plate {name} has no channel of {', '.join(lacking)}, which others of the training set have"
-                remedy = "give channels their stains in `readers`, or leave the plate out of the dataset"
-                problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))
-    return problems
 
 
 def _existing(folder: Path) -> Path:

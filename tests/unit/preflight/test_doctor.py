@@ -37,6 +37,7 @@ def project(tmp_path):
         "results": str(tmp_path / "results"),
         "plates": str(tmp_path / "plates.tsv"),
         "readers": [reader | {"channels": channels, "pixel_size_um": 0.5}],
+        "corrections": [{"name": "none", "kind": "none"}],
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "layout.tsv").write_text(LAYOUT)
@@ -166,3 +167,64 @@ def test_a_disk_without_enough_inodes_is_told_folders_counted(project, monkeypat
     space.f_favail -= 1
     assert main(["doctor", "--configfile", str(project)]) == 2
     assert f"{needed} inodes needed, {needed - 1} are free" in capsys.readouterr().err
+
+
+def change(project, **sections):
+    """Change sections of the configuration; return what the doctor then says: lines, and problems as text."""
+    project.write_text(yaml.safe_dump(yaml.safe_load(project.read_text()) | sections))
+    lines, problems = doctor(project)
+    return lines, [problem.what for problem in problems]
+
+
+def test_controls_that_are_lacking_are_told_before_a_network_is_trained(project):
+    lines, problems = change(project, corrections=[{"name": "tvn", "kind": "tvn"}])
+    assert problems == ["fewer than 2 negative controls on plates P1 (1), P2 (1)"]
+    assert lines[-1] == "1 problem"
+    for settings in ({"batch_unit": "batch"}, {"few_controls": "pool"}):
+        assert change(project, corrections=[{"name": "tvn", "kind": "tvn"} | settings])[1] == []
+    one = {"name": "tvn", "kind": "tvn", "few_controls": "pool", "fit_plates": ["P1"]}
+    assert change(project, corrections=[one])[1] == ["fewer than 2 negative controls on all fit plates"]
+    layout = project.parent / "layout.tsv"
+    layout.write_text(LAYOUT.replace("negcon", "empty") + "H12\tDMSO\tempty\n")
+    lines, problems = doctor(project)
+    assert lines[0].endswith("1 empty, 2 treatment")  # H12 was not imaged
+    assert [p.what for p in problems] == ["no imaged well of the whole run is a negative control"]
+
+
+def test_an_intensity_map_without_controls_on_its_plates_is_told(project):
+    (project.parent / "bare.tsv").write_text(LAYOUT.replace("negcon", "empty"))
+    table = project.parent / "plates.tsv"
+    table.write_text(table.read_text().replace("raw/P2\tlayout.tsv", "raw/P2\tbare.tsv"))
+    maps = [{"name": "controls", "fit_plates": ["P2"]}]
+    assert change(project, intensity=maps)[1] == ["no well of the fit plates is a negative control"]
+    assert change(project, intensity=[maps[0] | {"fit_on": "all"}])[1] == []
+
+
+def test_a_plate_outside_the_training_set_needs_its_stains_too(project):
+    config = yaml.safe_load(project.read_text())
+    one = config["readers"][0]
+    other = one | {
+        "name": "other",
+        "channels": one["channels"][:1],
+        "pattern": r"(?P<well>[A-P]\d+)_(?P<channel>dna)\.tif",
+    }
+    table = project.parent / "plates.tsv"
+    table.write_text(table.read_text().replace("P2\tb1\tscope", "P2\tb1\tother"))
+    _, problems = change(project, readers=[one, other], datasets=[{"name": "screen", "plates": ["P1"]}])
+    assert problems == ["plate P2 has no channel of ER, which these models look at: mae_tiny, untrained"]
+
+
+def test_what_a_run_refuses_at_its_start_the_doctor_tells_too(project):
+    _, problems = change(project, datasets=[{"name": "screen", "plates": ["P1", "P9"]}])
+    assert problems == ["datasets.screen.plates: no such plate: P9"]
+    config = yaml.safe_load(project.read_text())
+    ingest = {"dtype": "uint8", "uint8_range": {"DNA": [0, 4095]}}
+    project.write_text(yaml.safe_dump({k: v for k, v in config.items() if k != "datasets"}))
+    assert change(project, ingest=ingest)[1] == ["the 8-bit store has no range for ER"] * 2
+
+
+def test_missing_images_that_are_allowed_are_still_counted(project):
+    (project.parent / "raw" / "P1" / "A02_er.tif").unlink()
+    lines, problems = change(project, ingest={"allow_missing": True})
+    assert problems == []
+    assert lines[0].endswith("; 1 image missing")

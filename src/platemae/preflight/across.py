@@ -1,0 +1,95 @@
+"""What plates must have in common for a run to reach its end: channels and control wells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from platemae.config import Config
+from platemae.config.plates import Plate
+from platemae.contracts import NETWORK_KINDS
+from platemae.correction.base import MIN_CONTROLS
+from platemae.errors import ConfigError
+from platemae.stains import stain_of
+
+Channels = Mapping[str, Sequence[tuple[str, str]]]
+"""Plate -> name and stain of each channel."""
+
+ANY_CHANNELS = ("camae",)
+"""Kinds of network that take plates of other channels."""
+
+
+def channel_problems(config: Config, channels: Channels) -> list[ConfigError]:
+    """Return the plates that lack a stain of a training set, be they in it or embedded by its models."""
+    problems: list[ConfigError] = []
+    stains = {plate: {stain_of(stain) or stain for _, stain in found} for plate, found in channels.items() if found}
+    fixed = [m for m in config.models if m.kind in NETWORK_KINDS and m.kind not in ANY_CHANNELS]
+    for entry in config.datasets:
+        members = [name for name in stains if entry.plates == "all" or name in entry.plates]
+        every = set().union(*(stains[name] for name in members))
+        models = ", ".join(m.name for m in fixed if m.dataset == entry.name)
+        for name, found in stains.items():
+            lacking = ", ".join(sorted(every - found))
+            if lacking and name in members:
+                what = f"plate {name} has no channel of {lacking}, which others of the training set have"
+                remedy = "give channels their stains in `readers`, or leave the plate out of the dataset"
+                problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))
+            elif lacking and models:
+                what = f"plate {name} has no channel of {lacking}, which these models look at: {models}"
+                remedy = "give channels their stains in `readers`, or give the plate a configuration of its own"
+                problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))
+    return problems
+
+
+def control_problems(config: Config, plates: Sequence[Plate], negcon: Mapping[str, int]) -> list[ConfigError]:
+    """Return the maps and corrections that lack negative controls, which their stages would find hours later.
+
+    Controls of a pooled plate are cells: intensity maps cannot use them, and its corrections are not judged here.
+
+    Parameters
+    ----------
+    config, plates
+        The run.
+    negcon
+        Plate -> imaged wells that are negative controls; plates whose layout cannot be read are absent.
+    """
+    if any(plate.plate not in negcon for plate in plates):
+        return []
+    pooled = any(plate.cells for plate in plates)
+    if not sum(negcon.values()) and not pooled:
+        remedy = "mark the untreated wells `negcon` in column control_type of the layouts"
+        return [ConfigError("no imaged well of the whole run is a negative control", "layouts", remedy)]
+    problems = []
+    for entry in config.intensity:
+        members = negcon if entry.fit_plates == "all" else entry.fit_plates
+        if entry.kind == "quantile" and entry.fit_on == "negcon" and not sum(negcon.get(name, 0) for name in members):
+            remedy = "set fit_on: all, name other fit_plates, or use kind: fixed with limits"
+            what = "no well of the fit plates is a negative control"
+            problems.append(ConfigError(what, f"intensity: {entry.name}", remedy))
+    return problems + ([] if pooled else _correction_problems(config, plates, negcon))
+
+
+def _correction_problems(config: Config, plates: Sequence[Plate], negcon: Mapping[str, int]) -> list[ConfigError]:
+    problems = []
+    for entry in config.corrections:
+        where = f"corrections: {entry.name}"
+        members = negcon if entry.fit_plates == "all" else entry.fit_plates
+        if entry.kind != "none" and sum(negcon.get(name, 0) for name in members) < MIN_CONTROLS:
+            remedy = "mark more wells `negcon`, or use kind: none"
+            problems.append(
+                ConfigError(f"fewer than {MIN_CONTROLS} negative controls on all fit plates", where, remedy)
+            )
+            continue
+        if entry.kind == "none" or entry.few_controls != "error" or entry.per == "global":
+            continue
+        of_unit: dict[str, int] = {}
+        for plate in plates:
+            unit = plate.batch if entry.batch_unit == "batch" else plate.plate
+            of_unit[unit] = of_unit.get(unit, 0) + negcon[plate.plate]
+        few = [f"{unit} ({n})" for unit, n in of_unit.items() if n < MIN_CONTROLS]
+        if few:
+            more = f" and {len(few) - 8} more" if len(few) > 8 else ""
+            units = f"{entry.batch_unit}{'s' if len(few) > 1 else ''}"
+            what = f"fewer than {MIN_CONTROLS} negative controls on {units} {', '.join(few[:8])}{more}"
+            remedy = "mark more wells `negcon`, align with batch_unit: batch, or set few_controls to pool or skip"
+            problems.append(ConfigError(what, where, remedy))
+    return problems
