@@ -119,6 +119,38 @@ def profile_sources(wildcards):
     return [f"qc/{wildcards.plate}.manifest.json"]
 
 
+def weight_files(wildcards):
+    """What train_model reads instead of training: weights made elsewhere, and what lies beside them."""
+    file = model_entry(wildcards).file
+    if file is None:
+        return []
+    path = resolve(file, TABLE.parent)
+    weights = path / "model.safetensors" if path.is_dir() else path
+    beside = [weights.with_name(name) for name in ("model.json", "config.json")]
+    return [str(weights), *(str(facts) for facts in beside if facts.is_file())]
+
+
+def label_manifests(wildcards):
+    """What train_model reads beside pixels: the layouts of its plates, where it learns from labels."""
+    entry = model_entry(wildcards)
+    if entry.kind != "wsl":
+        return []
+    cut = stage_config(CONFIG, PLATES, "build_dataset", dataset=entry.dataset)
+    return [f"plates/{plate}.manifest.json" for plate in cut["dataset"]["plates"]]
+
+
+def domain_manifests(wildcards):
+    """What embed_plate reads beside its plate: the others whose batch statistics it shares."""
+    cut = stage_config(CONFIG, PLATES, "embed_plate", **dict(wildcards))
+    others = set(cut.get("domain", {"plates": []})["plates"]) - {wildcards.plate}
+    folders = ("plates", "qc")
+    return [
+        f"{folder}/{plate}.manifest.json"
+        for plate in sorted(others)
+        for folder in folders
+    ]
+
+
 def relation_files(wildcards):
     """Files of known relations that the benchmarks read."""
     return [

@@ -7,6 +7,7 @@ rule embed_plate:
         fields=ancient("plates/{plate}.fields.parquet"),
         qc="qc/{plate}.manifest.json",
         verdicts=ancient("qc/{plate}.parquet"),
+        domain=domain_manifests,
     output:
         manifest="embeddings/{model}/{plate}.manifest.json",
         table="embeddings/{model}/{plate}.h5ad",

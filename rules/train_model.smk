@@ -8,6 +8,8 @@ rule train_model:
         map=ancient(
             lambda wildcards: f"intensity/{model_entry(wildcards).intensity}.json"
         ),
+        labels=label_manifests,
+        weights=weight_files,
     output:
         manifest="models/{model}/manifest.json",
         weights="models/{model}/model.safetensors",
@@ -32,11 +34,13 @@ rule train_model:
     params:
         cfg=cfg("train_model"),
         code=code("train_model"),
+        base=BASE,
     message:
         "Model {wildcards.model}: training"
     shell:
         "platemae train-model "
         "--model {wildcards.model} "
         "--processes {resources.processes} "
+        "--base {params.base:q} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

@@ -100,8 +100,11 @@ SCORE_COLUMNS = (
 TABLE_KINDS = ("profiles", "classical")
 """Kinds of model that are no network: import_profiles writes their embeddings, from a table."""
 
-TRAINED_KINDS = ("mae", "camae", "munet")
+TRAINED_KINDS = ("mae", "camae", "munet", "wsl")
 """Kinds of model that are optimised step by step, with a state of their own."""
+
+NETWORK_KINDS = (*TRAINED_KINDS, "untrained", "tile_pca", "pretrained")
+"""Kinds of model that are a network made here, which a weights file can hold."""
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")
 """What a plate, model, correction, dataset or channel may be called: it becomes part of a path."""

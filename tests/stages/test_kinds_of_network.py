@@ -1,13 +1,19 @@
 """Every kind of network that is no ViT: through train_model and embed_plate, as the pipeline runs them."""
 
+from pathlib import Path
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from platemae.contracts import Manifest
+from platemae.errors import MissingError, TrainingError
 from platemae.layout import Results
 from platemae.models.export import load_model
+from platemae.models.timm_gate import ensure_torchvision_importable
 from platemae.stages import embed_plate, train_model
 
 MUNET = {"crop_px": 16, "patch_px": 4, "width": 8, "levels": 2, "convs": 1, "norm_groups": 2}
@@ -69,3 +75,135 @@ def test_munet_goes_on_where_it_was(results, make_screen, munet_cfg, monkeypatch
     monkeypatch.undo()
     assert train(results, munet_cfg(steps=8)).digest == expected
     assert load_model(results.model("m"))[1]["kind"] == "munet"
+
+
+WSL = {"crop_px": 16, "stem": 4, "growth": 4, "blocks": "1-1", "embedding": 12}
+
+
+@pytest.fixture
+def wsl_cfg(train_cfg):
+    def make(label="perturbation", domain="plate", **train) -> dict:
+        cfg = train_cfg("wsl", WSL, **train)
+        own = {"preset": "wsl_tiny", "backbone": None, "label": label, "domain": domain}
+        return cfg | {"model": cfg["model"] | own}
+
+    return make
+
+
+def of_domain(*plates: str, exact: bool = False, fields: int = 0) -> dict:
+    return {"domain": {"plates": list(plates), "exact": exact, "fields": fields}}
+
+
+def test_wsl_says_what_it_learned_from(results, wsl_cfg):
+    manifest = train(results, wsl_cfg())
+    rows = history(results)
+    assert rows["loss"].iloc[0] == pytest.approx(np.log(3), rel=0.3)
+    assert rows["mse"].isna().all()
+    assert manifest.counts["classes"] == 3
+    assert manifest.counts["flops"] > 0
+    assert "val_mse" not in manifest.counts
+    facts = load_model(results.model("m"))[1]
+    assert facts["labels"] == {"of": "perturbation", "domain": "plate", "classes": ["g0", "g1", "g2"]}
+    assert np.load(results.model("m") / "reconstructions.npz")["target"].shape == (0, 2, 16, 16)
+
+
+def test_wsl_validates_on_labels_it_has_seen(results, wsl_cfg):
+    relabel(results, {"B02": "g1"})
+    counts = train(results, wsl_cfg(steps=4)).counts
+    assert counts["val_loss"] > 0
+    assert 0 <= counts["val_accuracy"] <= 1
+
+
+def relabel(results: Results, labels: dict[str, str], plates=("P1", "P2")) -> None:
+    for plate in plates:
+        fields = pd.read_parquet(results.fields(plate))
+        fields["perturbation"] = fields["well"].map(labels).fillna(fields["perturbation"])
+        fields.to_parquet(results.fields(plate))
+
+
+def test_wsl_is_embedded_with_the_statistics_of_its_domain(results, wsl_cfg):
+    train(results, wsl_cfg(steps=8))
+    plate = embed(results, **of_domain("P1"))
+    assert plate.shape == (4, 12)
+    np.testing.assert_allclose(embed(results, batch=64, **of_domain("P1")).X, plate.X, atol=1e-5)
+    both = embed(results, **of_domain("P1", "P2"))
+    assert np.abs(both.X - plate.X).max() > 1e-3
+    running = embed(results)
+    assert np.abs(running.X - plate.X).max() > 1e-3
+    exact = embed(results, **of_domain("P1", exact=True))
+    bias = load_model(results.model("m"))[0].neck[5].bias.detach().numpy()
+    # The mean over a domain of what a normalisation with its own statistics puts out is its bias.
+    np.testing.assert_allclose(exact.X.mean(0), bias, atol=1e-4)
+    assert np.abs(running.X.mean(0) - bias).max() > 1e-2
+    assert np.corrcoef(exact.X.ravel(), plate.X.ravel())[0, 1] > 0.9
+
+
+def test_wsl_with_other_labels_is_another_training(results, wsl_cfg):
+    first = train_model.training_key(results, wsl_cfg())
+    assert train_model.training_key(results, wsl_cfg(domain="batch")) != first
+    relabel(results, {"A02": "g7"})
+    assert train_model.training_key(results, wsl_cfg()) != first
+
+
+def test_wsl_needs_two_classes(results, wsl_cfg):
+    relabel(results, dict.fromkeys(("A01", "A02", "B01"), "g0"))
+    with pytest.raises(TrainingError, match="one perturbation alone: g0"):
+        train(results, wsl_cfg())
+
+
+def test_wsl_goes_on_where_it_was(results, make_screen, wsl_cfg, monkeypatch):
+    relabel(results, {"B02": "g1"})
+    whole = make_screen("whole")
+    relabel(whole, {"B02": "g1"})
+    expected = train(whole, wsl_cfg(steps=8)).digest
+
+    def dies(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("platemae.training.loop._Run.validate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        train(results, wsl_cfg(steps=8))
+    monkeypatch.undo()
+    assert train(results, wsl_cfg(steps=8)).digest == expected
+
+
+def pretrained_cfg(train_cfg, **more) -> dict:
+    cfg = train_cfg("pretrained", {"crop_px": 16})
+    own = {"backbone": "test_vit", "file": "weights.safetensors", "sha256": None}
+    return cfg | {"model": cfg["model"] | own | more}
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """What a release of the backbone looks like: three channels, its own crop, classes."""
+    ensure_torchvision_importable()
+    from timm import create_model
+
+    path = tmp_path / "weights.safetensors"
+    save_file(create_model("test_vit", pretrained=False, num_classes=7).state_dict(), path)
+    return path
+
+
+def test_pretrained_takes_its_weights_and_embeds(results, train_cfg, weights):
+    cfg = pretrained_cfg(train_cfg)
+    manifest = train_model.run(results, cfg, model="m", threads=1, base=weights.parent)
+    assert manifest.counts["steps"] == 0
+    assert manifest.counts["flops"] == 0
+    module, facts = load_model(results.model("m"))
+    assert facts["architecture"] == {"backbone": "test_vit", "crop_px": 16}
+    released = load_file(weights)
+    assert torch.equal(module.net.blocks[0].mlp.fc1.weight, released["blocks.0.mlp.fc1.weight"])
+    assert len(history(results)) == 0
+    assert np.load(results.model("m") / "reconstructions.npz")["target"].shape[0] == 0
+    data = embed(results)
+    assert data.shape == (4, 64)
+    np.testing.assert_allclose(embed(results, batch=64).X, data.X, atol=1e-5)
+    again = train_model.run(results, cfg, model="m", threads=1, base=weights.parent)
+    assert again == manifest
+
+
+def test_pretrained_without_its_file_leaves_nothing(results, train_cfg, weights):
+    weights.unlink()
+    with pytest.raises(MissingError, match="weights file is missing"):
+        train_model.run(results, pretrained_cfg(train_cfg), model="m", threads=1, base=weights.parent)
+    assert not (results.model("m") / "model.json").exists()

@@ -315,6 +315,14 @@ class EmbedSection(Section):
         "tokens one after another",
     )
     batch: int = Field(default=128, ge=1, description="tiles a forward pass")
+    domain_exact: bool = Field(
+        default=False,
+        description="kind wsl: pass over the domain once for each batch normalisation, so that its statistics are "
+        "exact; false: one pass over mixed batches",
+    )
+    domain_fields: int = Field(
+        default=512, ge=0, description="kind wsl: fields of the domain that its statistics are taken from; 0: all"
+    )
 
 
 AFFORDABLE: tuple[FEATURE_GROUPS, ...] = ("shape", "intensity", "texture", "radial_distribution", "correlation")
@@ -358,19 +366,39 @@ class MeasureSection(Section):
         return self
 
 
+MODEL_KINDS = Literal[
+    "mae", "camae", "munet", "wsl", "pretrained", "checkpoint", "untrained", "tile_pca", "classical", "profiles"
+]
+
+
 class ModelEntry(Section):
     """One row of the tables."""
 
     name: Name = Field(description="name in the tables and the wildcard {model}")
-    kind: Literal["mae", "camae", "munet", "untrained", "tile_pca", "classical", "profiles"] = Field(
+    kind: MODEL_KINDS = Field(
         description="mae: trained here; camae: the same for any channels, trained here; munet: masked U-Net, trained "
-        "here; untrained: random weights, the floor; tile_pca: PCA of small tiles; classical: features of cells, see "
-        "`measure`; profiles: a table, no network"
+        "here; wsl: classifier of `label`, trained here; checkpoint: weights of `file`; pretrained: a timm "
+        "vision transformer; untrained: random weights, the floor; tile_pca: PCA of small tiles; classical: features "
+        "of cells, see `measure`; profiles: a table, no network"
     )
     preset: str = Field(
         default="tiny",
         description="architecture: tiny, vit_s16, vit_b16, vit_b8, vit_l16, vit_l8; kind camae: camae_tiny, camae_s16, "
-        "camae_b16, camae_l16; kind munet: munet_tiny, munet_m, munet_l",
+        "camae_b16, camae_l16; kind munet: munet_tiny, munet_m, munet_l; kind wsl: wsl_tiny, wsl_densenet161",
+    )
+    backbone: str | None = Field(
+        default=None,
+        description="kind wsl: densenet, or vit, which takes the presets of kind mae; null: densenet. Kind pretrained: "
+        "timm's name, such as vit_small_patch16_384 (null), vit_base_patch16_384, vit_base_patch8_224, "
+        "vit_large_patch16_384",
+    )
+    label: Literal["perturbation", "gene"] = Field(
+        default="perturbation", description="kind wsl: column of the layouts whose values are told apart"
+    )
+    domain: Literal["plate", "batch", "none"] = Field(
+        default="plate",
+        description="kind wsl: wells that share batch statistics in training and inference (AdaBN); none: running "
+        "averages over all",
     )
     architecture: dict[str, int | float | str | bool] = Field(
         default_factory=dict, description="single values of the preset to change, such as crop_px"
@@ -379,6 +407,15 @@ class ModelEntry(Section):
     intensity: Name | None = Field(default=None, description="entry of `intensity`")
     train: dict[str, Any] = Field(default_factory=dict, description="single values of `train` to change")
     embed: dict[str, Any] = Field(default_factory=dict, description="single values of `embed` to change")
+    file: str | None = Field(
+        default=None,
+        description="kind checkpoint: folder of a model of ours, also as `platemae export-model` writes it, or weights "
+        "in the layout of OpenPhenom, safetensors or torch. Kind pretrained: weights in timm's layout; null: timm "
+        "downloads them. Relative to plates.tsv",
+    )
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        default=None, description="digest that the weights of `file` must have; null: any"
+    )
     source: Literal["intensity_means", "well_position", "table"] | None = Field(
         default=None, description="kind profiles: where the rows come from"
     )
@@ -410,6 +447,15 @@ class ModelEntry(Section):
             raise ValueError("a model of kind profiles needs source")
         if (self.source == "table") != (self.table is not None):
             raise ValueError("source: table and table: PATH belong together")
+        named = self.file is not None
+        if named != (self.kind == "checkpoint") and not (named and self.kind == "pretrained"):
+            raise ValueError("kind: checkpoint needs file: PATH, which else only kind: pretrained takes")
+        if self.sha256 and not named:
+            raise ValueError("sha256 belongs to file: PATH")
+        if self.backbone and self.kind not in ("wsl", "pretrained"):
+            raise ValueError("backbone belongs to the kinds wsl and pretrained")
+        if self.kind == "checkpoint" and self.architecture:
+            raise ValueError("kind checkpoint takes its architecture from its file")
         if self.kind not in TABLE_KINDS and not (self.dataset and self.intensity):
             raise ValueError(f"a model of kind {self.kind} needs dataset and intensity")
         TrainSection(**self.train)

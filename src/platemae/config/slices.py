@@ -12,7 +12,7 @@ from typing import Any
 
 from platemae.config.plates import Plate
 from platemae.config.sections import Config, EmbedSection, TrainSection
-from platemae.contracts import TABLE_KINDS, TRAINED_KINDS
+from platemae.contracts import NETWORK_KINDS, TABLE_KINDS, TRAINED_KINDS
 from platemae.errors import ConfigError
 
 
@@ -33,7 +33,8 @@ def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcar
         reader = next(p.reader for p in plates if p.plate == wildcards["plate"])
         return [config.entry("readers", reader).kind]
     if stage in ("train_model", "embed_plate"):
-        return [config.entry("models", wildcards["model"]).kind]
+        kind = config.entry("models", wildcards["model"]).kind
+        return [kind] if kind != "checkpoint" else [kind, *NETWORK_KINDS]  # only its file says which one it holds
     if stage in ("fit_correction", "correct_plate"):
         return [config.entry("corrections", wildcards["correction"]).kind]
     if stage == "score_map":
@@ -100,23 +101,36 @@ def _qc(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
 
 def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
     entry = config.entry("models", model)
-    keys = ("name", "kind", "preset", "architecture", "dataset", "intensity")
+    keys: tuple[str, ...] = ("name", "kind", "preset", "architecture", "dataset", "intensity")
     own = _OWN_DEFAULTS.get(entry.kind, {})
     train = _dump(TrainSection(**(_dump(config.train) | own | entry.train)))
     if entry.kind not in TRAINED_KINDS:  # what is not optimised must not be made again for an optimiser's setting
         train |= {key: _dump(TrainSection())[key] for key in _OPTIMISATION}
+    keys += _OWN_KEYS.get(entry.kind, ())
     return {"model": {key: _dump(entry)[key] for key in keys}, "train": train}
 
 
 _OWN_DEFAULTS: dict[str, dict[str, Any]] = {"munet": {"mask_ratio": 0.25}}
 """Values of ``train`` that a kind has unless its entry says otherwise."""
+_OWN_KEYS: dict[str, tuple[str, ...]] = {
+    "wsl": ("backbone", "label", "domain"),
+    "pretrained": ("backbone", "file", "sha256"),
+    "checkpoint": ("file", "sha256"),
+}
+"""Keys of an entry that train_model reads for a kind alone."""
 _OPTIMISATION = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "clip_norm", "validate_every")
 
 
 def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
     entry = config.entry("models", model)
     embed = _dump(EmbedSection(**(_dump(config.embed) | entry.embed)))
-    return {"embed": embed, "kind": entry.kind, "exclude_failed": _excludes(config)}
+    of_domain = {key: embed.pop(f"domain_{key}") for key in ("exact", "fields")}
+    found = {"embed": embed, "kind": entry.kind, "exclude_failed": _excludes(config)}
+    if entry.kind != "wsl" or entry.domain == "none":
+        return found
+    batch = plates[plate].batch
+    together = sorted(p.plate for p in plates.values() if p.batch == batch) if entry.domain == "batch" else [plate]
+    return found | {"domain": {"plates": together} | of_domain}
 
 
 def _profiles(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
@@ -170,12 +184,16 @@ def _score(config: Config, plates: dict[str, Plate], model: str, correction: str
 
 
 def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
-    """Return what training saw of the scored plates: nothing, or their images."""
+    """Return what training saw of the scored plates: nothing, their images, their labels, too, or nobody knows."""
     entry = config.entry("models", model)
-    if entry.kind in (*TABLE_KINDS, "untrained"):
+    if entry.kind in (*TABLE_KINDS, "untrained", "pretrained"):
         return "none"
+    if entry.kind == "checkpoint":
+        return "unknown"
     trained = _named(plates, config.entry("datasets", entry.dataset).plates)
-    return "images" if set(trained) & set(plates) else "none"
+    if not set(trained) & set(plates):
+        return "none"
+    return "labels" if entry.kind == "wsl" else "images"
 
 
 def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:

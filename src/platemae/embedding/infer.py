@@ -101,7 +101,7 @@ def embed_fields(
     """
     module.eval()
     total_FD, tiles_F = np.zeros((n_fields, 0)), np.zeros(n_fields, np.int64)
-    for x_BCHW, owner_B in _batches(read, n_fields, size, tiling, batch, threads):
+    for x_BCHW, owner_B in tile_batches(read, n_fields, size, tiling, batch, threads):
         vectors_BD = module.embed(torch.from_numpy(x_BCHW).to(device), pooling).cpu().numpy().astype(np.float64)
         if not total_FD.shape[1]:
             total_FD = np.zeros((n_fields, vectors_BD.shape[1]))
@@ -110,7 +110,7 @@ def embed_fields(
     return FieldSums(total_FD, tiles_F)
 
 
-def _batches(
+def tile_batches(
     read: Callable[[int], np.ndarray], n_fields: int, size: int, tiling: str, batch: int, threads: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield full batches of tiles, the last one smaller, and the field that each tile belongs to."""

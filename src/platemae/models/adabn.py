@@ -163,6 +163,7 @@ def adapt(
 
 def _keep(norm: DomainBatchNorm, pooled: _Pooled | None) -> None:
     if pooled is None or pooled.count == 0:
-        raise ContractError("a domain without crops has no statistics", "embed: domain", "See the QC of its plates.")
+        problem = "a domain of fewer than two crops has no statistics"
+        raise ContractError(problem, "embed: domain", "See the QC of its plates.")
     norm.running_mean.copy_(pooled.mean_D)
     norm.running_var.copy_(pooled.power_D / pooled.count)

@@ -15,6 +15,7 @@ REGISTRY = {
     "mae": "platemae.models.mae:MAE",
     "munet": "platemae.models.munet:MUNet",
     "wsl": "platemae.models.wsl:WSL",
+    "pretrained": "platemae.models.pretrained:Pretrained",
     "camae": "platemae.models.camae:CAMAE",
     "untrained": "platemae.models.mae:MAE",
     "tile_pca": "platemae.models.tile_pca:TilePCA",

@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from torch.optim import Optimizer
 
 _LIBRARIES: list[torch.library.Library] = []  # a Library takes its operators along when it is collected
@@ -61,3 +62,40 @@ def lion_class() -> type[Optimizer]:
     from timm.optim.lion import Lion
 
     return Lion
+
+
+def is_vision_transformer(name: str) -> bool:
+    """Tell whether timm has a plain vision transformer of this name; a tag after a dot names its weights."""
+    ensure_torchvision_importable()
+    from timm import is_model, list_models
+
+    plain = name.split(".")[0]
+    return is_model(plain) and plain in list_models(module="vision_transformer")
+
+
+def vision_transformer(
+    name: str, crop_px: int, n_channels: int, weights: dict[str, torch.Tensor] | Literal["timm"] | None = None
+) -> nn.Module:
+    """Make a timm vision transformer without classes, whose output is the mean over its patches (PAPER.md 1.1).
+
+    Parameters
+    ----------
+    name
+        timm's name.
+    crop_px, n_channels
+        Side and channels of a crop; timm fits first layer and positions to them.
+    weights
+        Tensors in timm's layout, ``timm`` for what timm downloads, None for random ones.
+    """
+    ensure_torchvision_importable()
+    from timm import create_model
+
+    return create_model(
+        name,
+        pretrained=weights is not None,
+        pretrained_cfg_overlay={"state_dict": weights} if isinstance(weights, dict) else None,
+        img_size=crop_px,
+        in_chans=n_channels,
+        num_classes=0,
+        global_pool="avg",
+    )

@@ -11,6 +11,7 @@ from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
 from platemae.data.channels import shared_channels
 from platemae.data.crops import PlateSource
 from platemae.data.dataset import PIXEL_SIZE_TOLERANCE, open_plate
+from platemae.embedding.domain import adapt_to_domain
 from platemae.embedding.infer import FieldSums, embed_fields
 from platemae.embedding.table import assemble, wells_of
 from platemae.errors import ConfigError, InputError
@@ -36,7 +37,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
         Paths.
     cfg
         ``embed`` (tiling, pooling, batch) and ``kind`` of the model; ``exclude_failed``, whether the gate leaves out
-        fields that failed QC.
+        fields that failed QC; for a model with statistics of a domain, ``domain`` (plates, exact, fields).
     model, plate
         Names.
     threads
@@ -53,13 +54,15 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     torch.set_num_threads(threads)
     module, facts = load_model(results.model(model))
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
-    kept = fields[kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), cfg["exclude_failed"])]
+    kept = _kept(results, plate, fields, cfg["exclude_failed"])
     if kept.empty:
         raise InputError("no field of the plate passed quality control", f"plate {plate}", "see the QC report")
     expected = tuple(StoreChannel(c["name"], c["stain"]) for c in facts["channels"])
     channels = _channels(results, plate, module, expected, cfg["embed"]["pooling"])
     intensity = IntensityMap.from_json(facts["intensity"])
     source = open_plate(results, plate, str(kept["batch"].iloc[0]), channels, intensity, f"model {model}")
+    if "domain" in cfg:
+        _adapt(results, module, channels, intensity, cfg, facts["architecture"]["crop_px"], threads)
     sums = _embed(module, source, list(kept["group"]), facts["architecture"]["crop_px"], cfg["embed"], threads)
 
     names, x_WD, n_fields_W, n_tiles_W = sums.well_means(list(kept["well"]))
@@ -81,6 +84,40 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
         counts["channels_missing"] = missing
         warnings.append(f"plate {plate} lacks {', '.join(missing)}: its wells are seen in the other channels alone")
     return Manifest(STAGE, digest_anndata(data), counts, warnings)
+
+
+def _kept(results: Results, plate: str, fields: pd.DataFrame, exclude_failed: bool) -> pd.DataFrame:
+    return fields[kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), exclude_failed)]
+
+
+def _adapt(
+    results: Results,
+    module: Any,
+    channels: tuple[StoreChannel, ...],
+    intensity: IntensityMap,
+    cfg: dict[str, Any],
+    size: int,
+    threads: int,
+) -> None:
+    """Give the model the statistics of its domain: this plate, or all plates of its batch."""
+    places: list[tuple[PlateSource, str]] = []
+    for plate in cfg["domain"]["plates"]:
+        kept = _kept(results, plate, read_parquet(results.fields(plate), FIELDS_COLUMNS), cfg["exclude_failed"])
+        if len(kept):
+            source = open_plate(results, plate, str(kept["batch"].iloc[0]), channels, intensity, "its domain")
+            places += [(source, group) for group in kept["group"]]
+    device = distributed.choose_device("auto", distributed.Ranks())
+    adapt_to_domain(
+        module.to(device),
+        lambda field: places[field][0].read_field(places[field][1]),
+        len(places),
+        size=size,
+        tiling=cfg["embed"]["tiling"],
+        exact=cfg["domain"]["exact"],
+        most=cfg["domain"]["fields"],
+        device=str(device),
+        threads=max(1, min(4, threads // 2)),
+    )
 
 
 def _channels(

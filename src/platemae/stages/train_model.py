@@ -21,11 +21,15 @@ import pandas as pd
 import torch
 
 from platemae import logs
+from platemae.config.plates import resolve as resolve_path
 from platemae.contracts import TRAINED_KINDS, Manifest, write_text
+from platemae.data.channels import channels_of_model
 from platemae.data.crops import default_cache_bytes, training_batches
-from platemae.data.dataset import TrainingSet, open_training_set
+from platemae.data.dataset import Channels, TrainingSet, open_training_set
+from platemae.data.labels import Labels, domain_sampler, labelled_validation, labels_key, read_labels
+from platemae.data.sampler import Sampler
 from platemae.data.training_state import FINISHED, TrainingState, join_lease, lease
-from platemae.errors import PlatemaeError, TrainingError
+from platemae.errors import ConfigError, PlatemaeError, TrainingError
 from platemae.fingerprint import digest_array, digest_json
 from platemae.layout import Results
 from platemae.models.export import FACTS, WEIGHTS, load_model, save_model
@@ -33,7 +37,9 @@ from platemae.models.flops import counted_flops
 from platemae.models.normalise import standardise
 from platemae.models.registry import build, resolve
 from platemae.models.settings import PRESETS, architecture
+from platemae.models.sources import reader_of
 from platemae.store.intensity_map import IntensityMap
+from platemae.store.plate_reader import StoreChannel
 from platemae.training import distributed
 from platemae.training.checkpoint import CheckpointStore
 from platemae.training.launch import launch
@@ -49,6 +55,7 @@ VALIDATION_CROPS, SHOWN_CROPS = 128, 12
 WAIT_SECONDS = 600.0
 """How long a job waits for another that trains the same network: two models may differ in how they embed alone."""
 LOSSES = ("loss", "mse", "fourier", "val_loss", "val_mse", "val_fourier")
+SHOWN = ("target", "masked", "reconstruction")
 COLUMNS = ("step", "crops", "lr", "grad_norm", *LOSSES, *WALL_CLOCK)
 
 
@@ -59,6 +66,7 @@ def run(
     model: str,
     threads: int,
     processes: int = 1,
+    base: Path = Path(),
     code: str = "",
     retrain: bool = False,
     accept_code: bool = False,
@@ -70,13 +78,15 @@ def run(
     results
         Paths.
     cfg
-        ``model`` (name, kind, preset, architecture, dataset, intensity) and ``train``.
+        ``model`` (name, kind, preset, architecture, dataset, intensity, and what its kind needs besides) and ``train``.
     model
         Name of the model.
     threads
         Threads of all processes together.
     processes
         Processes of the data-parallel training.
+    base
+        Where a relative path of a weights file starts.
     code
         Code digest of this stage.
     retrain
@@ -96,7 +106,10 @@ def run(
     if entry["kind"] not in TRAINED_KINDS:
         made = target.with_name(f".{model}.making")
         shutil.rmtree(made, ignore_errors=True)  # of a job that was killed
-        _make(results, cfg, made, made, threads)
+        if reader_of(entry["kind"]):
+            _take(results, cfg, made, base, threads)
+        else:
+            _make(results, cfg, made, made, threads, base)
         manifest = _export(made, target, [])
         shutil.rmtree(made)
         return manifest
@@ -127,7 +140,11 @@ def training_key(results: Results, cfg: dict[str, Any]) -> dict[str, Any]:
         "optimisation": _settings(cfg["train"]).identity() | {"flip": cfg["train"]["flip"]},
         "dataset": data.digest,
         "intensity": intensity.digest,
-    }
+    } | ({"labels": labels_key(results, entry["dataset"], entry["label"], entry["domain"])} if _labelled(entry) else {})
+
+
+def _labelled(entry: dict[str, Any]) -> bool:
+    return "label" in entry
 
 
 def _architecture(entry: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +190,7 @@ class _Model:
     data: TrainingSet
     module: Any
     validation: list[np.ndarray]
+    labels: Labels | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -182,30 +200,109 @@ class _Model:
         return hasattr(self.module, "noise_sizes")
 
 
-def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int) -> None:
+def _make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int, base: Path = Path()) -> None:
     """Fit a model and write its files into the folder ``made``, which appears complete; rank 0 writes."""
     torch.set_num_threads(threads)
     entry, mine = cfg["model"], distributed.ranks()
     settings, spec = _settings(cfg["train"]), _architecture(entry)
     memory = default_cache_bytes(mine.world_size)
     data = open_training_set(results, entry["dataset"], entry["intensity"], spec["crop_px"], memory)
+    labels = read_labels(results, entry["dataset"], entry["label"], entry["domain"]) if _labelled(entry) else None
+    spec |= {} if labels is None else {"n_classes": len(labels.classes)}
     module = build(entry["kind"], spec, len(data.channels), settings.seed)
     validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
-    model = _Model(entry, settings, data, module, validation)
-    sampler = data.train.sampler(settings.global_batch, settings.seed, cfg["train"]["flip"])
+    model = _Model(entry, settings, data, module, validation, labels)
     # On a CPU the step needs the cores itself; beside a GPU all of them decode.
     readers = threads if torch.cuda.is_available() else max(1, threads // 4)
-    batches = training_batches(data.train, sampler, rank=mine.rank, world=mine.world_size, threads=readers)
+    batches = training_batches(
+        data.train,
+        _sampler(model, cfg["train"]["flip"]),
+        rank=mine.rank,
+        world=mine.world_size,
+        threads=readers,
+        labels=None if labels is None else labels.of_F["train"],
+    )
     if entry["kind"] in TRAINED_KINDS:
-        model.history = list(train(module, batches, validation, settings, state))
+        checked = validation if labels is None else _labelled_validation(model)
+        model.history = list(train(module, batches, checked, settings, state))
         if not mine.is_main:
             return
+        model.extra = {} if labels is None else _accuracy(model, checked)
     elif entry["kind"] == "tile_pca":
         _fit_tile_pca(model, batches(0))
+    elif entry["kind"] == "pretrained":
+        model.module.take_weights(None if entry["file"] is None else resolve_path(entry["file"], base), entry["sha256"])
     else:
         module.to(_device())
         model.history = [_untrained_row(model)]
     _write(made, model, _facts(results, model), _reconstructions(model))
+
+
+def _take(results: Results, cfg: dict[str, Any], made: Path, base: Path, threads: int) -> None:
+    """Write the files of a model whose weights come from a file, and what it makes of crops of its dataset."""
+    torch.set_num_threads(threads)
+    entry, settings = cfg["model"], _settings(cfg["train"])
+    taken = reader_of(entry["kind"])(resolve_path(entry["file"], base), entry["sha256"])
+    if taken.kind == "wsl":
+        what = "a classifier is not taken from a file: its batch statistics belong to the plates it is trained with"
+        raise ConfigError(what, f"models.{entry['name']}.file", "Train it here, kind wsl.")
+
+    def choose(found: Channels) -> Channels:
+        wanted = [StoreChannel(c["name"], c["stain"]) for c in taken.facts.get("channels", [])]
+        some = getattr(taken.module, "any_channels", False)
+        return channels_of_model(found, wanted, some, f"model {entry['name']}") if wanted else found
+
+    crop = taken.module.spec.crop_px
+    data = open_training_set(results, entry["dataset"], entry["intensity"], crop, 0, choose)
+    validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
+    model = _Model(entry, settings, data, taken.module.to(_device()), validation)
+    # A network for any channels has a decoder for those of its training alone.
+    whole = len(data.channels) == taken.module.n_channels
+    if model.masks:
+        model.history = [_untrained_row(model) if whole else {"step": 0, "crops": 0}]
+    shown = _reconstructions(model) if whole else dict.fromkeys(SHOWN, validation[0][:0])
+    here = _facts(results, model)
+    _write(made, model, here | _taken_facts(taken, here), shown)
+
+
+def _taken_facts(taken: Any, here: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``model.json`` says of the training that a file comes from, where the file says it."""
+    own = taken.facts.get("training", {})
+    of_training = ("steps", "crops", "flops", "seconds", "train_fields", "validation_fields")
+    return {
+        "kind": taken.kind,
+        "pixel_size_um": taken.facts.get("pixel_size_um", here["pixel_size_um"]),
+        "dataset": taken.facts.get("dataset", ""),
+        "plates": taken.facts.get("plates", []),
+        "settings": taken.facts.get("settings", {}),
+        "training": here["training"] | {key: own[key] for key in of_training if key in own},
+        "imported": taken.source,
+    }
+
+
+def _sampler(model: _Model, flip: bool) -> Sampler:
+    source, batch, seed = model.data.train, model.settings.global_batch, model.settings.seed
+    if model.labels is None:
+        return source.sampler(batch, seed, flip)
+    return domain_sampler(source, model.labels, batch, seed, flip)
+
+
+def _labelled_validation(model: _Model) -> list[Any]:
+    assert model.labels is not None
+    batch = min(64, model.settings.global_batch)
+    return labelled_validation(model.data.validation, model.labels, VALIDATION_CROPS, batch, model.settings.seed)
+
+
+@torch.no_grad()
+def _accuracy(model: _Model, validation: list[Any]) -> dict[str, Any]:
+    """Return the number of classes, and the share of validation crops whose class is the likeliest."""
+    module = model.module.eval()
+    device, facts = next(module.parameters()).device, {"classes": module.head_spec.n_classes}
+    right = [
+        module.classify(torch.from_numpy(x_BCHW).to(device)).argmax(1).cpu().numpy() == label_B
+        for x_BCHW, label_B in validation
+    ]
+    return facts | ({"val_accuracy": float(np.concatenate(right).mean())} if right else {})
 
 
 def _device() -> torch.device:
@@ -250,7 +347,8 @@ def _facts(results: Results, model: _Model) -> dict[str, Any]:
         "validation_fields": len(data.validation.fields),
         "input_variance": float(power_K.mean()),
     }
-    training |= {name: last[name] for name in (*LOSSES, "seconds") if last.get(name) is not None}
+    known = {name: last[name] for name in (*LOSSES, "seconds") if last.get(name) is not None}
+    training |= {name: value for name, value in known.items() if np.isfinite(value)}
     if "val_mse" in training:
         training["val_mse_share"] = training["val_mse"] / training["input_variance"]
     return {
@@ -261,8 +359,14 @@ def _facts(results: Results, model: _Model) -> dict[str, Any]:
         "dataset": model.entry["dataset"],
         "plates": list(data.plates),
         "settings": settings.identity(),
+        **({} if model.labels is None else {"labels": _label_facts(model)}),
         "training": training | model.extra,
     }
+
+
+def _label_facts(model: _Model) -> dict[str, Any]:
+    assert model.labels is not None
+    return {"of": model.entry["label"], "domain": model.entry["domain"], "classes": list(model.labels.classes)}
 
 
 def _step_flops(model: _Model) -> int:
@@ -277,8 +381,13 @@ def _step_flops(model: _Model) -> int:
 
 @torch.no_grad()
 def _reconstructions(model: _Model) -> dict[str, np.ndarray]:
-    """Return a few fixed validation crops: target, masked (NaN where hidden) and reconstruction, (K, C, H, W)."""
+    """Return a few fixed validation crops: target, masked (NaN where hidden) and reconstruction, (K, C, H, W).
+
+    A network that reconstructs nothing shows none, K = 0.
+    """
     module, settings, crops_BCHW = model.module.eval(), model.settings, np.concatenate(model.validation)
+    if not hasattr(module, "reconstruct"):
+        return dict.fromkeys(SHOWN, crops_BCHW[:0])
     chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, SHOWN_CROPS).round().astype(int)]
     x = torch.from_numpy(chosen).to(next(iter(module.state_dict().values())).device)
     if model.masks:
@@ -288,8 +397,7 @@ def _reconstructions(model: _Model) -> dict[str, np.ndarray]:
     else:
         target, kept = module.reconstruct(x)
         images = (target, target, kept)
-    names = ("target", "masked", "reconstruction")
-    return {name: image.float().cpu().numpy() for name, image in zip(names, images, strict=True)}
+    return {name: image.float().cpu().numpy() for name, image in zip(SHOWN, images, strict=True)}
 
 
 def _write(made: Path, model: _Model, facts: dict[str, Any], shown: dict[str, np.ndarray]) -> None:

@@ -28,7 +28,8 @@ def build(source: Source) -> Section:
             "channel is that of the original."
         )
     ]
-    having = [m for m in source.networks if (source.results.model(m) / "reconstructions.npz").is_file()]
+    paths = {m: source.results.model(m) / "reconstructions.npz" for m in source.networks}
+    having = [m for m, path in paths.items() if path.is_file() and _read(path).shape[1]]
     left, shown = MAX_COLUMNS, 0
     for model in having:
         most = min(source.cfg["report"]["reconstructions"], left)

@@ -1,0 +1,62 @@
+"""What jobs read for kinds of network beside the MAE: their own keys, and no other kind's."""
+
+import pytest
+
+from platemae.config import Config, stage_config
+from platemae.config.plates import Plate
+
+PLATES = [Plate(p, b, "synthetic", p, "layout.tsv") for p, b in (("P1", "b1"), ("P2", "b1"), ("P3", "b2"))]
+DATA = {"dataset": "screen", "intensity": "controls"}
+
+
+def slices(stage, embed=None, **entry):
+    config = Config(models=[DATA | {"name": "m"} | entry], embed=embed or {})
+    wildcards = {"embed_plate": {"plate": "P2"}, "score_map": {"correction": "tvn"}}.get(stage, {})
+    return stage_config(config, PLATES, stage, model="m", **wildcards)
+
+
+def test_a_munet_masks_a_quarter_unless_told_otherwise():
+    assert slices("train_model", kind="munet")["train"]["mask_ratio"] == 0.25
+    assert slices("train_model", kind="munet", train={"mask_ratio": 0.75})["train"]["mask_ratio"] == 0.75
+    assert slices("train_model", kind="mae")["train"]["mask_ratio"] == 0.75
+
+
+@pytest.mark.parametrize(("domain", "plates"), [("plate", ["P2"]), ("batch", ["P1", "P2"])])
+def test_a_domain_is_a_plate_or_all_plates_of_its_batch(domain, plates):
+    found = slices("embed_plate", kind="wsl", domain=domain, embed={"domain_exact": True, "domain_fields": 7})
+    assert found["domain"] == {"plates": plates, "exact": True, "fields": 7}
+
+
+def test_without_a_domain_there_are_no_statistics_to_take():
+    assert "domain" not in slices("embed_plate", kind="wsl", domain="none")
+    assert slices("embed_plate", kind="mae") == slices("embed_plate", kind="mae", embed={"domain_exact": True})
+
+
+def test_labels_belong_to_the_classifier_alone():
+    assert slices("train_model", kind="wsl", label="gene")["model"]["label"] == "gene"
+    assert slices("train_model", kind="mae") == slices("train_model", kind="mae", label="gene", domain="batch")
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"), [("wsl", "labels"), ("mae", "images"), ("untrained", "none"), ("pretrained", "none")]
+)
+def test_scores_say_what_training_saw(kind, seen):
+    assert slices("score_map", kind=kind)["overlap"] == seen
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"kind": "mae", "backbone": "vit"}, "backbone belongs to"),
+        ({"kind": "munet", "file": "x"}, "only kind: pretrained"),
+        ({"kind": "pretrained", "sha256": "0" * 64}, "sha256 belongs to file"),
+    ],
+)
+def test_keys_of_another_kind_are_refused(entry, problem):
+    with pytest.raises(ValueError, match=problem):
+        Config(models=[DATA | {"name": "m"} | entry])
+
+
+def test_a_backbone_is_named_with_its_file():
+    found = slices("train_model", kind="pretrained", backbone="vit_base_patch8_224", file="w.safetensors")["model"]
+    assert (found["backbone"], found["file"], found["sha256"]) == ("vit_base_patch8_224", "w.safetensors", None)
