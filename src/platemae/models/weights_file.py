@@ -6,6 +6,7 @@ Nothing in the file is executed, and what is read is checked before use.
 from __future__ import annotations
 
 import hashlib
+import struct
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError  # what torch.load raises when a file holds more than tensors and plain values
@@ -18,6 +19,11 @@ from torch import Tensor
 
 from platemae.errors import ContractError, MissingError
 
+_TORN = (
+    *(OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, struct.error, zipfile.BadZipFile),
+)
+"""What the readers of archive and pickle raise on bytes that make no sense."""
 COPY = "Get the file again and compare its size and SHA-256."
 
 
@@ -67,21 +73,28 @@ def _read_safetensors(path: Path, head: bytes) -> dict[str, Any]:
 
 def _read_zip(path: Path) -> Any:
     try:
-        with zipfile.ZipFile(path) as archive:  # torch's own reader does not look at the check sums
-            packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
-            damaged = archive.testzip() if not packed else None
-        if packed or damaged:
-            what = f"{damaged} in the file is damaged" if damaged else f"{packed[0]} in the file is compressed"
-            raise ContractError(what, str(path), COPY)
-        with path.open("rb") as stream:  # by its name alone, torch would take the file for safetensors
-            content = torch.load(stream, map_location="cpu", weights_only=True)
+        damaged = _damaged(path)
+        if not damaged:
+            with path.open("rb") as stream:  # by its name alone, torch would take the file for safetensors
+                content = torch.load(stream, map_location="cpu", weights_only=True)
+            return content.get("state_dict", content) if isinstance(content, dict) else content
     except UnpicklingError as error:
-        what = f"the file holds more than tensors, and nothing in it was run ({str(error).splitlines()[0]})"
+        what = f"the file holds more than tensors, and nothing in it was run ({_line(error)})"
         raise ContractError(what, str(path), "Use weights from a source that you trust, as safetensors.") from error
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        what = f"not a whole file of torch: {str(error).splitlines()[0]}"
-        raise ContractError(what, str(path), COPY) from error
-    return content.get("state_dict", content) if isinstance(content, dict) else content
+    except _TORN as error:
+        raise ContractError(f"not a whole file of torch: {_line(error)}", str(path), COPY) from error
+    raise ContractError(f"{damaged} in the file is damaged or compressed", str(path), COPY)
+
+
+def _damaged(path: Path) -> str | None:
+    """Return the first member that is compressed, which torch's never are, or belies its check sum."""
+    with zipfile.ZipFile(path) as archive:  # torch's own reader does not look at the check sums
+        packed = [info.filename for info in archive.infolist() if info.compress_type != zipfile.ZIP_STORED]
+        return packed[0] if packed else archive.testzip()
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _checked(content: Any, path: Path) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import math
 import os
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from platemae.errors import ContractError, MissingError
+from platemae.errors import ContractError, MissingError, PlatemaeError
 from platemae.models.blocks import ParallelScalingBlock
 from platemae.models.camae import CAMAE
 from platemae.models.export import save_model
@@ -262,6 +263,26 @@ def test_torn_and_damaged_files(path: Path, form: str) -> None:
         middle = len(whole) // 2
         path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
         _refused(path, "damaged|whole")
+
+
+def test_flipped_bytes_end_in_an_error_of_ours(path: Path) -> None:
+    """Also in the directory of the archive, and in a pickle whose check sum was put right."""
+    torch.save(released(), path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    pickled = next(name for name in members if name.endswith("data.pkl"))
+    for attempt in range(120):
+        text = bytearray(members[pickled] if attempt % 2 else whole[-9000:])
+        text[rng.integers(len(text))] = rng.integers(256)
+        if attempt % 2:
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, content in members.items():
+                    archive.writestr(name, bytes(text) if name == pickled else content)
+        else:
+            path.write_bytes(whole[:-9000] + text)
+        with suppress(PlatemaeError):
+            read_checkpoint(path)
 
 
 def test_a_compressed_archive_is_refused(path: Path) -> None:
