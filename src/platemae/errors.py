@@ -82,7 +82,7 @@ def raise_all(problems: Iterable[PlatemaeError]) -> None:
         raise found[0]
     what = f"{len(found)} problems\n" + "\n".join(f"  {i}. {p.what} [{p.where}]" for i, p in enumerate(found, 1))
     remedies = dict.fromkeys(p.remedy for p in found if p.remedy)
-    raise type(found[0])(what, "see the list above", " ".join(remedies))
+    raise type(found[0])(what, "see the list above", "; ".join(remedies))
 
 
 _FREE = "free space, or let `results` name a folder on another disk; what was begun is removed, so run again"

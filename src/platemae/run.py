@@ -21,10 +21,10 @@ from typing import Any
 import psutil
 
 from platemae.config import Config, read_config
-from platemae.config.plates import Plate, check_layouts, layout_options, read_plates
+from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
 from platemae.config.slices import check_images
 from platemae.contracts import write_text
-from platemae.errors import ConfigError, PlatemaeError, raise_all
+from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
 from platemae.layout import Results
 
 PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
@@ -96,6 +96,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
     plates = read_plates(table, [reader.name for reader in config.readers])
     check_images(config, plates)
     raise_all(named_plate_problems(config, plates, str(configfile)))
+    raise_all(missing_file_problems(config, plates, table.parent))
     check_layouts(plates, table.parent, layout_options(config.layouts.model_dump(mode="json"), table.parent))
     return config
 
@@ -112,6 +113,18 @@ def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) ->
                 what = f"{section}.{entry.name}.{key}: no such plate: {', '.join(unknown)}"
                 problems.append(ConfigError(what, where, f"plates of plates.tsv: {', '.join(sorted(known))}"))
     return problems
+
+
+def missing_file_problems(config: Config, plates: Sequence[Plate], base: Path) -> list[MissingError]:
+    """Return the tables of profiles and relations that are not there; Snakemake would say so hours later."""
+    named = [(f"benchmarks.{b.name}.relations", b.relations) for b in config.benchmarks if b.relations]
+    for model in config.models:
+        if model.kind == "profiles" and model.source == "table" and model.table:
+            tables = dict.fromkeys(model.table.replace("{plate}", plate.plate) for plate in plates)
+            named += [(f"models.{model.name}.table", table) for table in tables]
+    gone = [(key, path) for key, name in named if not (path := resolve(name, base)).exists()]
+    remedy = "correct the path, which starts at the folder of plates.tsv unless it is absolute"
+    return [MissingError(f"{key}: there is no such file", str(path), remedy) for key, path in gone]
 
 
 def _command(project: Path, configfile: Path, profile: str, cores: int | None, extra: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from platemae.preflight.across import channel_problems, control_problems
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
-from platemae.run import find_project, named_plate_problems
+from platemae.run import find_project, missing_file_problems, named_plate_problems
 from platemae.store.eight_bit import EightBit
 from platemae.wells import split_well
 
@@ -69,7 +69,8 @@ def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
     config, plates, base, results = read_project(configfile)
     checkups = check_plates(config, plates, base)
     lines, problems = check_run(config, plates, checkups, results)
-    problems = [problem for checkup in checkups for problem in checkup.problems] + problems
+    problems = [*(problem for checkup in checkups for problem in checkup.problems), *problems]
+    problems += missing_file_problems(config, plates, base)
     n = len(problems)
     verdict = f"{n} problem{'s' if n > 1 else ''}" if problems else "no problem found"
     return [*(checkup.line for checkup in checkups), *lines, verdict], problems

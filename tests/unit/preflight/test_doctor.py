@@ -10,10 +10,11 @@ import yaml
 
 from platemae.cli import main
 from platemae.contracts import Manifest
-from platemae.errors import ConfigError
+from platemae.errors import ConfigError, MissingError
 from platemae.layout import Results
 from platemae.preflight.doctor import doctor, read_project
 from platemae.preflight.refresh import refresh
+from platemae.run import check_inputs
 from platemae.stages import ingest_plate
 
 WELLS = ("A01", "A02", "B01")
@@ -38,6 +39,7 @@ def project(tmp_path):
         "plates": str(tmp_path / "plates.tsv"),
         "readers": [reader | {"channels": channels, "pixel_size_um": 0.5}],
         "corrections": [{"name": "none", "kind": "none"}],
+        "benchmarks": [{"name": "replicates", "kind": "replicate_consistency"}],
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     (tmp_path / "layout.tsv").write_text(LAYOUT)
@@ -221,6 +223,20 @@ def test_what_a_run_refuses_at_its_start_the_doctor_tells_too(project):
     ingest = {"dtype": "uint8", "uint8_range": {"DNA": [0, 4095]}}
     project.write_text(yaml.safe_dump({k: v for k, v in config.items() if k != "datasets"}))
     assert change(project, ingest=ingest)[1] == ["the 8-bit store has no range for ER"] * 2
+
+
+def test_tables_that_are_not_there_are_told_at_the_start(project, tmp_path):
+    benchmarks = [{"name": "pairs", "kind": "known_relations", "relations": "pairs.csv"}]
+    models = [{"name": "cp", "kind": "profiles", "source": "table", "table": "{plate}.csv"}]
+    (tmp_path / "P1.csv").touch()
+    assert change(project, benchmarks=benchmarks, models=models)[1] == [
+        "benchmarks.pairs.relations: there is no such file",
+        "models.cp.table: there is no such file",
+    ]
+    (tmp_path / "pairs.csv").touch()
+    with pytest.raises(MissingError, match="no such file") as error:
+        check_inputs(project, tmp_path)
+    assert error.value.where == str(tmp_path / "P2.csv")
 
 
 def test_missing_images_that_are_allowed_are_still_counted(project):
