@@ -77,3 +77,18 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path):
     path.write_text("a: [1\n")
     with pytest.raises(ConfigError, match="no valid YAML"):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"kind": "checkpoint"}, "file: PATH"),
+        ({"kind": "mae", "file": "weights"}, "file: PATH"),
+        ({"kind": "checkpoint", "file": "w", "sha256": "abc"}, "sha256"),
+        ({"kind": "checkpoint", "file": "w", "architecture": {"width": 8}}, "architecture from its file"),
+    ],
+)
+def test_a_checkpoint_and_its_file_belong_together(keys, word):
+    model = {"name": "a", "dataset": "screen", "intensity": "controls"} | keys
+    with pytest.raises(ConfigError, match=word):
+        load_config({"models": [model]})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from platemae.config import Config, load_config, stage_config
+from platemae.config import Config, load_config, stage_config, stage_entries
 from platemae.config.plates import Plate
 from platemae.errors import ConfigError
 
@@ -72,3 +72,15 @@ def test_fixed_limits_and_their_values_belong_together(qc):
     with pytest.raises(ConfigError, match="belong together"):
         load_config({"qc": qc})
     load_config({"qc": {"limits": "fixed", "warn": {"cells": [5, None]}}})
+
+
+def test_a_checkpoint_follows_its_file_and_every_network_that_it_may_hold():
+    entry = {"name": "taken", "kind": "checkpoint", "file": "w", "dataset": "screen", "intensity": "controls"}
+    config = Config(models=[entry])
+    train = stage_config(config, PLATES, "train_model", model="taken")
+    assert train["model"]["file"] == "w"
+    assert train == stage_config(Config(models=[entry], train={"lr": 0.5}), PLATES, "train_model", model="taken")
+    for stage in ("train_model", "embed_plate"):
+        followed = stage_entries(config, PLATES, stage, model="taken", plate="P1")
+        assert {"checkpoint", "camae", "mae", "munet"} <= set(followed)
+    assert stage_config(config, PLATES, "score_map", model="taken", correction="tvn")["overlap"] == "unknown"
