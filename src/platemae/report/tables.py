@@ -28,11 +28,13 @@ def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
 
 
 def caption(group: Group) -> str:
-    """Say what the numbers are: interval, sample size, chance."""
+    """Say what the numbers are: interval, sample size, chance, and which models were trained on these labels."""
     chance = sorted({number(value) for value in group.rows["chance"]} - {""})
     n = counted(group.rows["n"])
     level = f"; chance {' to '.join(dict.fromkeys([chance[0], chance[-1]]))}" if chance else "; no chance level"
-    return f"{group.title}: value [interval]{'; ' + n if n else ''}{level}"
+    taught = group.rows.loc[group.rows["overlap"] == "labels", "model"].unique()
+    warned = f"; trained on these labels: {', '.join(map(str, taught))}" if len(taught) else ""
+    return f"{group.title}: value [interval]{'; ' + n if n else ''}{level}{warned}"
 
 
 def benchmark_csv(found: Sequence[Group], corrections: Sequence[str]) -> pd.DataFrame:

@@ -33,6 +33,14 @@ def test_the_caption_states_n_and_chance() -> None:
     assert caption(second).endswith("n = 0; chance 0.200")
 
 
+def test_the_caption_names_models_trained_on_the_labels() -> None:
+    table = scores()
+    table.loc[table["model"] == "pca|x", "overlap"] = "labels"
+    first, second = groups(table)
+    assert caption(first).endswith("chance 0.100; trained on these labels: pca|x")
+    assert "trained on" not in caption(second)
+
+
 def test_the_csv_holds_every_group_of_a_benchmark() -> None:
     found = benchmarks(scores())
     assert list(found) == ["corum"]
