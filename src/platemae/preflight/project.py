@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from platemae.contracts import write_text
 from platemae.errors import InputError, raise_all
 from platemae.preflight.survey import Survey, find_plates, survey, write_rows
 from platemae.readers.base import Inventory
+from platemae.stains import stain_of
 
 TINY_CROP_PX = 256
 """Fields smaller than this cannot give a crop to the papers' networks."""
@@ -56,7 +58,7 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
             write_text(out / "layouts" / f"{s.plate.name}.tsv", _layout_template(s.inventory))
     write_text(paths[0], _plates_table(readable, readers, layouts))
     write_text(paths[1], _config(readable, readers, out.resolve(), folder))
-    return [*_description(surveys, pixel_size_um), *_next_steps(paths, layouts, out)]
+    return [*_description(surveys, pixel_size_um), *_of_other_channels(readable), *_next_steps(paths, layouts, out)]
 
 
 def _with_table(s: Survey, out: Path) -> Survey:
@@ -149,7 +151,7 @@ def _config(surveys: Sequence[Survey], readers: dict[str, dict[str, Any]], out: 
 
 
 def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], readers: dict[str, Any]) -> list[str]:
-    mine = next(s for s in surveys if _reader_of(s, readers) == name)
+    alike = [s.inventory for s in surveys if s.inventory is not None and _reader_of(s, readers) == name]
     lines = [f"  - name: {name}", f"    kind: {entry['kind']}"]
     if "pattern" in entry:
         quoted = entry["pattern"].replace("'", "''")
@@ -157,17 +159,19 @@ def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], r
     if "channels" in entry:
         lines.append("    channels:")
         lines += [f"      - {json.dumps(channel)}" for channel in entry["channels"]]
-    elif mine.inventory is not None:
-        found = ", ".join(f"{c.name} ({c.stain})" for c in mine.inventory.channels)
+    else:
+        channels = dict.fromkeys(f"{c.name} ({c.stain})" for inventory in alike for c in inventory.channels)
+        found = ", ".join(channels)
         lines += [f"    # {line}" for line in textwrap.wrap(f"channels by the metadata: {found}", 100)]
     if "metadata" in entry:
         lines.append(f"    metadata: {entry['metadata']}")
     if "pixel_size_um" in entry:
         lines.append(f"    pixel_size_um: {entry['pixel_size_um']:g} # the files do not say it: CHECK")
-    if mine.inventory is not None and mine.inventory.n_z > 1:
-        lines.append(f"    z: max # {mine.inventory.n_z} depths: max, best_focus, or the number of one")
-    if mine.inventory is not None and mine.inventory.n_times > 1:
-        lines.append(f"    # time_point: 1 # {mine.inventory.n_times} time points; the first is read")
+    n_z, n_times = (max(getattr(inventory, key) for inventory in alike) for key in ("n_z", "n_times"))
+    if n_z > 1:
+        lines.append(f"    z: max # {n_z} depths: max, best_focus, or the number of one")
+    if n_times > 1:
+        lines.append(f"    # time_point: 1 # {n_times} time points; the first is read")
     return lines
 
 
@@ -204,9 +208,23 @@ def _description(surveys: Sequence[Survey], pixel_size_um: float | None) -> list
     return lines
 
 
+def _of_other_channels(surveys: Sequence[Survey]) -> list[str]:
+    """Return a warning where plates differ in their stains: most kinds of model cannot look at all of them."""
+    stains = [{stain_of(c.stain) or c.stain for c in s.inventory.channels} for s in surveys if s.inventory]
+    every, shared = set().union(*stains), set.intersection(*stains)
+    if every == shared:
+        return []
+    names = ", ".join(sorted(every - shared))
+    return [
+        f"not all plates have {names}, but a model of kind mae needs its channels on each: make two projects of them"
+    ]
+
+
 def _next_steps(paths: Sequence[Path], layouts: dict[str, Path | None], out: Path) -> list[str]:
     lines = [f"wrote {path}" for path in paths]
     templates = [name for name, layout in layouts.items() if layout is None]
+    for layout, n in Counter(layout for layout in layouts.values() if layout is not None).items():
+        lines.append(f"found the layout of {n} plate{'s' if n > 1 else ''}: {layout}")
     if templates:
         what = f"{out / 'layouts'}: {len(templates)} tables to fill in (perturbation, control_type of each well)"
         lines.append(f"wrote {what}")

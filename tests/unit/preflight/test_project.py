@@ -83,6 +83,18 @@ def test_plates_of_one_form_share_a_reader_and_their_layouts_wait_to_be_filled_i
     assert [line.split("\t")[0] for line in layout] == ["well", "A01", "B02"]
 
 
+def test_plates_of_other_channels_and_the_layouts_that_were_found_are_told(shared_data, tmp_path):
+    lines = new_project(shared_data / "vendor-imagexpress-exported", tmp_path / "ix")
+    assert lines[3].startswith("not all plates have FITC, Texas Red, ")
+    config = (tmp_path / "ix" / "config.yaml").read_text()
+    # Plates share a reader: what it says holds for all of them, not for the first alone.
+    assert "# channels by the metadata: DAPI (DNA), FITC (FITC), Texas_Red (Texas Red)" in config
+    assert "z: max # 2 depths" in config
+    assert "# 2 time points" in config
+    lines = new_project(shared_data / "vendor-operetta-harmony", tmp_path / "op")
+    assert any(line.startswith("found the layout of 1 plate: ") and line.endswith("Unnamed.xml") for line in lines)
+
+
 def test_plates_of_equal_folder_names_get_ids_of_their_own(tmp_path):
     for batch in ("week1", "week2"):
         write_plate(tmp_path / batch / "P1")
