@@ -103,6 +103,9 @@ TABLE_KINDS = ("profiles", "classical")
 TRAINED_KINDS = ("mae", "camae", "munet", "wsl")
 """Kinds of model that are optimised step by step, with a state of their own."""
 
+OPTIMISER_KEYS = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "clip_norm", "validate_every")
+"""Keys of section ``train`` that mean nothing to a model which is not optimised."""
+
 NETWORK_KINDS = (*TRAINED_KINDS, "untrained", "tile_pca", "pretrained")
 """Kinds of model that are a network made here, which a weights file can hold."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from platemae.config.plates import Plate
 from platemae.config.sections import Config, EmbedSection, TrainSection
-from platemae.contracts import NETWORK_KINDS, TABLE_KINDS, TRAINED_KINDS
+from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS
 from platemae.errors import ConfigError
 
 
@@ -105,7 +105,7 @@ def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, An
     own = _OWN_DEFAULTS.get(entry.kind, {})
     train = _dump(TrainSection(**(_dump(config.train) | own | entry.train)))
     if entry.kind not in TRAINED_KINDS:  # what is not optimised must not be made again for an optimiser's setting
-        train |= {key: _dump(TrainSection())[key] for key in _OPTIMISATION}
+        train |= {key: _dump(TrainSection())[key] for key in OPTIMISER_KEYS}
     keys += _OWN_KEYS.get(entry.kind, ())
     return {"model": {key: _dump(entry)[key] for key in keys}, "train": train}
 
@@ -118,7 +118,6 @@ _OWN_KEYS: dict[str, tuple[str, ...]] = {
     "checkpoint": ("file", "sha256"),
 }
 """Keys of an entry that train_model reads for a kind alone."""
-_OPTIMISATION = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "clip_norm", "validate_every")
 
 
 def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:

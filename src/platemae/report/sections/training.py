@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from platemae.contracts import OPTIMISER_KEYS, TRAINED_KINDS
 from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
 from platemae.report.figures import curves
 from platemae.report.source import Source
@@ -18,6 +19,8 @@ from platemae.report.source import Source
 LOSSES, FOURIER, RATE = ("loss", "mse"), ("fourier",), ("lr",)
 VOLATILE = re.compile(r"second|hour|time|date|host|device|per_s|started|finished|version", re.IGNORECASE)
 """Facts that differ from run to run: on the page, but not in its digest."""
+DIGEST = re.compile(r"[0-9a-f]{64}")
+"""Digests are wider than a column, and nobody reads them to the end: model.json has them whole."""
 MAX_FACTS = 60
 
 
@@ -98,9 +101,14 @@ def _facts(source: Source) -> list[Block]:
 
 
 def _chosen(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the facts that tell models apart, results first; of the intensity map its name alone."""
+    """Return the facts that tell models apart, results first; of the intensity map its name alone.
+
+    What was not optimised has no steps and no learning rate, though its settings hold their defaults.
+    """
     intensity = facts.get("intensity")
     chosen = facts | {"intensity": intensity.get("name") if isinstance(intensity, dict) else intensity}
+    if facts.get("kind") not in TRAINED_KINDS and isinstance(settings := facts.get("settings"), dict):
+        chosen["settings"] = {key: value for key, value in settings.items() if key not in OPTIMISER_KEYS}
     first = ("training", "kind", "dataset", "intensity", "channels")
     return {key: chosen.get(key) for key in (*first, *facts) if key != "name"}
 
@@ -130,4 +138,6 @@ def _text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, str) and DIGEST.fullmatch(value):
+        return f"{value[:12]}..."
     return f"{value:.5g}" if isinstance(value, float) else str(value)
