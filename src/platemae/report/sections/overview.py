@@ -24,12 +24,13 @@ def _facts(source: Source) -> list[tuple[str, str, str]]:
     wells = fields[["plate", "well"]].drop_duplicates()
     batches = fields["batch"].nunique()
     failed = len(with_verdict(source.qc, FAIL))
-    share = f"{failed / len(fields):.1%} of fields" if len(fields) else ""
+    imaged = int((fields["group"] != "").sum())  # a plate without images has a row a well, and no group
+    share = f"{failed / imaged:.1%} of fields" if imaged else ""
     scores, _ = source.scores
     return [
         ("plates", str(len(source.plates)), f"in {batches} batch{'es' if batches != 1 else ''}" if batches else ""),
         ("wells", f"{len(wells):,}", ""),
-        ("fields", f"{len(fields):,}", ""),
+        ("fields", f"{imaged:,}", ""),
         ("excluded by QC" if source.cfg["exclude_failed"] else "failed QC, kept", f"{failed:,}", share),
         ("models", str(len(source.models)), ""),
         ("corrections", str(len(source.corrections)), ""),
