@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from platemae.contracts import Manifest
 from platemae.errors import MissingError, TrainingError
 from platemae.layout import Results
+from platemae.making.key import training_key
 from platemae.models.export import load_model
 from platemae.models.timm_gate import ensure_torchvision_importable
 from platemae.stages import embed_plate, train_model
@@ -139,10 +140,10 @@ def test_wsl_is_embedded_with_the_statistics_of_its_domain(results, wsl_cfg):
 
 
 def test_wsl_with_other_labels_is_another_training(results, wsl_cfg):
-    first = train_model.training_key(results, wsl_cfg())
-    assert train_model.training_key(results, wsl_cfg(domain="batch")) != first
+    first = training_key(results, wsl_cfg())
+    assert training_key(results, wsl_cfg(domain="batch")) != first
     relabel(results, {"A02": "g7"})
-    assert train_model.training_key(results, wsl_cfg()) != first
+    assert training_key(results, wsl_cfg()) != first
 
 
 def test_wsl_needs_two_classes(results, wsl_cfg):

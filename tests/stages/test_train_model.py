@@ -16,11 +16,13 @@ import torch
 from platemae.contracts import Manifest
 from platemae.errors import ConfigError, TrainingError
 from platemae.layout import Results
+from platemae.making.files import FILES
+from platemae.making.key import training_key
 from platemae.models.export import load_model
 from platemae.models.normalise import standardise
 from platemae.models.registry import build
 from platemae.models.settings import architecture
-from platemae.stages.train_model import FILES, run, training_key
+from platemae.stages.train_model import run
 
 RUN = """
 import json, sys

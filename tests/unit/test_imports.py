@@ -31,10 +31,12 @@ MAY_IMPORT = {
     "report": LOW | {"tables"},
     "synthetic": LOW,
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
+    "making": LOW | {"config", "store", "models", "training", "data"},
     "stages": LOW
     | {
         "tables",
         "layouts",
+        "making",
         "config",
         "readers",
         "store",

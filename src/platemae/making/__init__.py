@@ -1,0 +1,1 @@
+"""What train_model does: make a model, describe it, and write its files."""

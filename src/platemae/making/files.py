@@ -1,0 +1,59 @@
+"""The files of a model: written whole, and copied out of the state folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platemae.contracts import Manifest
+from platemae.fingerprint import digest_array, digest_json
+from platemae.making.model import Model
+from platemae.models.export import FACTS, WEIGHTS, load_model, save_model
+from platemae.training.monitor import WALL_CLOCK
+
+HISTORY, RECONSTRUCTIONS = "history.parquet", "reconstructions.npz"
+FILES = (WEIGHTS, FACTS, HISTORY, RECONSTRUCTIONS)
+LOSSES = ("loss", "mse", "fourier", "val_loss", "val_mse", "val_fourier")
+COLUMNS = ("step", "crops", "lr", "grad_norm", *LOSSES, *WALL_CLOCK)
+
+
+def write_files(made: Path, model: Model, facts: dict[str, Any], shown: dict[str, np.ndarray]) -> None:
+    """Write a model's files into a folder that appears whole."""
+    temporary = made.with_name(f".{made.name}.new")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    save_model(temporary, model.module.cpu(), facts)
+    kinds = dict.fromkeys(COLUMNS, "float64") | {"step": "int64", "crops": "int64"}
+    table = pd.DataFrame(model.history, columns=list(COLUMNS)).astype(kinds)
+    table.to_parquet(temporary / HISTORY, index=False)
+    np.savez(temporary / RECONSTRUCTIONS, allow_pickle=False, **shown)
+    temporary.replace(made)
+
+
+def export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) -> Manifest:
+    """Copy the finished files out, each in one step, and return the manifest."""
+    module, facts = load_model(finished)
+    target.mkdir(parents=True, exist_ok=True)
+    for torn in target.glob(".*.tmp-*"):
+        torn.unlink()
+    for name in FILES:
+        temporary = target / f".{name}.tmp-{os.getpid()}"
+        shutil.copyfile(finished / name, temporary)
+        temporary.replace(target / name)
+    weights = {name: digest_array(value.numpy()) for name, value in module.state_dict().items()}
+    content = {key: facts[key] for key in ("kind", "architecture", "channels", "pixel_size_um", "intensity")}
+    counts = {k: _short(v) for k, v in facts["training"].items() if k != "seconds"}
+    counts |= {"kind": facts["kind"], "channels": [c["name"] for c in facts["channels"]]}
+    counts["crop_px"] = facts["architecture"]["crop_px"]
+    warnings = [f"code {c['to'][:12]} went on from what {str(c['from'])[:12]} made: accepted" for c in accepted]
+    return Manifest("train_model", digest_json(content | {"weights": weights}), counts, warnings)
+
+
+def _short(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value

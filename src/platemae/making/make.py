@@ -1,0 +1,99 @@
+"""Make a model: train it, fit it, take the weights of its backbone, or leave it as it was drawn."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from platemae.config.plates import resolve as resolve_path
+from platemae.contracts import TRAINED_KINDS
+from platemae.data.crops import default_cache_bytes, training_batches
+from platemae.data.dataset import open_training_set
+from platemae.data.labels import domain_sampler, labelled_validation, read_labels
+from platemae.data.sampler import Sampler
+from platemae.layout import Results
+from platemae.making.facts import facts_of
+from platemae.making.files import write_files
+from platemae.making.key import architecture_of, is_labelled, settings_of
+from platemae.making.model import VALIDATION_CROPS, Model, device
+from platemae.making.shown import reconstructions, untrained_row
+from platemae.models.registry import build
+from platemae.training import distributed
+from platemae.training.loop import train
+
+
+def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int, base: Path = Path()) -> None:
+    """Fit a model and write its files into the folder ``made``, which appears complete; rank 0 writes."""
+    torch.set_num_threads(threads)
+    entry, mine = cfg["model"], distributed.ranks()
+    settings, spec = settings_of(cfg["train"]), architecture_of(entry)
+    memory = default_cache_bytes(mine.world_size)
+    data = open_training_set(results, entry["dataset"], entry["intensity"], spec["crop_px"], memory)
+    labels = read_labels(results, entry["dataset"], entry["label"], entry["domain"]) if is_labelled(entry) else None
+    spec |= {} if labels is None else {"n_classes": len(labels.classes)}
+    module = build(entry["kind"], spec, len(data.channels), settings.seed)
+    validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
+    model = Model(entry, settings, data, module, validation, labels)
+    # On a CPU the step needs the cores itself; beside a GPU all of them decode.
+    readers = threads if torch.cuda.is_available() else max(1, threads // 4)
+    batches = training_batches(
+        data.train,
+        _sampler(model, cfg["train"]["flip"]),
+        rank=mine.rank,
+        world=mine.world_size,
+        threads=readers,
+        labels=None if labels is None else labels.of_F["train"],
+    )
+    if entry["kind"] in TRAINED_KINDS:
+        checked = validation if labels is None else _labelled_validation(model)
+        model.history = list(train(module, batches, checked, settings, state))
+        if not mine.is_main:
+            return
+        model.extra = {} if labels is None else _accuracy(model, checked)
+    elif entry["kind"] == "tile_pca":
+        _fit_tile_pca(model, batches(0))
+    elif entry["kind"] == "pretrained":
+        model.module.take_weights(None if entry["file"] is None else resolve_path(entry["file"], base), entry["sha256"])
+    else:
+        module.to(device())
+        model.history = [untrained_row(model)]
+    write_files(made, model, facts_of(results, model), reconstructions(model))
+
+
+def _sampler(model: Model, flip: bool) -> Sampler:
+    source, batch, seed = model.data.train, model.settings.global_batch, model.settings.seed
+    if model.labels is None:
+        return source.sampler(batch, seed, flip)
+    return domain_sampler(source, model.labels, batch, seed, flip)
+
+
+def _labelled_validation(model: Model) -> list[Any]:
+    assert model.labels is not None
+    batch = min(64, model.settings.global_batch)
+    return labelled_validation(model.data.validation, model.labels, VALIDATION_CROPS, batch, model.settings.seed)
+
+
+@torch.no_grad()
+def _accuracy(model: Model, validation: list[Any]) -> dict[str, Any]:
+    """Return the number of classes, and the share of validation crops whose class is the likeliest."""
+    module = model.module.eval()
+    device, facts = next(module.parameters()).device, {"classes": module.head_spec.n_classes}
+    right = [
+        module.classify(torch.from_numpy(x_BCHW).to(device)).argmax(1).cpu().numpy() == label_B
+        for x_BCHW, label_B in validation
+    ]
+    return facts | ({"val_accuracy": float(np.concatenate(right).mean())} if right else {})
+
+
+def _fit_tile_pca(model: Model, batches: Any) -> None:
+    """Fit on as many crops as ``train.steps`` allows and 20 tiles a covariance row need; more change little."""
+    module, batch = model.module.to(device()), model.settings.global_batch
+    tiles = (module.spec.crop_px // module.spec.tile_px) ** 2 * batch
+    steps = min(model.settings.steps, -(-20 * len(module.tile_mean) // tiles))
+    count = module.fit(torch.from_numpy(x_BCHW) for x_BCHW in islice(batches, steps))
+    batches.close()
+    model.extra = {"crops": steps * batch, "tiles": count, "variance_share": float(module.variance_share)}

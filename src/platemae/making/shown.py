@@ -1,0 +1,52 @@
+"""What a model makes of a few fixed validation crops, and its validation loss where it was not trained.
+
+Shape legend: B crops, K crops shown, C channels, H W pixels, N tokens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from platemae.making.files import LOSSES
+from platemae.making.model import Model
+from platemae.training.randomness import VALIDATE, draw
+
+SHOWN_CROPS = 12
+SHOWN = ("target", "masked", "reconstruction")
+
+
+@torch.no_grad()
+def untrained_row(model: Model) -> dict[str, Any]:
+    """Return the history of a network that was not trained: its validation loss, at step 0."""
+    module, seed = model.module.eval(), model.settings.seed
+    sums, count, device = np.zeros(3), 0, next(module.parameters()).device
+    for index, x_BCHW in enumerate(model.validation):
+        noise_BN, _ = draw(seed, VALIDATE, index, len(x_BCHW), module.noise_sizes, slice(None))
+        parts = module(torch.from_numpy(x_BCHW).to(device), noise_BN.to(device), None, model.settings.objective)
+        sums += len(x_BCHW) * np.array([float(part) for part in parts])
+        count += len(x_BCHW)
+    return {"step": 0, "crops": 0} | dict(zip(LOSSES[3:], (sums / count).tolist(), strict=True))
+
+
+@torch.no_grad()
+def reconstructions(model: Model) -> dict[str, np.ndarray]:
+    """Return a few fixed validation crops: target, masked (NaN where hidden) and reconstruction, (K, C, H, W).
+
+    A network that reconstructs nothing shows none, K = 0.
+    """
+    module, settings, crops_BCHW = model.module.eval(), model.settings, np.concatenate(model.validation)
+    if not hasattr(module, "reconstruct"):
+        return dict.fromkeys(SHOWN, crops_BCHW[:0])
+    chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, SHOWN_CROPS).round().astype(int)]
+    x = torch.from_numpy(chosen).to(next(iter(module.state_dict().values())).device)
+    if model.masks:
+        index = len(model.validation)  # a mask that no validation batch has
+        noise_BN, _ = draw(settings.seed, VALIDATE, index, len(x), module.noise_sizes, slice(None))
+        images = module.reconstruct(x, noise_BN.to(x.device), settings.mask_ratio)
+    else:
+        target, kept = module.reconstruct(x)
+        images = (target, target, kept)
+    return {name: image.float().cpu().numpy() for name, image in zip(SHOWN, images, strict=True)}
