@@ -109,6 +109,17 @@ OPTIMISER_KEYS = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "cl
 NETWORK_KINDS = (*TRAINED_KINDS, "untrained", "tile_pca", "pretrained")
 """Kinds of model that are a network made here, which a weights file can hold."""
 
+POOLINGS = {
+    "mae": ("mean", "cls", "block"),
+    "camae": ("mean", "cls", "channelwise", "block"),
+    "munet": ("mean", "block"),
+    "wsl": ("mean",),
+    "pretrained": ("mean", "cls"),
+    "untrained": ("mean", "cls", "block"),
+    "tile_pca": ("mean",),
+}
+"""What each kind of network makes one vector of; ``block`` stands for ``block1`` and so on."""
+
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")
 """What a plate, model, correction, dataset or channel may be called: it becomes part of a path."""
 

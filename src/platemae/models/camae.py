@@ -23,7 +23,7 @@ from platemae.models.mae import MAE
 from platemae.models.masking import Mask, restore, take
 from platemae.models.normalise import standardise, to_image, to_patches
 from platemae.models.positions import sincos_positions
-from platemae.models.settings import POOLINGS, ChannelArchitecture
+from platemae.models.settings import ChannelArchitecture
 from platemae.models.vit import ViT
 
 RELEASED_MAX_CHANNELS = 11
@@ -131,7 +131,7 @@ class CAMAE(MAE):
     """
 
     spec: ChannelArchitecture
-    poolings = POOLINGS
+    poolings = ("mean", "cls", "channelwise", "block")
     any_channels = True
     """The encoder takes crops of other channels than it trained on."""
 
@@ -208,26 +208,14 @@ class CAMAE(MAE):
         single_BNP = patches_BNP.unflatten(1, (-1, self.spec.n_patches)).flatten(0, 1)
         return to_image(single_BNP, self.spec.patch_px)[:, 0].unflatten(0, (len(patches_BNP), -1))
 
-    def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
-        """Embed whole crops of any channels in any order, float32, deterministic.
+    def _pooled(self, pooling: str, tokens_BTD: Tensor) -> Tensor:
+        """Pool the patches of all channels whatever their order; or, ``channelwise``, of each channel.
 
-        Parameters
-        ----------
-        x_BCHW
-            Crops, uint8 or float, 0..255.
-        pooling
-            ``mean`` of the patches of all channels, (B, D), whatever their order; ``cls``; or ``channelwise``: the
-            means of each channel's patches one after another, (B, C * D), in the order of the channels.
-
-        Raises
-        ------
-        ConfigError
-            If the pooling is unknown.
+        The means of each channel's patches then stand one after another, (B, C * D), in the order of the channels.
         """
         if pooling != "channelwise":
-            return super().embed(x_BCHW, pooling)
-        tokens_BSD = self.encode(x_BCHW)[:, 1:].float()
-        return tokens_BSD.unflatten(1, (-1, self.spec.n_patches)).mean(dim=2).flatten(1)
+            return super()._pooled(pooling, tokens_BTD)
+        return tokens_BTD[:, 1:].unflatten(1, (-1, self.spec.n_patches)).mean(dim=2).flatten(1)
 
 
 class Counts(NamedTuple):

@@ -8,6 +8,7 @@ P = C * patch * patch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from platemae.models.flops import training_flops
 from platemae.models.losses import LossParts, reconstruction_loss
 from platemae.models.masking import Mask, mask_from_noise, restore, take
 from platemae.models.normalise import standardise, to_image, to_patches
+from platemae.models.pooling import check_poolings, outputs_of
 from platemae.models.settings import Architecture, Objective
 from platemae.models.vit import Decoder, ViT
 
@@ -53,7 +55,7 @@ class MAE(nn.Module):
         Channels of a crop.
     """
 
-    poolings: tuple[str, ...] = ("mean", "cls")
+    poolings: tuple[str, ...] = ("mean", "cls", "block")
     stacked_channels = 1
     """Channels that lie one after another among the patches; here a patch holds them all."""
 
@@ -170,27 +172,32 @@ class MAE(nn.Module):
         return tokens
 
     def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
-        """Embed whole crops, (B, D) float32, deterministic.
+        """Embed whole crops, (B, D) float32; see ``embed_each``."""
+        return self.embed_each(x_BCHW, (pooling,))[pooling]
+
+    def embed_each(self, x_BCHW: Tensor, poolings: Sequence[str]) -> dict[str, Tensor]:
+        """Embed whole crops in several ways by one forward pass, each (B, D) float32, deterministic.
 
         Parameters
         ----------
         x_BCHW
             Crops, uint8 or float, 0..255.
-        pooling
-            ``mean`` of the patch tokens, class token left out (PAPER.md 3), or ``cls``.
+        poolings
+            ``mean`` of the patch tokens, class token left out (PAPER.md 3); ``cls``; ``block<k>``: the mean of the patch
+            tokens after block k, of 1 to the depth.
 
         Raises
         ------
         ConfigError
-            If the pooling is unknown.
+            If a pooling is unknown.
         """
-        self._check_pooling(pooling)
-        tokens_BTD = self.encode(x_BCHW).float()
-        return tokens_BTD[:, 1:].mean(dim=1) if pooling == "mean" else tokens_BTD[:, 0]
+        check_poolings(poolings, self.poolings, self.spec.depth, "the network")
+        with outputs_of(self.encoder.blocks, poolings) as inner:
+            tokens_BTD = self.encode(x_BCHW)
+        return {name: self._pooled(name, inner.get(name, tokens_BTD).float()) for name in poolings}
 
-    def _check_pooling(self, pooling: str) -> None:
-        if pooling not in self.poolings:
-            raise ConfigError(f"unknown pooling {pooling!r}", "pooling", f"Use one of {', '.join(self.poolings)}.")
+    def _pooled(self, pooling: str, tokens_BTD: Tensor) -> Tensor:
+        return tokens_BTD[:, 0] if pooling == "cls" else tokens_BTD[:, 1:].mean(dim=1)
 
     def image(self, patches_BNP: Tensor) -> Tensor:
         """Put patches together again, (B, C, H, W)."""

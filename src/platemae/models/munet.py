@@ -9,6 +9,7 @@ P = C * patch * patch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from platemae.models.inputs import assert_sound, check_crops, check_keys, preset
 from platemae.models.losses import LossParts, reconstruction_loss
 from platemae.models.masking import Mask, mask_from_noise, restore, take
 from platemae.models.normalise import standardise, to_image, to_patches
+from platemae.models.pooling import block_of, check_poolings
 from platemae.models.settings import Objective
 
 MUNET_OBJECTIVE = Objective(mask_ratio=0.25)
@@ -143,6 +145,8 @@ class MUNet(nn.Module):
         Channels of a crop.
     """
 
+    poolings: tuple[str, ...] = ("mean", "block")
+
     def __init__(self, spec: MUNetSpec, n_channels: int) -> None:
         super().__init__()
         if n_channels < 1:
@@ -235,23 +239,29 @@ class MUNet(nn.Module):
         return image_BCHW
 
     def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
-        """Embed whole crops, (B, D) float32: the mean over the bottleneck.
+        """Embed whole crops, (B, D) float32; see ``embed_each``."""
+        return self.embed_each(x_BCHW, (pooling,))[pooling]
+
+    def embed_each(self, x_BCHW: Tensor, poolings: Sequence[str]) -> dict[str, Tensor]:
+        """Embed whole crops in several ways by one forward pass, each (B, D) float32.
 
         Parameters
         ----------
         x_BCHW
             Crops, uint8 or float, 0..255.
-        pooling
-            ``mean``: there is no class token to take instead.
+        poolings
+            ``mean`` over the bottleneck; ``block<k>``: over level k on the way down, 1 being the top and the last the
+            bottleneck. There is no class token to take instead.
 
         Raises
         ------
         ConfigError
             For any other pooling.
         """
-        if pooling != "mean":
-            raise ConfigError(f"munet has no pooling {pooling!r}", "embed.pooling", "Use mean.")
-        return self.unet.levels(self.image(x_BCHW))[-1].float().mean(dim=(2, 3))
+        check_poolings(poolings, self.poolings, self.spec.levels + 1, "munet")
+        levels = self.unet.levels(self.image(x_BCHW))
+        chosen = {name: levels[(block_of(name) or len(levels)) - 1] for name in poolings}
+        return {name: x_BWHW.float().mean(dim=(2, 3)) for name, x_BWHW in chosen.items()}
 
     @torch.no_grad()
     def reconstruct(self, x_BCHW: Tensor, noise_BN: Tensor, mask_ratio: float = 0.25) -> tuple[Tensor, Tensor, Tensor]:

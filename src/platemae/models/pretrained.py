@@ -6,6 +6,7 @@ Shape legend: B batch, C channels, H W pixels, D width.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from platemae.errors import ConfigError, ContractError, MissingError
 from platemae.models.inputs import assert_sound, check_crops, check_keys, whole_numbers
 from platemae.models.normalise import standardise
-from platemae.models.settings import POOLINGS
+from platemae.models.pooling import check_poolings
 from platemae.models.timm_gate import is_vision_transformer, vision_transformer
 from platemae.models.weights_file import read_tensors
 
@@ -59,6 +60,8 @@ class Pretrained(nn.Module):
     n_channels
         Channels of a crop; timm repeats the first layer's three, scaled to keep its response.
     """
+
+    poolings: tuple[str, ...] = ("mean", "cls")
 
     def __init__(self, spec: PretrainedSpec, n_channels: int) -> None:
         super().__init__()
@@ -137,26 +140,31 @@ class Pretrained(nn.Module):
             raise ContractError(what, str(file), "Name the backbone that the file belongs to.")
 
     def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
-        """Embed whole crops, (B, D) float32.
+        """Embed whole crops, (B, D) float32; see ``embed_each``."""
+        return self.embed_each(x_BCHW, (pooling,))[pooling]
+
+    def embed_each(self, x_BCHW: Tensor, poolings: Sequence[str]) -> dict[str, Tensor]:
+        """Embed whole crops in several ways by one forward pass, each (B, D) float32.
 
         Parameters
         ----------
         x_BCHW
             Crops, uint8 or float, 0..255.
-        pooling
+        poolings
             ``mean`` over the patches, or ``cls``.
 
         Raises
         ------
         ConfigError
-            If the pooling is unknown.
+            If a pooling is unknown.
         ContractError
             If the crops do not fit the network.
         """
-        if pooling not in POOLINGS:
-            raise ConfigError(f"unknown pooling {pooling!r}", "embed.pooling", f"Use one of {', '.join(POOLINGS)}.")
+        check_poolings(poolings, self.poolings, 0, "pretrained")
         with torch.autocast(x_BCHW.device.type, enabled=False):
             image_BCHW = standardise(check_crops(x_BCHW, self.n_channels, self.spec.crop_px))
         net: Any = self.net
-        vector_BD: Tensor = net(image_BCHW) if pooling == "mean" else net.forward_features(image_BCHW)[:, 0]
-        return vector_BD.float()
+        tokens_BTD = net.forward_features(image_BCHW)
+        return {
+            name: (tokens_BTD[:, 0] if name == "cls" else net.forward_head(tokens_BTD)).float() for name in poolings
+        }

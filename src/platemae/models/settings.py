@@ -10,7 +10,6 @@ from platemae.errors import ConfigError
 FINAL_NORMS = ("none", "layer")
 FOURIER_LAYOUTS = ("patch", "image")
 FOURIER_NORMS = ("l1", "l2")
-POOLINGS = ("mean", "cls", "channelwise")
 BIAS_LAYOUTS = ("mlp", "shifted")
 
 

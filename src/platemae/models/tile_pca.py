@@ -8,7 +8,7 @@ Shape legend: B batch, C channels, H W pixels, N tiles, P = C * tile * tile, M c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from platemae.errors import ConfigError, ContractError, TrainingError
 from platemae.models.normalise import standardise, to_image, to_patches
+from platemae.models.pooling import check_poolings
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class TilePCA(nn.Module):
     n_channels
         Channels of a crop.
     """
+
+    poolings: tuple[str, ...] = ("mean",)
 
     tile_mean: Tensor
     components: Tensor
@@ -154,13 +157,17 @@ class TilePCA(nn.Module):
         return scores
 
     def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
+        """Embed whole crops, (B, 2 M) float32; see ``embed_each``."""
+        return self.embed_each(x_BCHW, (pooling,))[pooling]
+
+    def embed_each(self, x_BCHW: Tensor, poolings: Sequence[str]) -> dict[str, Tensor]:
         """Embed whole crops, (B, 2 M) float32: mean and mean square of each component over the tiles.
 
         Parameters
         ----------
         x_BCHW
             Crops, uint8 or float, 0..255.
-        pooling
+        poolings
             ``mean``: there is no class token to take instead.
 
         Raises
@@ -168,10 +175,9 @@ class TilePCA(nn.Module):
         ConfigError
             For any other pooling.
         """
-        if pooling != "mean":
-            raise ConfigError(f"tile_pca has no pooling {pooling!r}", "embed.pooling", "Use mean.")
+        check_poolings(poolings, self.poolings, 0, "tile_pca")
         scores_BNM = self.project(x_BCHW)
-        return torch.cat([scores_BNM.mean(1), scores_BNM.square().mean(1)], dim=1)
+        return dict.fromkeys(poolings, torch.cat([scores_BNM.mean(1), scores_BNM.square().mean(1)], dim=1))
 
     @torch.no_grad()
     def reconstruct(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ Shape legend: B batch, C channels, H W pixels, N patches, L encoder blocks, D fe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -22,6 +22,7 @@ from platemae.models.adabn import DomainBatchNorm, adapt, use_batch
 from platemae.models.densenet import DenseNet, DenseNetSpec
 from platemae.models.inputs import assert_sound, check_crops, check_keys, preset_of, whole_numbers
 from platemae.models.normalise import standardise, to_patches
+from platemae.models.pooling import check_poolings
 from platemae.models.settings import PRESETS as VIT_PRESETS
 from platemae.models.settings import Architecture, Objective
 from platemae.models.vit import ViT
@@ -103,6 +104,8 @@ class WSL(nn.Module):
     n_channels
         Channels of a crop.
     """
+
+    poolings: tuple[str, ...] = ("mean",)
 
     def __init__(self, body: Body, head: Head, n_channels: int) -> None:
         super().__init__()
@@ -225,23 +228,26 @@ class WSL(nn.Module):
         return adapt(self, self._features, batches, exact) if self.head_spec.adabn else 0
 
     def embed(self, x_BCHW: Tensor, pooling: str = "mean") -> Tensor:
+        """Embed whole crops, (B, E) float32; see ``embed_each``."""
+        return self.embed_each(x_BCHW, (pooling,))[pooling]
+
+    def embed_each(self, x_BCHW: Tensor, poolings: Sequence[str]) -> dict[str, Tensor]:
         """Embed whole crops, (B, E) float32, by the statistics of the last ``adapt``; the classes play no part.
 
         Parameters
         ----------
         x_BCHW
             Crops, uint8 or float, 0..255.
-        pooling
-            ``mean`` over the crop.
+        poolings
+            ``mean``: the features over the whole crop, which is what the classes were learned from.
 
         Raises
         ------
         ConfigError
             For any other pooling.
         """
-        if pooling != "mean":
-            raise ConfigError(f"wsl has no pooling {pooling!r}", "embed.pooling", "Use mean.")
-        return self._features(x_BCHW).float()
+        check_poolings(poolings, self.poolings, 0, "wsl")
+        return dict.fromkeys(poolings, self._features(x_BCHW).float())
 
     def traced(self, x_BCHW: Tensor) -> Tensor:
         """Pass a standardised crop through all layers, for counting their operations."""

@@ -123,7 +123,7 @@ def test_the_papers_backbones_are_timms() -> None:
 
 
 def test_wrong_input_is_named() -> None:
-    with pytest.raises(ConfigError, match="unknown pooling"):
+    with pytest.raises(ConfigError, match="no pooling"):
         network().embed(torch.zeros(1, 5, 160, 160), "max")
     with pytest.raises(ContractError, match=r"\(1, 4, 160, 160\)"):
         network().embed(torch.zeros(1, 4, 160, 160))
