@@ -2,6 +2,8 @@
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest
 from platemae.errors import InputError, MissingError
@@ -39,6 +41,7 @@ def results(tmp_path):
 
 def run(results, plates=("P1", "P2"), **changes):
     entry = {"name": "screen", "plates": list(plates), "validation_fraction": 0.1, "seed": 0, "exclude_failed": True}
+    entry["fraction"] = 1.0
     manifest = build_dataset.run(results, {"dataset": entry | changes}, dataset="screen")
     return manifest, pd.read_parquet(results.dataset("screen"))
 
@@ -115,3 +118,37 @@ def test_too_few_wells(results):
         run(results, plates=("P9",))
     with pytest.raises(MissingError, match="a table is missing"):
         run(results, plates=("P1", "P7"))
+
+
+FRACTIONS = st.floats(0.001, 1.0)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pair=st.tuples(FRACTIONS, FRACTIONS), seed=st.integers(0, 1000))
+def test_a_smaller_fraction_lies_inside_a_larger_and_validates_on_the_same_wells(results, pair, seed):
+    small, large, whole = (run(results, fraction=f, seed=seed)[1] for f in (min(pair), max(pair), 1.0))
+    assert wells(small, "train") <= wells(large, "train") <= wells(whole, "train")
+    assert wells(small, "validation") == wells(large, "validation") == wells(whole, "validation")
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.25, 0.5, 1.0])
+def test_a_fraction_is_of_each_plate(results, fraction):
+    manifest, table = run(results, fraction=fraction)
+    whole = run(results)[1]
+    for plate in ("P1", "P2"):
+        taken, there = (len({w for p, w in wells(t, "train") if p == plate}) for t in (table, whole))
+        assert taken == max(round(fraction * there), 1)
+    assert manifest.counts["fields"] == len(table)
+    assert manifest.counts["wells"] == len(wells(table, "train")) + len(wells(table, "validation"))
+    assert list(table.index) == list(range(len(table)))
+
+
+def test_the_whole_of_a_dataset_is_what_it_was_without_fractions(results):
+    assert run(results, fraction=1.0)[0].digest != run(results, fraction=0.9)[0].digest
+    rows = run(results, fraction=1.0)[1]
+    assert len(rows) == 2 * 80 - 3
+
+
+def test_which_wells_a_fraction_takes_depends_on_the_seed(results):
+    taken = [frozenset(wells(run(results, fraction=0.3, seed=seed)[1], "train")) for seed in range(4)]
+    assert len(set(taken)) == 4

@@ -26,7 +26,14 @@ def qc(results, illumination):
 
 
 def dataset(results):
-    entry = {"name": "d", "plates": ["P1"], "validation_fraction": 0.3, "seed": 0, "exclude_failed": True}
+    entry = {
+        "name": "d",
+        "plates": ["P1"],
+        "validation_fraction": 0.3,
+        "fraction": 1.0,
+        "seed": 0,
+        "exclude_failed": True,
+    }
     return build_dataset.run(results, {"dataset": entry}, dataset="d").digest
 
 

@@ -263,7 +263,12 @@ class DatasetEntry(Section):
     validation_fraction: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         default=0.05, description="share of wells held out for the validation loss"
     )
-    seed: int = Field(default=0, ge=0, description="seed of the split")
+    fraction: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="share of each plate's training wells that is used; smaller fractions of the same seed lie inside "
+        "larger ones, and all have the same wells for validation",
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the split, and of the fraction")
     qc: Literal["exclude", "follow"] = Field(
         default="exclude",
         description="exclude: failed fields never train, whatever the gate; follow: as qc.gate says, so that a change "

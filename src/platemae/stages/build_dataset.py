@@ -1,4 +1,4 @@
-"""build_dataset: the index of training fields, whole wells held out for validation."""
+"""build_dataset: the index of training fields, whole wells held out for validation, all others or a fraction train."""
 
 from __future__ import annotations
 
@@ -53,14 +53,17 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
             "name more plates, or look at the reasons in the QC tables",
         )
     held_out = _held_out(wells, entry["validation_fraction"], entry["seed"])
-    places = zip(table["plate"], table["well"], strict=True)
+    taken = _taken([well for well in wells if well not in held_out], entry["fraction"], entry["seed"])
+    places = list(zip(table["plate"], table["well"], strict=True))
     table["split"] = [VALIDATION if place in held_out else TRAIN for place in places]
-    table = table[list(DATASET_COLUMNS)]
+    table = table.loc[[place in held_out or place in taken for place in places], list(DATASET_COLUMNS)]
+    table = table.reset_index(drop=True)
     write_parquet(table, results.dataset(dataset))
     pixels = {plate: _pixels(results, plate) for plate in entry["plates"]}
     counts = {
         "plates": len(frames),
-        "wells": len(wells),
+        "wells": len(held_out) + len(taken),
+        "fraction": entry["fraction"],
         "fields": len(table),
         "validation_wells": len(held_out),
         "validation_fields": int((table["split"] == VALIDATION).sum()),
@@ -82,7 +85,24 @@ def _held_out(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[t
     that fails QC, moves few others.
     """
     count = min(max(round(fraction * len(wells)), 1), len(wells) - 1)
-    return set(sorted(wells, key=lambda well: hashlib.sha256(f"{seed}/{well[0]}/{well[1]}".encode()).digest())[:count])
+    return set(_shuffled(wells, str(seed))[:count])
+
+
+def _taken(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[tuple[str, str]]:
+    """Return the training wells of a fraction: of each plate those with the lowest hashes, at least one.
+
+    The order is the same for all fractions, so a smaller one lies inside a larger; it is another than that of the
+    validation split, so which wells are taken says nothing of which are held out.
+    """
+    of_plate: dict[str, list[tuple[str, str]]] = {}
+    for well in _shuffled(wells, f"{seed}/fraction"):
+        of_plate.setdefault(well[0], []).append(well)
+    return {well for found in of_plate.values() for well in found[: max(round(fraction * len(found)), 1)]}
+
+
+def _shuffled(wells: list[tuple[str, str]], salt: str) -> list[tuple[str, str]]:
+    """Return the wells in an order that nothing but their names and ``salt`` decides."""
+    return sorted(wells, key=lambda well: hashlib.sha256(f"{salt}/{well[0]}/{well[1]}".encode()).digest())
 
 
 def _pixels(results: Results, plate: str) -> str:
