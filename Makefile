@@ -41,7 +41,7 @@ env: $(VENV)/.done ## the environment of the lock file
 $(VENV)/.done: pyproject.toml $(LOCK)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(UV) pip install --quiet --compile-bytecode -c $(LOCK) -e '.[dev,slurm,classical]'
+	@$(UV) pip install --quiet --compile-bytecode -c $(LOCK) -e '.[dev,slurm,classical,harmony]'
 	@touch $@
 
 lock: env ## rewrite the lock from what is installed, names and versions only, and the conda environment from it

@@ -53,7 +53,7 @@ def our_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any) -> FloatArray:
     """Run the package from rows to rows: statistics, basis, transform, plate by plate."""
     rows = {str(plate): np.flatnonzero(plate_N == plate) for plate in np.unique(plate_N)}
     stats = {name: ControlStats.from_rows(x_ND[own[control_N[own]]], name) for name, own in rows.items()}
-    fitted = TVN.fit(stats, {name: name for name in rows}, TVNSettings())
+    fitted = TVN.fit(stats, {name: name for name in rows}, TVNSettings(center_per_batch=False))
     out_ND = np.empty((len(x_ND), fitted.whiten.shape[1]))
     for name, own in rows.items():
         out_ND[own] = fitted.transform(x_ND[own], stats[name], dtype=np.float64)

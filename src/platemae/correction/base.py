@@ -5,7 +5,7 @@ Shapes: N wells, D embedding dimensions, E dimensions after correction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, get_args
@@ -21,11 +21,13 @@ FewControls = Literal["error", "pool", "skip"]
 """A batch unit with fewer than two control wells: stop | use the pooled controls | leave its alignment out."""
 
 Policy = Literal["own", "pool", "skip", "global"]
-"""What a unit was aligned by; ``pool`` and ``skip`` stand in for controls that it lacks."""
+"""What a unit was aligned by: its own controls, or those of all; ``pool`` and ``skip`` stand in for what it lacks."""
 
 MIN_CONTROLS = 2
 _BLOCK = 8192
-_NO_CONTROLS_REMEDY = "mark negative controls in the layouts (control type negcon), or use the correction 'none'"
+_NO_CONTROLS_REMEDY = (
+    "mark negative controls in the layouts (control type negcon), fit on other wells (fit_on), or use the kind none"
+)
 
 
 class Correction(Protocol):
@@ -113,20 +115,25 @@ def pool_controls(
     ------
     ConfigError
         If plates have no batch, if the run has fewer than two controls, or, under ``error``, if a unit has.
+    ContractError
+        If there is no plate, or if widths differ.
     """
     lost = [plate for plate in stats_by_plate if not str(batch_of.get(plate, "")).strip()]
     raise_all(ConfigError("a plate has no batch", f"plate {p}", "fill the batch column of plates.tsv") for p in lost)
     n_by_unit: dict[str, int] = {}
-    for plate, stats in stats_by_plate.items():
-        n_by_unit[batch_of[plate]] = n_by_unit.get(batch_of[plate], 0) + stats.n
-    total = sum(n_by_unit.values())
-    if total < MIN_CONTROLS:
-        found = "no negative control" if total == 0 else "a single negative control"
-        raise ConfigError(f"{found} in all {len(stats_by_plate)} plates", "layouts: control type", _NO_CONTROLS_REMEDY)
+
+    def counted() -> Iterator[ControlStats]:
+        for plate, stats in stats_by_plate.items():
+            n_by_unit[batch_of[plate]] = n_by_unit.get(batch_of[plate], 0) + stats.n
+            yield stats
+
+    pooled = ControlStats.merge(counted(), "all fit plates")
+    if pooled.n < MIN_CONTROLS:
+        found = "no control well" if pooled.n == 0 else "a single control well"
+        raise ConfigError(f"{found} in all {len(stats_by_plate)} plates", "corrections: fit_on", _NO_CONTROLS_REMEDY)
     if few_controls == "error":
         raise_all(_few_error(unit, n) for unit, n in n_by_unit.items() if n < MIN_CONTROLS)
-    pooled = ControlStats.merge(stats_by_plate.values(), "all fit plates")
-    return pooled, FitCounts(total, len(stats_by_plate), len(n_by_unit))
+    return pooled, FitCounts(pooled.n, len(stats_by_plate), len(n_by_unit))
 
 
 def policy_of(batch_stats: ControlStats, few_controls: FewControls) -> Policy:
@@ -142,6 +149,44 @@ def policy_of(batch_stats: ControlStats, few_controls: FewControls) -> Policy:
     if few_controls == "error":
         raise _few_error(batch_stats.unit, batch_stats.n)
     return few_controls
+
+
+def check_varies(pooled: ControlStats) -> None:
+    """Refuse controls that are all the same.
+
+    Raises
+    ------
+    ConfigError
+        Saying so.
+    """
+    if not pooled.std.any():
+        remedy = "check that different control wells were embedded"
+        raise ConfigError(f"all {pooled.n} control wells have the same embedding", "control statistics", remedy)
+
+
+def check_components(n_components: int | None) -> None:
+    """Refuse fewer than one component.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key.
+    """
+    if n_components is not None and n_components < 1:
+        what = f"n_components is {n_components}"
+        raise ConfigError(what, "corrections: n_components", "use at least 1, or null for the numerical rank")
+
+
+def check_positive(value: float, key: str) -> None:
+    """Refuse a negative or infinite number.
+
+    Raises
+    ------
+    ConfigError
+        Naming the key.
+    """
+    if not (np.isfinite(value) and value >= 0):
+        raise ConfigError(f"{key} is {value}", f"corrections: {key}", "use a number that is not negative")
 
 
 def check_choice(value: str, allowed: Any, key: str) -> None:
@@ -199,5 +244,5 @@ def apply_affine(
 
 def _few_error(unit: str, n: int) -> PlatemaeError:
     what = f"{n} control well{'s' if n != 1 else ''} where the alignment of a batch unit needs {MIN_CONTROLS}"
-    remedy = "correct per batch instead of per plate, or set few_controls to pool or skip"
+    remedy = "set batch_unit to batch, few_controls to pool or skip, or fit_on to more wells"
     return ConfigError(what, f"batch unit {unit or '(unnamed)'}", remedy)

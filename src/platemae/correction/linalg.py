@@ -19,34 +19,42 @@ the widest one. It lies above what float32 embeddings resolve (1e-14, times mean
 never blown up to unit variance."""
 
 
-def numerical_rank(values_E: FloatArray, at_least: float = 0.0) -> int:
-    """Count the eigenvalues above ``RANK_RTOL`` times the largest, or times ``at_least`` if that is more."""
+def numerical_rank(values_E: FloatArray, at_least: float = 0.0, rtol: float = RANK_RTOL) -> int:
+    """Count the eigenvalues above ``rtol`` times the largest, or times ``at_least`` if that is more."""
     largest = values_E.max(initial=at_least)
-    return int((values_E > RANK_RTOL * largest).sum()) if largest > 0 else 0
+    return int((values_E > rtol * largest).sum()) if largest > 0 else 0
 
 
-def whitening(corr_DD: FloatArray, max_rank: int) -> tuple[FloatArray, FloatArray]:
-    """PCA of a covariance matrix with every kept component scaled to unit variance.
+def principal_axes(cov_DD: FloatArray, max_rank: int, rtol: float = RANK_RTOL) -> tuple[FloatArray, FloatArray]:
+    """PCA of a covariance or scatter matrix.
 
     Parameters
     ----------
-    corr_DD
+    cov_DD
         (D, D) covariance.
     max_rank
         Most components to keep, such as the number of rows less one.
+    rtol
+        Share of the largest eigenvalue below which an eigenvalue counts as zero.
 
     Returns
     -------
-    w_DE, values_D
-        Columns v / sqrt(lambda) of the E = min(max_rank, numerical rank) leading components, signed so that the
-        loading of the largest magnitude is positive; and all eigenvalues, descending.
+    axes_DE, values_D
+        Unit eigenvectors of the E = min(max_rank, numerical rank) leading components, signed so that the loading of
+        the largest magnitude is positive; and all eigenvalues, descending.
     """
-    values_D, vectors_DD = eigh(corr_DD)
+    values_D, vectors_DD = eigh(cov_DD)
     values_D, vectors_DD = values_D[::-1], vectors_DD[:, ::-1]
-    rank = min(max_rank, numerical_rank(values_D))
+    rank = min(max_rank, numerical_rank(values_D, rtol=rtol))
     kept_DE = vectors_DD[:, :rank]
     peak_E = np.take_along_axis(kept_DE, np.abs(kept_DE).argmax(axis=0)[None], axis=0)[0]
-    return kept_DE * (np.sign(peak_E) / np.sqrt(values_D[:rank])), values_D
+    return kept_DE * np.sign(peak_E), values_D
+
+
+def whitening(cov_DD: FloatArray, max_rank: int) -> tuple[FloatArray, FloatArray]:
+    """Return :func:`principal_axes` with every kept component scaled to unit variance."""
+    axes_DE, values_D = principal_axes(cov_DD, max_rank)
+    return axes_DE / np.sqrt(values_D[: axes_DE.shape[1]]), values_D
 
 
 def psd_factor(a_DD: FloatArray, max_rank: int) -> FloatArray:

@@ -81,7 +81,7 @@ class NoCorrection:
         Raises
         ------
         MissingError, ContractError
-            If the file is gone or not whole.
+            If the file is gone, not whole, or of another kind.
         """
-        _, meta = load_npz(path, ())
+        _, meta = load_npz(path, (), "none")
         return cls(meta["dims"], FitCounts(**meta["counts"]))

@@ -38,7 +38,9 @@ def save_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]], meta: Mapping[s
         sibling.unlink(missing_ok=True)
 
 
-def load_npz(path: Path, names: tuple[str, ...]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def load_npz(
+    path: Path, names: tuple[str, ...], kind: str | None = None
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Read what :func:`save_npz` wrote.
 
     Parameters
@@ -47,6 +49,8 @@ def load_npz(path: Path, names: tuple[str, ...]) -> tuple[dict[str, npt.NDArray[
         The file.
     names
         The arrays that must be in it.
+    kind
+        What ``meta`` must say of its kind; None: nothing.
 
     Returns
     -------
@@ -57,13 +61,17 @@ def load_npz(path: Path, names: tuple[str, ...]) -> tuple[dict[str, npt.NDArray[
     MissingError
         If the file is not there.
     ContractError
-        If it is not such a file, is cut short, or lacks an array.
+        If it is not such a file, is cut short, lacks an array, or is of another kind.
     """
     if not path.is_file():
         raise MissingError("a file between stages is gone", str(path), "run the stage that writes it again")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}, json.loads(str(file["meta"]))
+            meta = json.loads(str(file["meta"]))
+            if kind is not None and meta.get("kind") != kind:
+                what = f"a file of kind {meta.get('kind')} where {kind} is needed"
+                raise ContractError(what, str(path), "name the file that a correction of this kind wrote")
+            return {name: file[name] for name in names}, meta
     except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
         remedy = "delete it and run the stage that writes it again"
         raise ContractError(f"not a complete platemae array file ({error})", str(path), remedy) from error

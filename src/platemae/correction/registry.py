@@ -10,8 +10,12 @@ from platemae.errors import ConfigError
 # A plain literal: the code fingerprint reads it from the syntax tree and follows the named entry alone.
 REGISTRY = {
     "none": "platemae.correction.none:NoCorrection",
+    "center": "platemae.correction.center:Center",
     "centerscale": "platemae.correction.centerscale:CenterScale",
+    "pca_cs": "platemae.correction.pca_cs:PCACS",
     "tvn": "platemae.correction.tvn:TVN",
+    "sphere": "platemae.correction.sphere:Sphere",
+    "harmony": "platemae.correction.harmony:Harmony",
 }
 
 

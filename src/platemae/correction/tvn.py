@@ -3,6 +3,7 @@
 1. z-score by the moments of all controls; 2. PCA on all controls, every component of the numerical rank kept;
 3. z-score of the components on all controls; 4. in every batch unit b, S_b = cov(controls of b, ddof 1) + ridge I
 and y <- y S_b^(-1/2). Steps 1 to 3 are one affine map, the basis; step 4 needs the statistics of one unit only.
+Its switches: y loses the mean of its unit's controls first; (cov(all controls) + ridge I)^(1/2) recolours it last.
 (Ando, McLean, Berndl 2017, doi 10.1101/161422, with CORAL alignment; Celik et al. 2024.)
 
 Shapes: N wells, D embedding dimensions, E components, R rank of a unit's controls.
@@ -18,7 +19,17 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from platemae.correction.base import FewControls, FitCounts, apply_affine, check_choice, policy_of, pool_controls
+from platemae.correction.base import (
+    FewControls,
+    FitCounts,
+    apply_affine,
+    check_choice,
+    check_components,
+    check_positive,
+    check_varies,
+    policy_of,
+    pool_controls,
+)
 from platemae.correction.checks import check_width
 from platemae.correction.control_stats import ControlStats, FloatArray
 from platemae.correction.linalg import RANK_RTOL, InverseRoot, inverse_root, numerical_rank, psd_factor, whitening
@@ -38,10 +49,11 @@ class TVNSettings:
     n_components
         Components kept, at most the numerical rank; None keeps the numerical rank.
     center_per_batch
-        Subtract the mean of the unit's own controls instead of the mean of all. Off by default, as published: the
-        mean of a handful of controls is itself noisy, and every well of the plate would share that noise. On
-        BBBC021 (55 plates of 6 controls) recall in the 5 % tails is 0.47 either way. Turn it on where the table
-        of scores shows that plates still stand apart.
+        Subtract the mean of the unit's own controls instead of the mean of all (as published: of all).
+    recolor
+        Multiply by the root of the pooled controls' covariance plus ridge, the second half of CORAL. Step 3 made that
+        covariance I n / (n - 1), so this is one number for all units: angles stay, and a unit whose controls are like
+        all others keeps its variance instead of being shrunk by 1 + ridge.
     few_controls
         A unit with fewer than two controls: ``error`` stops and names it; ``pool`` aligns it by mean and covariance
         of all controls; ``skip`` leaves step 4 out.
@@ -49,16 +61,14 @@ class TVNSettings:
 
     ridge: float = 0.5
     n_components: int | None = None
-    center_per_batch: bool = False
+    center_per_batch: bool = True
+    recolor: bool = False
     few_controls: FewControls = "error"
 
     def __post_init__(self) -> None:
         check_choice(self.few_controls, FewControls, "few_controls")
-        if not (np.isfinite(self.ridge) and self.ridge >= 0):
-            raise ConfigError(f"ridge is {self.ridge}", "corrections: ridge", "use a number that is not negative")
-        if self.n_components is not None and self.n_components < 1:
-            what = f"n_components is {self.n_components}"
-            raise ConfigError(what, "corrections: n_components", "use at least 1, or null for the numerical rank")
+        check_positive(self.ridge, "ridge")
+        check_components(self.n_components)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +110,8 @@ class TVN:
             As :func:`platemae.correction.base.pool_controls`, and if the controls do not vary at all.
         """
         pooled, counts = pool_controls(stats_by_plate, batch_of, settings.few_controls)
+        check_varies(pooled)
         std_D = pooled.std
-        if not std_D.any():
-            remedy = "check that different control wells were embedded"
-            raise ConfigError(f"all {pooled.n} control wells have the same embedding", "control statistics", remedy)
         scale_D = np.where(std_D == 0, 1.0, std_D)
         # A feature constant up to rounding keeps that rounding in its scatter: the rank leaves it out.
         corr_DD = pooled.scatter / (pooled.n * np.outer(scale_D, scale_D))
@@ -136,12 +144,18 @@ class TVN:
         unscale_D1 = 1 / self.scale[:, None]
         if policy == "own":
             center_D = batch_stats.mean if self.settings.center_per_batch else self.mean
-            return center_D, self._root(batch_stats).after(self.whiten) * unscale_D1
+            return center_D, self._root(batch_stats).after(self.whiten) * unscale_D1 * self._color()
         if policy == "skip":
             return self.mean, self.whiten * unscale_D1
-        # The pooled controls have covariance I n / (n - 1) (ddof 1) after step 3, whatever the embedding was.
+        return self.mean, self.whiten * unscale_D1 * (self._color() / self._pooled_root())
+
+    def _pooled_root(self) -> float:
+        """Root of covariance plus ridge of all controls: I n / (n - 1) (ddof 1) after step 3, whatever they were."""
         n = self.counts.n_controls
-        return self.mean, self.whiten * unscale_D1 / np.sqrt(n / (n - 1) + self.settings.ridge)
+        return float(np.sqrt(n / (n - 1) + self.settings.ridge))
+
+    def _color(self) -> float:
+        return self._pooled_root() if self.settings.recolor else 1.0
 
     def _root(self, batch_stats: ControlStats) -> InverseRoot:
         scaled_DD = batch_stats.scatter / np.outer(self.scale, self.scale)
@@ -160,6 +174,7 @@ class TVN:
         steps = ["z-score on all controls", "PCA on all controls", "z-score of the components on all controls"]
         center = ["subtract the unit's control mean"] if self.settings.center_per_batch else []
         align = [f"multiply by (unit's control covariance + {self.settings.ridge} I)^(-1/2)"]
+        align += ["multiply by (all controls' covariance + ridge I)^(1/2)"] if self.settings.recolor else []
         settings = {**asdict(self.settings), "n_components_requested": self.settings.n_components}
         del settings["n_components"]
         return {"kind": "tvn", **settings, **asdict(self.counts), **shape, "steps": steps + center + align}
@@ -183,8 +198,8 @@ class TVN:
         Raises
         ------
         MissingError, ContractError
-            If the file is gone or not whole.
+            If the file is gone, not whole, or of another kind.
         """
-        arrays, meta = load_npz(path, ("mean", "scale", "whiten", "values"))
+        arrays, meta = load_npz(path, ("mean", "scale", "whiten", "values"), "tvn")
         settings, counts = TVNSettings(**meta["settings"]), FitCounts(**meta["counts"])
         return cls(settings, arrays["mean"], arrays["scale"], arrays["whiten"], arrays["values"], counts)

@@ -10,8 +10,9 @@ import pytest
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.benchmarks.annotations import Relations, read_relations
 from platemae.benchmarks.recall import RecallSettings, score_recall
-from platemae.correction.centerscale import CenterScale, CenterScaleSettings
+from platemae.correction.centerscale import CenterScale
 from platemae.correction.control_stats import ControlStats
+from platemae.correction.moments import MomentSettings
 from platemae.correction.tvn import TVN, TVNSettings
 
 SHARED = Path(os.environ.get("PLATEMAE_SHARED", Path(__file__).resolve().parents[4] / "shared"))
@@ -94,7 +95,7 @@ def test_fly_complexes_are_found_after_scaling_by_batch() -> None:
     assert len(table) == 15_350  # ten of 15,360 wells hold a NaN
     x = table.filter(regex=r"^f_").to_numpy(dtype=np.float64)
     everything = np.ones(len(x), dtype=bool)
-    y = correct(CenterScale, CenterScaleSettings(), x, table["Metadata_batch"].astype(str), everything)
+    y = correct(CenterScale, MomentSettings(), x, table["Metadata_batch"].astype(str), everything)
     design = table["Metadata_FBgn"] + "_" + table["Metadata_dsRNA_design"].astype(str)
     obs = pd.DataFrame({"Metadata_Gene": table["Metadata_FBgn"], "Metadata_Perturbation": design})
     obs = obs.assign(Metadata_Plate=table["Metadata_batch"].astype(str), Metadata_Well=design)

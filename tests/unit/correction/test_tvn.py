@@ -14,24 +14,7 @@ from platemae.correction.control_stats import ControlStats
 from platemae.correction.linalg import inverse_root, psd_factor
 from platemae.correction.tvn import TVN, TVNSettings
 from platemae.errors import ConfigError
-
-
-class Screen:
-    """Correlated wells with a shift and a gain a plate; the first wells of a plate are its controls."""
-
-    def __init__(self, plates: int, controls: int, dims: int, treated: int = 20, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        size = controls + treated
-        mixing = rng.standard_normal((dims, dims)) + 2 * np.eye(dims)
-        x = rng.standard_normal((plates, size, dims)) @ mixing * rng.uniform(0.6, 1.5, (plates, 1, dims))
-        x += rng.standard_normal((plates, 1, dims)) + 5
-        self.x = x.reshape(-1, dims)
-        self.plate = np.repeat([f"p{index}" for index in range(plates)], size)
-        self.control = np.tile(np.arange(size) < controls, plates)
-
-    def stats(self) -> dict[str, ControlStats]:
-        names = list(dict.fromkeys(self.plate))
-        return {name: ControlStats.from_rows(self.x[(self.plate == name) & self.control], name) for name in names}
+from tests.unit.correction.screens import Screen, assert_same_up_to_signs
 
 
 def corrected(screen: Screen, config: TVNSettings, batch_of: Mapping[str, str] | None = None) -> np.ndarray:
@@ -62,15 +45,6 @@ def reference(screen: Screen, batch: np.ndarray, ridge: float, center: bool, com
     return y
 
 
-def assert_same_up_to_signs(ours: np.ndarray, theirs: np.ndarray, tol: float = 1e-8) -> None:
-    """Component signs are free: compare aligned columns and the Gram matrix."""
-    assert ours.shape == theirs.shape
-    aligned = ours * np.sign((ours * theirs).sum(axis=0))
-    assert np.abs(aligned - theirs).max() <= tol * np.abs(theirs).max()
-    gram = theirs @ theirs.T
-    assert np.abs(ours @ ours.T - gram).max() <= tol * np.abs(gram).max()
-
-
 @pytest.mark.parametrize("center", [False, True])
 @pytest.mark.parametrize(
     ("plates", "controls", "dims", "components"),
@@ -87,7 +61,7 @@ def test_equals_the_published_steps(plates: int, controls: int, dims: int, compo
 def test_plates_of_a_batch_share_one_alignment() -> None:
     screen = Screen(4, 6, 10)
     batch_of = {"p0": "a", "p1": "a", "p2": "b", "p3": "b"}
-    theirs = reference(screen, np.array([batch_of[name] for name in screen.plate]), 0.5, False, 10)
+    theirs = reference(screen, np.array([batch_of[name] for name in screen.plate]), 0.5, True, 10)
     assert_same_up_to_signs(corrected(screen, TVNSettings(), batch_of), theirs)
 
 
@@ -159,7 +133,7 @@ def test_identical_controls_on_one_plate_leave_the_ridge_alone() -> None:
     fitted = TVN.fit(stats, {name: name for name in stats}, TVNSettings())
     own = screen.plate == "p1"
     y = fitted.transform(screen.x[own], stats["p1"], dtype=np.float64)
-    white = (screen.x[own] - fitted.mean) / fitted.scale @ fitted.whiten
+    white = (screen.x[own] - screen.x[same][0]) / fitted.scale @ fitted.whiten
     np.testing.assert_allclose(y, white / np.sqrt(0.5), rtol=1e-6, atol=1e-6)
     assert fitted.batch_facts(stats["p1"])["rank"] == 0
 
