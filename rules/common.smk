@@ -4,7 +4,12 @@ import sys
 
 from platemae.config import load_config, stage_config, stage_entries
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
-from platemae.config.slices import check_images, feature_plates, unit_plates
+from platemae.config.slices import (
+    check_cells,
+    check_images,
+    feature_plates,
+    unit_plates,
+)
 from platemae.contracts import TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
@@ -15,6 +20,7 @@ try:
     TABLE = Path(workflow.basedir, CONFIG.plates)
     PLATES = read_plates(TABLE, [reader.name for reader in CONFIG.readers])
     check_images(CONFIG, PLATES)
+    check_cells(CONFIG, PLATES)
 except PlatemaeError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
@@ -23,8 +29,8 @@ RESULTS = str(Path(workflow.basedir, CONFIG.results))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
 BASE = TABLE.parent
 PLATE_NAMES = sorted(plate.plate for plate in PLATES)
-PROFILES = [model.name for model in CONFIG.models if model.kind in TABLE_KINDS]
-NETWORKS = [model.name for model in CONFIG.models if model.kind not in TABLE_KINDS]
+PROFILES = [model.name for model in CONFIG.rows if model.kind in TABLE_KINDS]
+NETWORKS = [model.name for model in CONFIG.rows if model.kind not in TABLE_KINDS]
 
 
 wildcard_constraints:
@@ -36,8 +42,9 @@ wildcard_constraints:
 
 
 def names(section):
-    """Names of a list section's entries."""
-    return [entry.name for entry in getattr(CONFIG, section)]
+    """Names of a list section's entries; snapshots are models, too."""
+    entries = CONFIG.rows if section == "models" else getattr(CONFIG, section)
+    return [entry.name for entry in entries]
 
 
 def any_of(values):
@@ -130,10 +137,23 @@ def weight_files(wildcards):
     return [str(weights), *(str(facts) for facts in beside if facts.is_file())]
 
 
+def parent_manifest(wildcards):
+    """The finished training that a snapshot is of."""
+    parent = getattr(model_entry(wildcards), "parent", None)
+    return [f"models/{parent}/manifest.json"] if parent else []
+
+
+def kept_steps(wildcards):
+    """Steps at which a training keeps its network. A Path, which Snakemake does not compare: the weights do not depend
+    on it, and a step that is added later must not stale what was trained."""
+    return Path(",".join(map(str, model_entry(wildcards).snapshots)) or "none")
+
+
 def label_manifests(wildcards):
-    """What train_model reads beside pixels: the layouts of its plates, where it learns from labels."""
+    """What train_model reads beside pixels: the layouts of its plates, where labels are learned or sampled by."""
     entry = model_entry(wildcards)
-    if entry.kind != "wsl":
+    train = stage_config(CONFIG, PLATES, "train_model", model=entry.name)["train"]
+    if entry.kind != "wsl" and train["sampling"] != "perturbation":
         return []
     cut = stage_config(CONFIG, PLATES, "build_dataset", dataset=entry.dataset)
     return [f"plates/{plate}.manifest.json" for plate in cut["dataset"]["plates"]]

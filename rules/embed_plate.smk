@@ -25,6 +25,7 @@ rule embed_plate:
         runtime=240,
         gpu=0,
         tasks_per_gpu=0,
+        processes=1,
     params:
         cfg=cfg("embed_plate"),
         code=code("embed_plate"),
@@ -33,5 +34,6 @@ rule embed_plate:
     shell:
         "platemae embed-plate "
         "--model {wildcards.model} --plate {wildcards.plate} "
+        "--processes {resources.processes} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

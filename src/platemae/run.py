@@ -22,7 +22,7 @@ import psutil
 
 from platemae.config import Config, read_config
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
-from platemae.config.slices import check_images
+from platemae.config.slices import check_cells, check_images
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
 from platemae.layout import Results
@@ -95,6 +95,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
         )
     plates = read_plates(table, [reader.name for reader in config.readers])
     check_images(config, plates)
+    check_cells(config, plates)
     raise_all(named_plate_problems(config, plates, str(configfile)))
     raise_all(missing_file_problems(config, plates, table.parent))
     check_layouts(plates, table.parent, layout_options(config.layouts.model_dump(mode="json"), table.parent))
@@ -174,7 +175,7 @@ def _repeat_errors(path: Path, seen: int) -> bool:
     with path.open("rb") as file:
         file.seek(seen)
         lines = [line for line in file.read().splitlines() if line.endswith(b"}")]  # one may be cut by a full disk
-    for line in map(json.loads, lines):
+    for line in map(json.loads, dict.fromkeys(lines)):  # a retry ends in the same error
         error = PlatemaeError(line["what"], line["where"], line["remedy"])
         print(f"\n{line['stage']} {' '.join(line['wildcards'].values())}\n{error}", file=sys.stderr)
     return True

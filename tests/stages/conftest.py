@@ -9,6 +9,8 @@ import pytest
 from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
+from platemae.models.export import save_model
+from platemae.models.registry import build
 from platemae.qc.gate import PASS
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.plate_reader import StoreChannel
@@ -133,3 +135,18 @@ def train_cfg() -> Callable[..., dict]:
         }
 
     return make
+
+
+@pytest.fixture
+def write_model_of() -> Callable[..., None]:
+    """Return a function that writes a model with random weights, as train_model leaves it, without training."""
+    vit = {"crop_px": 16, "patch_px": 4, "width": 16, "depth": 2, "heads": 2}
+    vit |= {"decoder_width": 16, "decoder_depth": 1, "decoder_heads": 2}
+
+    def write(results: Results, kind: str = "untrained", pixel_size_um: float | None = 0.5, **architecture) -> None:
+        module = build(kind, architecture or vit, len(CHANNELS))
+        facts = {"kind": kind, "channels": [{"name": c.name, "stain": c.stain} for c in CHANNELS]}
+        facts |= {"intensity": IntensityMap.read(results.intensity("fixed")).to_json(), "pixel_size_um": pixel_size_um}
+        save_model(results.model("m"), module, facts)
+
+    return write

@@ -15,7 +15,6 @@ from platemae.embedding.tiling import tile_field
 from platemae.errors import ConfigError, InputError
 from platemae.layout import Results
 from platemae.models.export import load_model
-from platemae.stages import train_model
 from platemae.stages.embed_plate import run
 from platemae.store.intensity_map import IntensityMap
 from platemae.store.plate_reader import PlateStore, StoreChannel
@@ -24,9 +23,9 @@ DNA, ACTIN = StoreChannel("DNA", "Hoechst"), StoreChannel("Actin", "Phalloidin")
 
 
 @pytest.fixture
-def results(make_screen, train_cfg) -> Results:
+def results(make_screen, write_model_of) -> Results:
     results = make_screen()
-    train_model.run(results, train_cfg("untrained"), model="m", threads=1)
+    write_model_of(results)
     return results
 
 
@@ -106,12 +105,6 @@ def test_fields_smaller_than_a_tile_and_plates_without_fields(results, write_pla
     write_plate_of(results, "P1", failed=every)
     with pytest.raises(InputError, match="no field of the plate passed"):
         embed(results)
-
-
-def test_another_pixel_size_is_told(results):
-    facts = results.model("m") / "model.json"
-    facts.write_text(facts.read_text().replace('"pixel_size_um": 0.5', '"pixel_size_um": 0.25'))
-    assert "pixels of 0.5 µm, the model was trained on 0.25 µm" in embed(results)[0].warnings[0]
 
 
 def test_a_kill_leaves_nothing_that_looks_finished(results):

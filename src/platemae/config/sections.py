@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from platemae.contracts import TABLE_KINDS
+from platemae.contracts import POOLINGS, TABLE_KINDS, TRAINED_KINDS
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -305,21 +306,67 @@ class TrainSection(Section):
     seed: int = Field(default=0, ge=0, description="seed of weights, crops and masks")
     checkpoint_steps: int = Field(default=200, ge=1, description="steps between checkpoints")
     validate_every: int = Field(default=150, ge=1, description="steps between validation losses")
+    on_divergence: Literal["stop", "record"] = Field(
+        default="stop",
+        description="when the loss is no longer finite: stop with an error; record: the model is what it was before that "
+        "step, and the tables say so",
+    )
     flip: bool = Field(default=True, description="random flips and quarter turns of crops")
+    sampling: Literal["uniform", "perturbation", "plate"] = Field(
+        default="uniform",
+        description="what is seen equally often: each field, each perturbation (fields without one count as one), or "
+        "each plate; kind wsl: within each domain",
+    )
+    crops_per_field: int = Field(
+        default=1,
+        ge=1,
+        description="crops taken of a field when its turn comes: fewer fields are decoded a step, and a batch is less "
+        "varied: it holds global_batch / crops_per_field fields",
+    )
+    cache: str | None = Field(
+        default=None,
+        description="folder on a disk of the node, such as $TMPDIR: plates are copied there once, verified, and read "
+        "from there by all trainings on the node",
+    )
+    cache_gb: float = Field(
+        default=200.0, gt=0, description="10^9 bytes that such copies may take; the longest unused give way"
+    )
+
+
+Pooling = Annotated[str, StringConstraints(pattern=r"^(mean|cls|channelwise|block[1-9][0-9]{0,2})$")]
 
 
 class EmbedSection(Section):
-    """embed_plate: tiles to well vectors."""
+    """embed_plate: crops to vectors."""
 
+    rows: Literal["well", "field", "crop", "cell"] = Field(
+        default="well",
+        description="what a row is: a well or a field (mean over its crops), a crop, or a cell of the plate's table of "
+        "cells (the crop around it); see docs/guide.md",
+    )
     tiling: Literal["drop", "overlap", "reflect"] = Field(
         default="overlap", description="what happens where the field is no multiple of the crop"
     )
-    pooling: Literal["mean", "cls", "channelwise"] = Field(
+    pooling: Pooling | Annotated[list[Pooling], Field(min_length=1)] = Field(
         default="mean",
-        description="mean of patch tokens (the papers), the class token, or, kind camae, the mean of each channel's "
-        "tokens one after another",
+        description="mean of patch tokens (the papers); cls, the class token; block1, block2 and so on, mean of the "
+        "tokens after that block (kind munet: level); kind camae: channelwise, the mean of each channel's tokens one "
+        "after another. Of a list the first goes on to the map, the others stand beside it",
     )
-    batch: int = Field(default=128, ge=1, description="tiles a forward pass")
+    batch: int | None = Field(
+        default=None, ge=1, description="crops of a forward pass; null: as many as memory takes; moves rounding alone"
+    )
+    pixel_size: Literal["resample", "ignore"] | Annotated[float, Field(gt=0)] = Field(
+        default="resample",
+        description="resample: fields come to the pixel size that the model was trained on; ignore: as they are; a "
+        "number: resample, and the model was trained on so many micrometres",
+    )
+    cell_border: Literal["reflect", "drop"] = Field(
+        default="reflect", description="rows cell: a crop that leaves the field is mirrored there, or its cell left out"
+    )
+    mask_neighbours: bool = Field(
+        default=False, description="rows cell: pixels nearer to another cell of the table become background"
+    )
     domain_exact: bool = Field(
         default=False,
         description="kind wsl: pass over the domain once for each batch normalisation, so that its statistics are "
@@ -328,6 +375,17 @@ class EmbedSection(Section):
     domain_fields: int = Field(
         default=512, ge=0, description="kind wsl: fields of the domain that its statistics are taken from; 0: all"
     )
+
+    @property
+    def poolings(self) -> list[str]:
+        """All poolings, the one that goes on first."""
+        return [self.pooling] if isinstance(self.pooling, str) else list(self.pooling)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> EmbedSection:
+        if len(set(self.poolings)) < len(self.poolings):
+            raise ValueError("pooling: a name stands twice")
+        return self
 
 
 AFFORDABLE: tuple[FEATURE_GROUPS, ...] = ("shape", "intensity", "texture", "radial_distribution", "correlation")
@@ -411,6 +469,11 @@ class ModelEntry(Section):
     dataset: Name | None = Field(default=None, description="entry of `datasets`")
     intensity: Name | None = Field(default=None, description="entry of `intensity`")
     train: dict[str, Any] = Field(default_factory=dict, description="single values of `train` to change")
+    snapshots: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="steps, before the last, at which the network is kept: each is a row of its own, called name@step; "
+        "a step that is added after the training has passed it costs a new training",
+    )
     embed: dict[str, Any] = Field(default_factory=dict, description="single values of `embed` to change")
     file: str | None = Field(
         default=None,
@@ -461,11 +524,26 @@ class ModelEntry(Section):
             raise ValueError("backbone belongs to the kinds wsl and pretrained")
         if self.kind == "checkpoint" and self.architecture:
             raise ValueError("kind checkpoint takes its architecture from its file")
+        if self.snapshots and self.kind not in TRAINED_KINDS:
+            raise ValueError(f"snapshots belong to the kinds that are trained here: {', '.join(TRAINED_KINDS)}")
         if self.kind not in TABLE_KINDS and not (self.dataset and self.intensity):
             raise ValueError(f"a model of kind {self.kind} needs dataset and intensity")
         TrainSection(**self.train)
         EmbedSection(**self.embed)
         return self
+
+
+class Snapshot(ModelEntry):
+    """A model as it was after ``step`` steps of the training of ``parent``: no entry of its own, a row of its own."""
+
+    parent: Name
+    step: int
+
+    @classmethod
+    def of(cls, entry: ModelEntry) -> list[Snapshot]:
+        """Return the snapshots of an entry, in the order of their steps."""
+        values = entry.model_dump() | {"snapshots": [], "parent": entry.name}
+        return [cls(**(values | {"name": f"{entry.name}@{step}", "step": step})) for step in sorted(entry.snapshots)]
 
 
 class CorrectionEntry(Section):
@@ -589,20 +667,25 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Config:
-        problems = list(_duplicates(self)) + list(_dangling(self))
+        problems = [*_duplicates(self), *_dangling(self), *_late_snapshots(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
+    @property
+    def rows(self) -> list[ModelEntry]:
+        """The models of the tables: every entry of ``models``, its snapshots before it."""
+        return [row for entry in self.models for row in (*Snapshot.of(entry), entry)]
+
     def entry(self, section: str, name: str) -> Any:
-        """Return the entry of a list section by its name.
+        """Return the entry of a list section by its name; of models, snapshots are found, too.
 
         Raises
         ------
         KeyError
             When there is no such entry.
         """
-        for entry in getattr(self, section):
+        for entry in self.rows if section == "models" else getattr(self, section):
             if entry.name == name:
                 return entry
         raise KeyError(f"{section} has no entry {name}")
@@ -613,7 +696,7 @@ LIST_SECTIONS = ("readers", "intensity", "datasets", "models", "corrections", "b
 
 def _duplicates(config: Config) -> Iterator[str]:
     for section in LIST_SECTIONS:
-        names = [entry.name for entry in getattr(config, section)]
+        names = [entry.name for entry in (config.rows if section == "models" else getattr(config, section))]
         for name in sorted({n for n in names if names.count(n) > 1}):
             yield f"{section}: the name {name} is used twice"
 
@@ -624,3 +707,24 @@ def _dangling(config: Config) -> Iterator[str]:
             wanted, known = getattr(model, key), [entry.name for entry in getattr(config, section)]
             if wanted is not None and wanted not in known:
                 yield f"models.{model.name}.{key}: {wanted} is not in {section} ({', '.join(known)})"
+
+
+def _late_snapshots(config: Config) -> Iterator[str]:
+    for model in config.models:
+        steps = model.train.get("steps", config.train.steps)
+        late = [step for step in model.snapshots if step >= steps]
+        if late:
+            yield f"models.{model.name}.snapshots: {', '.join(map(str, late))} of {steps} steps; the last is {model.name}"
+
+
+def _unpooled(config: Config) -> Iterator[str]:
+    """Yield the models that lack a pooling which they are asked for; of a weights file only the file knows."""
+    for model in config.models:
+        offered = POOLINGS.get(model.kind)
+        if offered is None:
+            continue
+        embed = EmbedSection(**(config.embed.model_dump() | model.embed))
+        lacking = [name for name in embed.poolings if re.sub(r"[0-9]+$", "", name) not in offered]
+        if lacking:
+            has = ", ".join(f"{name}1 and so on" if name == "block" else name for name in offered)
+            yield f"models.{model.name}.embed.pooling: kind {model.kind} has no {', '.join(lacking)}; it has {has}"

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from platemae.config.plates import Plate
-from platemae.config.sections import Config, EmbedSection, TrainSection
+from platemae.config.sections import Config, EmbedSection, Snapshot, TrainSection
 from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS
 from platemae.errors import ConfigError
 
@@ -58,6 +58,28 @@ def check_images(config: Config, plates: Sequence[Plate]) -> None:
         raise ConfigError(what, "plates.tsv, column reader; models", remedy)
 
 
+def check_cells(config: Config, plates: Sequence[Plate]) -> None:
+    """Check that plates have a table of cells where a model's rows are cells.
+
+    Raises
+    ------
+    ConfigError
+        Naming the plates and the models.
+    """
+    arrayed = sorted(p.plate for p in plates if not p.cells)
+    asking = [
+        m.name
+        for m in config.models
+        if m.kind not in TABLE_KINDS and (config.embed.model_dump() | m.embed)["rows"] == "cell"
+    ]
+    if arrayed and asking:
+        what = (
+            f"plates without a table of cells: {', '.join(arrayed[:8])}; models with rows cell: {', '.join(asking[:8])}"
+        )
+        remedy = "name their cells in plates.tsv, or let embed.rows be well, field or crop"
+        raise ConfigError(what, "plates.tsv, column cells; embed.rows", remedy)
+
+
 def _named(plates: dict[str, Plate], names: list[str] | str) -> list[str]:
     """Return plates in one order, so that rows of plates.tsv or names in another order rerun nothing."""
     return sorted(plates if names == "all" else names)
@@ -100,7 +122,10 @@ def _qc(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
 
 
 def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
+    """Return what a training reads; which snapshots it keeps is not in it, as its weights do not depend on that."""
     entry = config.entry("models", model)
+    if isinstance(entry, Snapshot):
+        return _train(config, plates, entry.parent) | {"snapshot": entry.step}
     keys: tuple[str, ...] = ("name", "kind", "preset", "architecture", "dataset", "intensity")
     own = _OWN_DEFAULTS.get(entry.kind, {})
     train = _dump(TrainSection(**(_dump(config.train) | own | entry.train)))
@@ -124,6 +149,8 @@ def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> 
     entry = config.entry("models", model)
     embed = _dump(EmbedSection(**(_dump(config.embed) | entry.embed)))
     of_domain = {key: embed.pop(f"domain_{key}") for key in ("exact", "fields")}
+    if embed["rows"] != "cell":
+        embed = {key: value for key, value in embed.items() if key not in ("cell_border", "mask_neighbours")}
     found = {"embed": embed, "kind": entry.kind, "exclude_failed": _excludes(config)}
     if entry.kind != "wsl" or entry.domain == "none":
         return found
@@ -196,7 +223,7 @@ def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
 
 
 def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
-    return {"models": [m.name for m in config.models], "corrections": [c.name for c in config.corrections]}
+    return {"models": [m.name for m in config.rows], "corrections": [c.name for c in config.corrections]}
 
 
 def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
@@ -204,7 +231,14 @@ def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
         "report": _dump(config.report),
         "plates": sorted(plates),
         "models": [
-            {"name": m.name, "kind": m.kind, "dataset": m.dataset, "intensity": m.intensity} for m in config.models
+            {
+                "name": m.name,
+                "kind": m.kind,
+                "dataset": m.dataset,
+                "intensity": m.intensity,
+                "parent": m.parent if isinstance(m, Snapshot) else None,
+            }
+            for m in config.rows
         ],
         "corrections": [_dump(c) for c in config.corrections],
         "benchmarks": [_dump(b) for b in config.benchmarks],

@@ -36,10 +36,14 @@ class Tiling:
 
     def cut(self, field_CHW: np.ndarray) -> np.ndarray:
         """Return the tiles of a field, shape (T, C, S, S)."""
-        if any(sum(pair) for pair in self.padding):
-            field_CHW = np.pad(field_CHW, ((0, 0), *self.padding), mode="reflect")
-        size = self.size
+        field_CHW, size = self.padded(field_CHW), self.size
         return np.stack([field_CHW[:, y : y + size, x : x + size] for y, x in self.origins])
+
+    def padded(self, field_CHW: np.ndarray) -> np.ndarray:
+        """Return the field with what is mirrored around it, in which ``origins`` count."""
+        if not any(sum(pair) for pair in self.padding):
+            return field_CHW
+        return np.pad(field_CHW, ((0, 0), *self.padding), mode="reflect")
 
 
 def tile_field(height: int, width: int, size: int, mode: str) -> Tiling:

@@ -12,7 +12,7 @@ import numpy as np
 
 from platemae.config import Config, read_config, stage_config
 from platemae.config.plates import Plate, read_plates
-from platemae.config.slices import check_images
+from platemae.config.slices import check_cells, check_images
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
 from platemae.preflight.across import channel_problems, control_problems
@@ -108,6 +108,7 @@ def check_run(
     lines: list[str] = []
     problems: list[PlatemaeError] = [*named_plate_problems(config, plates, "the configuration")]
     problems += _refused(lambda: check_images(config, plates))
+    problems += _refused(lambda: check_cells(config, plates))
     problems += channel_problems(config, {c.plate: c.channels for c in checkups})
     problems += control_problems(config, plates, {c.plate: c.negcon for c in checkups if c.negcon is not None})
     new = [c for c in checkups if not results.manifest("ingest_plate", plate=c.plate).exists()]

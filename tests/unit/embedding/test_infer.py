@@ -1,5 +1,7 @@
 """Field and well means against slow loops."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,8 @@ from platemae.errors import ConfigError
 class Moments:
     """A model whose embedding is known in closed form: mean and maximum of each channel."""
 
-    def embed(self, x_BCHW: torch.Tensor, pooling: str = "mean") -> torch.Tensor:
-        return torch.cat([x_BCHW.mean((2, 3)), x_BCHW.amax((2, 3))], 1)
+    def embed_each(self, x_BCHW: torch.Tensor, poolings: Sequence[str]) -> dict[str, torch.Tensor]:
+        return dict.fromkeys(poolings, torch.cat([x_BCHW.mean((2, 3)), x_BCHW.amax((2, 3))], 1))
 
     def eval(self) -> "Moments":
         return self
