@@ -34,7 +34,7 @@ STAGE_HELP = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong input, 75 to go on, 130 interrupted."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         print(error, file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -154,7 +154,14 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--log", type=Path, default=None, help="file that gets JSON lines")
     if stage == "train_model":
         parser.add_argument(
-            "--processes", type=int, default=1, help="data-parallel processes: GPUs of this node, or CPU processes"
+            "--processes", type=int, default=1, help="data-parallel processes a node: its GPUs, or CPU processes"
+        )
+        parser.add_argument("--nodes", type=int, default=1, help="nodes of the SLURM job that train together")
+        parser.add_argument(
+            "--end-time",
+            default=None,
+            help="when this job is ended from outside (2026-11-21T18:00:00, or seconds since 1970): a checkpoint is "
+            "written before, and the exit code is 75 (default: what SLURM says)",
         )
         parser.add_argument(
             "--retrain", action="store_true", help="throw an earlier training of the same settings away"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 
 class PlatemaeError(Exception):
-    """An error with three parts, printed as three lines; the command line ends with exit code 2.
+    """An error with three parts, printed as three lines; the command line ends with ``exit_code``.
 
     Parameters
     ----------
@@ -19,6 +20,8 @@ class PlatemaeError(Exception):
     remedy
         What the user can do about it.
     """
+
+    exit_code: ClassVar[int] = 2
 
     def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
         super().__init__(what)
@@ -39,6 +42,10 @@ class PlatemaeError(Exception):
 
 class ConfigError(PlatemaeError, ValueError):
     """The configuration, plates.tsv or a layout table is wrong."""
+
+
+class MachineError(ConfigError):
+    """The machine at hand is not what the configuration asks for; another may be."""
 
 
 class InputError(PlatemaeError, ValueError):
@@ -65,6 +72,10 @@ class DiskError(PlatemaeError, OSError):
 
 class TrainingError(PlatemaeError, RuntimeError):
     """Training cannot go on: non-finite loss, foreign state, too few fields."""
+
+
+class DivergedError(TrainingError):
+    """The loss of a training is not finite; the same settings, data and code end there again."""
 
 
 def raise_all(problems: Iterable[PlatemaeError]) -> None:

@@ -18,8 +18,8 @@ from platemae.contracts import canonical
 from platemae.errors import MissingError
 
 PACKAGE = Path(__file__).parent
-NOT_SCIENCE = ("platemae.cli", "platemae.logs", "platemae.errors", "platemae.layout")
-"""Modules whose change alters no result; they stale nothing."""
+NOT_SCIENCE = ("platemae.cli", "platemae.logs", "platemae.errors", "platemae.layout", "platemae.live")
+"""Modules, and packages with all in them, whose change alters no result; they stale nothing."""
 
 
 def digest_bytes(*parts: bytes) -> str:
@@ -111,13 +111,17 @@ def import_closure(start: str, entries: tuple[str, ...], package: Path = PACKAGE
     while queue:
         name = queue.pop()
         path = _module_path(name, package)
-        if path is None or name in found or name in NOT_SCIENCE:
+        if path is None or name in found or _is_shown_only(name):
             continue
         found[name] = path
         imported, registry = _imports(path, _stamp(path), name)
         queue += imported
         queue += [target.split(":")[0] for key, target in registry if key in entries]
     return found
+
+
+def _is_shown_only(name: str) -> bool:
+    return any(name == left_out or name.startswith(f"{left_out}.") for left_out in NOT_SCIENCE)
 
 
 def _module_path(name: str, package: Path) -> Path | None:

@@ -61,6 +61,10 @@ class Results:
         """Checkpoints of one training (not a declared output)."""
         return self.root / "models" / ".state" / key
 
+    def training_page(self, model: str) -> Path:
+        """Link to the page of a model's training, in its state folder (not a declared output)."""
+        return self.root / "logs" / "train_model" / f"{model}.html"
+
     def embedding(self, model: str, plate: str) -> Path:
         """AnnData, a row a well."""
         return self.root / "embeddings" / model / f"{plate}.h5ad"

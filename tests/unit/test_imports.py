@@ -31,12 +31,14 @@ MAY_IMPORT = {
     "report": LOW | {"tables"},
     "synthetic": LOW,
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
-    "making": LOW | {"config", "store", "models", "training", "data"},
+    "making": LOW | {"config", "store", "models", "training", "data", "live"},
+    "live": LOW,
     "stages": LOW
     | {
         "tables",
         "layouts",
         "making",
+        "live",
         "config",
         "readers",
         "store",

@@ -1,4 +1,4 @@
-"""The folder of one training: who works on it, whose code made it, and what it finished.
+"""The folder of one training: whose code made it, what became of it, and what it finished.
 
 It lies outside every declared output, keyed by architecture, optimisation and data, so that neither a failed job nor a
 change of code costs the GPU hours in it.
@@ -6,27 +6,20 @@ change of code costs the GPU hours in it.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from platemae.contracts import write_text
-from platemae.errors import TrainingError
+from platemae.data.lease import GUARD, LEASE, slurm_job
+from platemae.errors import ConfigError, DivergedError, MachineError, PlatemaeError, TrainingError
 
-LEASE, GUARD, STATE, FINISHED = "lease.json", ".lease.guard", "state.json", "finished"
-BEAT_SECONDS = 20.0
-SILENT_SECONDS = 300.0
-"""A holder on another host counts as dead when its lease has not been touched for so long."""
+STATE, VERDICT, FINISHED = "state.json", "verdict.json", "finished"
+CONTINUE, FAILED = "continue", "failed"
+_LASTING = {"ConfigError": ConfigError, "DivergedError": DivergedError}
+"""Errors that follow from settings, data and code alone; the next attempt would end in the same."""
 
 
 class TrainingState:
@@ -120,115 +113,48 @@ class TrainingState:
         changes: list[dict[str, str]] = self.record().get("accepted", [])
         return changes
 
+    # -- verdict ------------------------------------------------------------------------------------------------------
 
-# -- lease ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def lease(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold a training's folder: one job at a time works in it.
-
-    The lease of a process that is dead is taken over: at once on this host, where pid and start time prove it; after
-    five silent minutes on another. A live one is waited for, as two models may share one training, then refused.
-
-    Parameters
-    ----------
-    folder
-        The state folder, made when missing.
-    wait_seconds
-        How long to wait for a live holder.
-
-    Raises
-    ------
-    TrainingError
-        When a live process holds it still.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LEASE
-    deadline = time.monotonic() + wait_seconds
-    while not _claim(path):
-        if time.monotonic() >= deadline:
-            raise TrainingError(
-                f"another process works on this training: {_describe(_holder(path))}",
-                str(path),
-                "wait until it is done, or stop it, then run again",
-            )
-        time.sleep(min(1.0, max(wait_seconds, 0.01)))
-    stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True, name="lease")
-    beat.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        beat.join()
-        if _is_mine(path):
-            path.unlink(missing_ok=True)
-
-
-def join_lease(folder: Path) -> None:
-    """Make this process a holder too: one that was launched by the holder and may outlive it."""
-    path = folder / LEASE
-    held = _holder(path) or {"host": socket.gethostname(), "processes": []}
-    write_text(path, json.dumps(held | {"processes": [*held["processes"], _me()]}) + "\n")
-
-
-def _claim(path: Path) -> bool:
-    """Write the lease, over a dead one too; False when its holder lives."""
-    with path.with_name(GUARD).open("w") as guard:
-        # The kernel frees the guard of a killed process; looking and writing must not be parted by another's writing.
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if path.exists() and _alive(path):
-            return False
-        write_text(path, json.dumps({"host": socket.gethostname(), "processes": [_me()]}) + "\n")
-        return True
-
-
-def _is_mine(path: Path) -> bool:
-    held = _holder(path)
-    if held is None or held["host"] != socket.gethostname():
-        return False
-    return os.getpid() in {process["pid"] for process in held["processes"]}
-
-
-def _holder(path: Path) -> dict[str, Any] | None:
-    try:
-        held = json.loads(path.read_text())
-        return held if isinstance(held["host"], str) and isinstance(held["processes"], list) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _alive(path: Path) -> bool:
-    held = _holder(path)
-    if held is None:
-        return False
-    if held["host"] != socket.gethostname():
+    def verdict(self) -> dict[str, Any]:
+        """Return what the last attempt left behind, empty before the first: ``verdict`` is continue or failed."""
         try:
-            return time.time() - path.stat().st_mtime < SILENT_SECONDS
-        except FileNotFoundError:
-            return False
-    return any(_lives(process) for process in held["processes"])
+            found = json.loads((self.folder / VERDICT).read_text())
+        except (OSError, ValueError):  # it saves time and decides nothing else
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def note(self, why: PlatemaeError | str) -> None:
+        """Record what became of an attempt.
+
+        Parameters
+        ----------
+        why
+            A word on an attempt that can be continued, or the error that ended it. One that follows from settings, data
+            and code is a failure; after any other, such as a signal, a missing GPU or a full disk, the next goes on.
+        """
+        line: dict[str, Any] = {"verdict": CONTINUE, "code": self.code, "time": int(time.time())} | slurm_job()
+        if isinstance(why, PlatemaeError):
+            line |= {"why": why.what, "where": why.where, "remedy": why.remedy, "error": type(why).__name__}
+            line["verdict"] = FAILED if lasts(why) else CONTINUE
+        else:
+            line["why"] = why
+        write_text(self.folder / VERDICT, json.dumps(line, indent=1) + "\n")
+
+    def raise_if_failed(self) -> None:
+        """End an attempt at once whose predecessor failed, under the same code, of what it would meet again.
+
+        Raises
+        ------
+        ConfigError, DivergedError
+            The error of the earlier attempt, with the way out.
+        """
+        found = self.verdict()
+        if found.get("verdict") != FAILED or found.get("code") != self.code or found.get("error") not in _LASTING:
+            return
+        remedy = f"{found['remedy']} Other settings or data start anew; --retrain tries this training again."
+        raise _LASTING[found["error"]](f"an earlier attempt failed: {found['why']}", found["where"], remedy)
 
 
-def _lives(process: dict[str, float]) -> bool:
-    try:
-        found = psutil.Process(int(process["pid"]))
-        return abs(found.create_time() - process["created"]) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _me() -> dict[str, float]:
-    return {"pid": os.getpid(), "created": psutil.Process().create_time()}
-
-
-def _describe(held: dict[str, Any] | None) -> str:
-    pids = ", ".join(str(int(p["pid"])) for p in held["processes"]) if held else "?"
-    return f"process {pids} on {held['host'] if held else '?'}"
-
-
-def _beat(path: Path, stop: threading.Event) -> None:
-    while not stop.wait(BEAT_SECONDS):
-        if _is_mine(path):
-            os.utime(path)
+def lasts(error: PlatemaeError) -> bool:
+    """Tell whether an error follows from settings, data and code alone, so that trying again is of no use."""
+    return isinstance(error, tuple(_LASTING.values())) and not isinstance(error, MachineError)

@@ -20,6 +20,8 @@ from platemae.training.monitor import WALL_CLOCK
 HISTORY, RECONSTRUCTIONS = "history.parquet", "reconstructions.npz"
 FILES = (WEIGHTS, FACTS, HISTORY, RECONSTRUCTIONS)
 LOSSES = ("loss", "mse", "fourier", "val_loss", "val_mse", "val_fourier")
+_OF_THE_RUN = ("seconds", "gpu_hours", "core_hours", "attempts")
+"""Training facts that a manifest does not hold: equal weights have equal manifests."""
 COLUMNS = ("step", "crops", "lr", "grad_norm", *LOSSES, *WALL_CLOCK)
 
 
@@ -48,7 +50,7 @@ def export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) -> 
         temporary.replace(target / name)
     weights = {name: digest_array(value.numpy()) for name, value in module.state_dict().items()}
     content = {key: facts[key] for key in ("kind", "architecture", "channels", "pixel_size_um", "intensity")}
-    counts = {k: _short(v) for k, v in facts["training"].items() if k != "seconds"}
+    counts = {k: _short(v) for k, v in facts["training"].items() if k not in _OF_THE_RUN}
     counts |= {"kind": facts["kind"], "channels": [c["name"] for c in facts["channels"]]}
     counts["crop_px"] = facts["architecture"]["crop_px"]
     warnings = [f"code {c['to'][:12]} went on from what {str(c['from'])[:12]} made: accepted" for c in accepted]

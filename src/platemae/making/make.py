@@ -16,14 +16,15 @@ from platemae.data.dataset import open_training_set
 from platemae.data.labels import domain_sampler, labelled_validation, read_labels
 from platemae.data.sampler import Sampler
 from platemae.layout import Results
+from platemae.live.watch import Watch
 from platemae.making.facts import facts_of
 from platemae.making.files import write_files
 from platemae.making.key import architecture_of, is_labelled, settings_of
 from platemae.making.model import VALIDATION_CROPS, Model, device
-from platemae.making.shown import reconstructions, untrained_row
+from platemae.making.shown import crops_so_far, reconstructions, untrained_row
 from platemae.models.registry import build
 from platemae.training import distributed
-from platemae.training.loop import train
+from platemae.training.loop import log_event, train
 
 
 def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int, base: Path = Path()) -> None:
@@ -50,10 +51,11 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     )
     if entry["kind"] in TRAINED_KINDS:
         checked = validation if labels is None else _labelled_validation(model)
-        model.history = list(train(module, batches, checked, settings, state))
+        watch = Watch(state, _about(model), threads, log_event, lambda: crops_so_far(model))
+        model.history = list(train(module, batches, checked, settings, state, watch))
         if not mine.is_main:
             return
-        model.extra = {} if labels is None else _accuracy(model, checked)
+        model.extra = watch.cost() | ({} if labels is None else _accuracy(model, checked))
     elif entry["kind"] == "tile_pca":
         _fit_tile_pca(model, batches(0))
     elif entry["kind"] == "pretrained":
@@ -62,6 +64,18 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
         module.to(device())
         model.history = [untrained_row(model)]
     write_files(made, model, facts_of(results, model), reconstructions(model))
+
+
+def _about(model: Model) -> dict[str, str]:
+    """Return what the page of a training says of it."""
+    data = model.data
+    return {
+        "model": model.entry["name"],
+        "kind": model.entry["kind"],
+        "parameters": f"{sum(weights.numel() for weights in model.module.parameters()):,}",
+        "dataset": f"{model.entry['dataset']}: {len(data.train.fields):,} fields of {', '.join(data.plates)}",
+        "channels": ", ".join(channel.name for channel in data.channels),
+    }
 
 
 def _sampler(model: Model, flip: bool) -> Sampler:

@@ -32,7 +32,7 @@ def untrained_row(model: Model) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def reconstructions(model: Model) -> dict[str, np.ndarray]:
+def reconstructions(model: Model, count: int = SHOWN_CROPS) -> dict[str, np.ndarray]:
     """Return a few fixed validation crops: target, masked (NaN where hidden) and reconstruction, (K, C, H, W).
 
     A network that reconstructs nothing shows none, K = 0.
@@ -40,7 +40,7 @@ def reconstructions(model: Model) -> dict[str, np.ndarray]:
     module, settings, crops_BCHW = model.module.eval(), model.settings, np.concatenate(model.validation)
     if not hasattr(module, "reconstruct"):
         return dict.fromkeys(SHOWN, crops_BCHW[:0])
-    chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, SHOWN_CROPS).round().astype(int)]
+    chosen = crops_BCHW[np.linspace(0, len(crops_BCHW) - 1, count).round().astype(int)]
     x = torch.from_numpy(chosen).to(next(iter(module.state_dict().values())).device)
     if model.masks:
         index = len(model.validation)  # a mask that no validation batch has
@@ -50,3 +50,18 @@ def reconstructions(model: Model) -> dict[str, np.ndarray]:
         target, kept = module.reconstruct(x)
         images = (target, target, kept)
     return {name: image.float().cpu().numpy() for name, image in zip(SHOWN, images, strict=True)}
+
+
+def crops_so_far(model: Model) -> np.ndarray | None:
+    """Return what a network in training makes of three crops, (K, 3, C, H, W); the training does not notice.
+
+    None where it reconstructs nothing, and where each process holds a part of it: one process alone cannot run it.
+    """
+    parted = any(hasattr(weights, "full_tensor") for weights in model.module.parameters())
+    if parted or not model.masks or not hasattr(model.module, "reconstruct") or not model.validation:
+        return None
+    was_training = model.module.training
+    try:
+        return np.stack([*reconstructions(model, 3).values()], axis=1)
+    finally:
+        model.module.train(was_training)

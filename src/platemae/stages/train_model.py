@@ -6,22 +6,30 @@ processes work on it under torchrun; the first of them leaves the finished model
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from platemae.contracts import TRAINED_KINDS, Manifest
-from platemae.data.training_state import TrainingState, lease
+from platemae.data.lease import lease
+from platemae.data.training_state import TrainingState, lasts
+from platemae.errors import PlatemaeError
 from platemae.fingerprint import digest_json
 from platemae.layout import Results
+from platemae.live import page
 from platemae.making.files import export
 from platemae.making.key import training_key
 from platemae.making.make import make
-from platemae.making.process import train_in_processes
+from platemae.making.process import Machines, train_in_processes
 from platemae.making.take import take
 from platemae.models.sources import reader_of
 from platemae.training.checkpoint import CheckpointStore
+from platemae.training.preempt import ends_at
 
+_logger = logging.getLogger(__name__)
 WAIT_SECONDS = 600.0
 """How long a job waits for another that trains the same network: two models may differ in how they embed alone."""
 
@@ -33,6 +41,8 @@ def run(
     model: str,
     threads: int,
     processes: int = 1,
+    nodes: int = 1,
+    end_time: str | None = None,
     base: Path = Path(),
     code: str = "",
     retrain: bool = False,
@@ -49,24 +59,30 @@ def run(
     model
         Name of the model.
     threads
-        Threads of all processes together.
+        Threads of all processes of a node together.
     processes
-        Processes of the data-parallel training.
+        Processes of the data-parallel training on each node.
+    nodes
+        Nodes of the SLURM job.
+    end_time
+        When this job is ended from outside; None: what SLURM says of it.
     base
         Where a relative path of a weights file starts.
     code
         Code digest of this stage.
     retrain
-        Throw an earlier training of the same settings away.
+        Throw an earlier training of the same settings away, and what it failed of.
     accept_code
         Go on with, or export, what other code made; recorded.
 
     Raises
     ------
+    Interrupted
+        When training was asked to stop, or the job ends soon: the same call goes on.
     TrainingError
         When other code began the training, another process works on it, or training fails.
     PlatemaeError
-        When model, data and machine do not fit together.
+        When model, data and machine do not fit together, now or in an earlier attempt under the same code.
     """
     entry = cfg["model"]
     target = results.model(model)
@@ -82,9 +98,41 @@ def run(
         return manifest
     key = training_key(results, cfg)
     state = TrainingState(results.training_state(digest_json(key)[:32]), code)
-    with lease(state.folder, WAIT_SECONDS):
+    with lease(state.folder, WAIT_SECONDS), ends_at(end_time):
         started = state.finished.is_dir() or bool(CheckpointStore(state.folder, {}).files())
         state.enter(key, started=started, retrain=retrain, accept_code=accept_code)
+        _link_page(results, model, state.folder)
         if not state.finished.is_dir():
-            train_in_processes(results, cfg, state.folder, threads, processes)
+            state.raise_if_failed()
+            _attempt(results, cfg, state, Machines(threads, processes, nodes))
         return export(state.finished, target, state.accepted())
+
+
+def _attempt(results: Results, cfg: dict[str, Any], state: TrainingState, machines: Machines) -> None:
+    """Train, and note what came of it; a killed attempt leaves the note that it can be continued."""
+    state.note("training")
+    try:
+        train_in_processes(results, cfg, state.folder, machines)
+    except PlatemaeError as error:
+        state.note(error)
+        page.close(state.folder, "failed" if lasts(error) else "continue", error.what)
+        raise
+    except Exception as error:
+        page.close(state.folder, "continue", f"{type(error).__name__}: {error}")
+        raise
+    state.note("finished")
+    page.close(state.folder, "finished", "The weights are exported.")
+
+
+def _link_page(results: Results, model: str, folder: Path) -> None:
+    """Put a name that people find beside the log: ``logs/train_model/{model}.html``.
+
+    The page itself lies in the state folder, as what is in a declared output may be deleted before a job.
+    """
+    link = results.training_page(model)
+    with suppress(OSError):  # some file systems have no links; the log names the page itself
+        link.parent.mkdir(parents=True, exist_ok=True)
+        half = link.with_name(f".{link.name}.{os.getpid()}")
+        half.symlink_to(os.path.relpath(folder / page.PAGE, link.parent))
+        half.replace(link)
+    _logger.info("page of the training: %s", link)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from platemae.errors import ConfigError, TrainingError
+from platemae.errors import MachineError, TrainingError
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -43,12 +43,12 @@ class Ranks:
 
         Raises
         ------
-        ConfigError
+        MachineError
             If the processes cannot have equal parts.
         """
         if global_batch % self.world_size:
             what = f"global_batch {global_batch} cannot be shared equally by {self.world_size} processes"
-            raise ConfigError(what, "training: global_batch", f"Take a multiple of {self.world_size}.")
+            raise MachineError(what, "training: global_batch", f"Take a multiple of {self.world_size}.")
         size = global_batch // self.world_size
         return slice(self.rank * size, (self.rank + 1) * size)
 
@@ -78,16 +78,16 @@ def choose_device(asked: str, mine: Ranks) -> torch.device:
 
     Raises
     ------
-    ConfigError
+    MachineError
         If CUDA is asked for and absent, or there are more processes than GPUs on this machine.
     """
     if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise ConfigError("device cuda is asked for, but torch sees no GPU", "training: device", "Use auto or cpu.")
+        raise MachineError("device cuda is asked for, but torch sees no GPU", "training: device", "Use auto or cpu.")
     if mine.local_rank >= torch.cuda.device_count():
         what = f"process {mine.local_rank} of this machine has no GPU of its own, there are {torch.cuda.device_count()}"
-        raise ConfigError(what, "torchrun --nproc_per_node", "Start one process a GPU.")
+        raise MachineError(what, "torchrun --nproc_per_node", "Start one process a GPU.")
     return torch.device("cuda", mine.local_rank)
 
 

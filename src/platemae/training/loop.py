@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from platemae.errors import TrainingError
+from platemae.errors import DivergedError, TrainingError
 from platemae.training import distributed
 from platemae.training.checkpoint import CheckpointStore
 from platemae.training.monitor import Monitor, Row
@@ -39,8 +39,9 @@ _logger = logging.getLogger(__name__)
 
 
 def log_event(event: Event) -> None:
-    """Write an event of ``train`` to the log, the default for ``on_event``."""
-    _logger.info(" ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in event.items()))
+    """Write an event of ``train`` to the log, the default for ``on_event``; the history is left out."""
+    short = {key: value for key, value in event.items() if not isinstance(value, list)}
+    _logger.info(" ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in short.items()))
 
 
 def train(
@@ -80,10 +81,12 @@ def train(
     Raises
     ------
     Interrupted
-        If SIGTERM, SIGUSR1 or SIGINT came: a checkpoint was written.
+        If SIGTERM, SIGUSR1 or SIGINT came, or the job ends soon: a checkpoint was written.
+    DivergedError
+        If the loss is not finite; state and batch are kept.
     TrainingError
-        If the loss is not finite (state and batch are kept), a checkpoint is foreign, or batches end early.
-    ConfigError
+        If a checkpoint is foreign, or batches end early.
+    MachineError
         If device or batch do not fit the machine.
     """
     mine = distributed.ranks()
@@ -141,8 +144,9 @@ class _Run:
         self.model = distributed.data_parallel(self.module, self.mine)
         self.saved_at = time.monotonic()
         precision = "bfloat16" if self.bfloat16 else "float32"
-        facts = {"step": self.step, "steps": self.settings.steps, "world_size": self.mine.world_size}
-        self.report({"event": "start", **facts, "device": str(self.device), "precision": precision})
+        facts: Event = {"step": self.step, "steps": self.settings.steps, "world_size": self.mine.world_size}
+        facts |= {"device": str(self.device), "precision": precision, "history": list(self.monitor.history)}
+        self.report({"event": "start", **facts})
 
     def steps(self, batches: Callable[[int], Iterator[Batch]], stop: StopRequest) -> None:
         """Train from here to the last step."""
@@ -271,4 +275,4 @@ class _Run:
         pixels = f"{n_bad} pixels of this batch are not finite" if n_bad else "all pixels of this batch are finite"
         what = f"loss {loss:.4g} with gradient norm {grad_norm:.4g} at step {self.step}; {pixels}"
         remedy = "Look for bad fields in the saved batch; if there are none, lower lr or set clip_norm."
-        raise TrainingError(what, str(path), remedy)
+        raise DivergedError(what, str(path), remedy)

@@ -10,11 +10,12 @@ import time
 import psutil
 import pytest
 
-from platemae.data import training_state
-from platemae.data.training_state import LEASE, TrainingState, join_lease, lease
+from platemae.data import lease as lease_module
+from platemae.data.lease import LEASE, join_lease, lease
+from platemae.data.training_state import TrainingState
 from platemae.errors import TrainingError
 
-HOLD = "import sys,time; from pathlib import Path; from platemae.data.training_state import lease\n"
+HOLD = "import sys,time; from pathlib import Path; from platemae.data.lease import lease\n"
 HOLD += "with lease(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
 
 
@@ -48,7 +49,7 @@ def test_another_host_counts_as_dead_only_when_silent(tmp_path):
     path.write_text(json.dumps({"host": "elsewhere", "processes": [{"pid": 1, "created": 1.0}]}))
     with pytest.raises(TrainingError, match="process 1 on elsewhere"), lease(tmp_path):
         pass
-    long_ago = time.time() - training_state.SILENT_SECONDS - 1
+    long_ago = time.time() - lease_module.SILENT_SECONDS - 1
     os.utime(path, (long_ago, long_ago))
     with lease(tmp_path):
         assert json.loads(path.read_text())["host"] == os.uname().nodename

@@ -1,0 +1,147 @@
+"""The lease of a training's folder: who works in it, and the heartbeat that says so."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from platemae.contracts import write_text
+from platemae.errors import TrainingError
+
+LEASE, GUARD = "lease.json", ".lease.guard"
+BEAT_SECONDS = 20.0
+SILENT_SECONDS = 300.0
+"""A holder on another host counts as dead when its lease has not been touched for so long."""
+
+
+@contextmanager
+def lease(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a training's folder: one job at a time works in it.
+
+    The lease of a process that is dead is taken over: at once on this host, where pid and start time prove it, and
+    where SLURM has requeued the job that held it; after five silent minutes on another host. A live one is waited for,
+    as two models may share one training, then refused.
+
+    Parameters
+    ----------
+    folder
+        The state folder, made when missing.
+    wait_seconds
+        How long to wait for a live holder.
+
+    Raises
+    ------
+    TrainingError
+        When a live process holds it still.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / LEASE
+    deadline = time.monotonic() + wait_seconds
+    while not _claim(path):
+        if time.monotonic() >= deadline:
+            raise TrainingError(
+                f"another process works on this training: {_describe(_holder(path))}",
+                str(path),
+                "wait until it is done, or stop it, then run again",
+            )
+        time.sleep(min(1.0, max(wait_seconds, 0.01)))
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True, name="lease")
+    beat.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        beat.join()
+        if _is_mine(path):
+            path.unlink(missing_ok=True)
+
+
+def join_lease(folder: Path) -> None:
+    """Make this process a holder too: one that was launched by the holder and may outlive it."""
+    path = folder / LEASE
+    held = _holder(path) or {"host": socket.gethostname(), "processes": []}
+    write_text(path, json.dumps(held | {"processes": [*held["processes"], _me()]}) + "\n")
+
+
+def slurm_job() -> dict[str, str | int]:
+    """Return the SLURM job of this process and how often it was requeued; empty outside one."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return {}
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return {"job": os.environ["SLURM_JOB_ID"], "restart": int(restarts) if restarts.isdigit() else 0}
+
+
+def _claim(path: Path) -> bool:
+    """Write the lease, over a dead one too; False when its holder lives."""
+    with path.with_name(GUARD).open("w") as guard:
+        # The kernel frees the guard of a killed process; looking and writing must not be parted by another's writing.
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if path.exists() and _alive(path):
+            return False
+        write_text(path, json.dumps({"host": socket.gethostname(), "processes": [_me()]} | slurm_job()) + "\n")
+        return True
+
+
+def _is_mine(path: Path) -> bool:
+    held = _holder(path)
+    if held is None or held["host"] != socket.gethostname():
+        return False
+    return os.getpid() in {process["pid"] for process in held["processes"]}
+
+
+def _holder(path: Path) -> dict[str, Any] | None:
+    try:
+        held = json.loads(path.read_text())
+        return held if isinstance(held["host"], str) and isinstance(held["processes"], list) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _alive(path: Path) -> bool:
+    held = _holder(path)
+    if held is None:
+        return False
+    if held["host"] != socket.gethostname():
+        mine = slurm_job()
+        if mine and mine["job"] == held.get("job") and int(mine["restart"]) > int(held.get("restart", 0)):
+            return False  # SLURM ends a job before it starts it again
+        try:
+            return time.time() - path.stat().st_mtime < SILENT_SECONDS
+        except FileNotFoundError:
+            return False
+    return any(_lives(process) for process in held["processes"])
+
+
+def _lives(process: dict[str, float]) -> bool:
+    try:
+        found = psutil.Process(int(process["pid"]))
+        return abs(found.create_time() - process["created"]) < 1.0 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _me() -> dict[str, float]:
+    return {"pid": os.getpid(), "created": psutil.Process().create_time()}
+
+
+def _describe(held: dict[str, Any] | None) -> str:
+    pids = ", ".join(str(int(p["pid"])) for p in held["processes"]) if held else "?"
+    job = f", SLURM job {held['job']}" if held and held.get("job") else ""
+    return f"process {pids} on {held['host'] if held else '?'}{job}"
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(BEAT_SECONDS):
+        if _is_mine(path):
+            os.utime(path)
