@@ -20,6 +20,8 @@ from platemae.errors import ConfigError, ContractError, InputError
 Method = Literal["mean", "median"]
 
 TREATMENT = "treatment"
+CELLS = "n_rows"
+"""Column of ``obs``: cells that a row is the mean of."""
 _SHOWN = 20
 
 
@@ -63,13 +65,15 @@ def build_gene_map(x_ND: npt.NDArray[Any], obs: pd.DataFrame, settings: Aggregat
         (N, D) corrected wells of all plates. A well with a NaN or infinite value is left out and counted.
     obs
         Their metadata, matched by position: Metadata_Plate, Metadata_Well, Metadata_Control_Type, and the columns
-        of the settings.
+        of the settings. With a column ``n_rows`` (cells that a row is the mean of) the mean over a guide's rows is
+        weighted by it: a guide's vector is then the mean over its cells.
     settings
         See there.
 
     Returns
     -------
-    X (G, D) float32, computed in float64; obs indexed by gene: gene, n_wells, n_guides, n_plates, consistency, p;
+    X (G, D) float32, computed in float64; obs indexed by gene: gene, n_wells, n_guides, n_plates, consistency, p, and
+    n_cells where there is ``n_rows``;
     uns["notes"]: wells, controls left out, wells without a gene, wells not finite (with names).
 
     Raises
@@ -88,7 +92,8 @@ def build_gene_map(x_ND: npt.NDArray[Any], obs: pd.DataFrame, settings: Aggregat
         remedy = f"fill {settings.entity} in the layouts, or name another column"
         raise InputError("no treated well with an entity is left", f"column {settings.entity}", remedy)
     _check_guides(gene_N[used_N], guide_N[used_N], settings)
-    map_GD, counts = _two_levels(x_ND[used_N], gene_N[used_N], guide_N[used_N], settings.method)
+    cells_N = obs.loc[used_N, CELLS].to_numpy(np.float64) if CELLS in obs.columns else None
+    map_GD, counts = _two_levels(x_ND[used_N], gene_N[used_N], guide_N[used_N], settings.method, cells_N)
     counts["n_plates"] = obs.loc[used_N, "Metadata_Plate"].astype(str).groupby(gene_N[used_N]).nunique()
     labels = np.where(used_N, gene_N, "")
     pool_N = finite_N & (treated_N | settings.null_from_controls)
@@ -127,14 +132,24 @@ def _check_guides(
 
 
 def _two_levels(
-    x_ND: npt.NDArray[Any], gene_N: npt.NDArray[np.object_], guide_N: npt.NDArray[np.object_], method: Method
+    x_ND: npt.NDArray[Any],
+    gene_N: npt.NDArray[np.object_],
+    guide_N: npt.NDArray[np.object_],
+    method: Method,
+    cells_N: FloatArray | None = None,
 ) -> tuple[FloatArray, pd.DataFrame]:
     """Aggregate wells to guides and guides to genes; a well without a guide's name counts with its gene's others."""
     wells = pd.DataFrame(np.asarray(x_ND, dtype=np.float64))
     keys = [pd.Series(gene_N, name="gene"), pd.Series(guide_N, name="guide")]
-    guides = wells.groupby(keys, sort=True).agg(method)
+    if cells_N is not None and method == "mean":
+        total = pd.Series(cells_N).groupby(keys, sort=True).sum()
+        guides = wells.mul(cells_N, axis=0).groupby(keys, sort=True).sum().div(total, axis=0)
+    else:
+        guides = wells.groupby(keys, sort=True).agg(method)
     per_gene = guides.groupby(level="gene", sort=True)
     counts = pd.DataFrame({"n_wells": keys[0].groupby(gene_N).size(), "n_guides": per_gene.size()})
+    if cells_N is not None:
+        counts["n_cells"] = pd.Series(cells_N.astype(np.int64)).groupby(gene_N).sum()
     return per_gene.agg(method).to_numpy(), counts
 
 

@@ -109,6 +109,10 @@ class MAE(nn.Module):
         """Uniform numbers that one sample needs: one a patch for the mask, one a block for stochastic depth."""
         return self.spec.n_patches, self.spec.depth if self.spec.drop_path > 0 else 0
 
+    def units(self) -> list[nn.Module]:
+        """Blocks, which a trainer may compute twice to save memory, or spread over processes one by one."""
+        return [*self.encoder.blocks, *self.decoder.blocks]
+
     def forward_flops(self, mask_ratio: float) -> int:
         """Operations of one forward pass in training, one crop."""
         return training_flops(self.spec, self.n_channels, mask_ratio).total
@@ -183,8 +187,8 @@ class MAE(nn.Module):
         x_BCHW
             Crops, uint8 or float, 0..255.
         poolings
-            ``mean`` of the patch tokens, class token left out (PAPER.md 3); ``cls``; ``block<k>``: the mean of the patch
-            tokens after block k, of 1 to the depth.
+            ``mean`` of the patch tokens, class token left out (PAPER.md 3); ``cls``; ``block<k>``: the mean of the
+            patch tokens after block k, of 1 to the depth.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""build_map: corrected wells of all plates -> guides -> genes, with replicate counts and consistency."""
+"""build_map: corrected rows of all plates -> wells -> guides -> genes, with replicate counts and consistency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.contracts import Manifest
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
-from platemae.tables import read_wells, write_anndata
+from platemae.tables import read_replicates, write_anndata
 
 ENTITIES = {"gene": "Metadata_Gene", "compound": "Metadata_Compound", "perturbation": "Metadata_Perturbation"}
 
@@ -18,15 +18,18 @@ ENTITIES = {"gene": "Metadata_Gene", "compound": "Metadata_Compound", "perturbat
 def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -> Manifest:
     """Aggregate the wells of all plates to one row a gene, compound or perturbation.
 
+    Finer rows become replicates first, one plate after another: of a pooled screen one a well and guide.
+
     Raises
     ------
     InputError
         When no treated well names the wanted entity, or a guide belongs to two genes.
     """
-    parts = [read_wells(results.corrected(model, correction, plate)) for plate in cfg["plates"]]
+    method = cfg["map"]["aggregate"]
+    parts = [read_replicates(results.corrected(model, correction, plate), method) for plate in cfg["plates"]]
     wells = anndata.concat(parts, join="inner")
     entity = ENTITIES[cfg["map"]["entity"]]
-    settings = AggregateSettings(entity=entity, method=cfg["map"]["aggregate"])
+    settings = AggregateSettings(entity=entity, method=method)
     gene_map = build_gene_map(wells.X, wells.obs, settings)
     notes = dict(gene_map.uns["notes"])
     write_anndata(gene_map, results.map(model, correction))

@@ -17,7 +17,7 @@ from platemae.errors import MissingError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
 from platemae.store.parquet import write_parquet
-from platemae.tables import read_wells
+from platemae.tables import read_replicates
 
 
 def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, base: Path) -> Manifest:
@@ -59,5 +59,5 @@ def _read_map(path: Path) -> anndata.AnnData:
 
 
 def _wells(results: Results, cfg: dict[str, Any], model: str, correction: str) -> anndata.AnnData:
-    parts = [read_wells(results.corrected(model, correction, plate)) for plate in cfg["plates"]]
+    parts = [read_replicates(results.corrected(model, correction, plate)) for plate in cfg["plates"]]
     return anndata.concat(parts, join="inner")

@@ -83,7 +83,8 @@ def _sample(source: Source, model: str) -> tuple[pd.DataFrame, Features, int]:
         path = source.results.embedding(model, plate)
         if path.is_file():
             wells = read_wells(path)
-            places = thinned(wells.n_obs, int(np.ceil(share * wells.n_obs)), source.cfg["report"]["seed"])
+            wanted = min(int(np.ceil(share * wells.n_obs)), MAX_WELLS)  # rows may be cells, far more than wells
+            places = thinned(wells.n_obs, wanted, source.cfg["report"]["seed"])
             kept_obs.append(wells.obs.iloc[places])
             kept_x.append(np.asarray(wells.X, dtype=np.float32)[places])
             total += wells.n_obs
