@@ -10,6 +10,7 @@ rule train_model:
         ),
         labels=label_manifests,
         weights=weight_files,
+        parent=parent_manifest,
     output:
         manifest="models/{model}/manifest.json",
         weights="models/{model}/model.safetensors",
@@ -35,12 +36,13 @@ rule train_model:
         cfg=cfg("train_model"),
         code=code("train_model"),
         base=BASE,
+        snapshots=kept_steps,
     message:
         "Model {wildcards.model}: training"
     shell:
         "platemae train-model "
         "--model {wildcards.model} "
         "--processes {resources.processes} "
-        "--base {params.base:q} "
+        "--base {params.base:q} --snapshots {params.snapshots} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

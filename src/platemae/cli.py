@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(
         commands.add_parser("export-model", parents=[common], help="write a model as a folder that a model hub takes")
     )
+    _add_list_models(
+        commands.add_parser(
+            "list-models", parents=[common], help="every network, its parameters, and the published counts beside"
+        )
+    )
     for stage in MANIFESTS:
         _add_stage(
             commands.add_parser(
@@ -131,6 +136,13 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_export_model)
 
 
+def _add_list_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channels", type=int, default=6, help="channels of a crop (published counts: 6)")
+    parser.add_argument("--classes", type=int, default=1139, help="classes of a classifier (RxRx1: 1139)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(command=_list_models)
+
+
 def _add_schema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", type=Path, help="project folder that gets config.yaml and workflow/schemas/config.schema.json"
@@ -164,6 +176,12 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
             "written before, and the exit code is 75 (default: what SLURM says)",
         )
         parser.add_argument(
+        parser.add_argument(
+            "--snapshots",
+            type=_steps,
+            default=None,
+            help="steps at which the network is kept, such as 1000,5000; none (default: those of the configuration)",
+        )
             "--retrain", action="store_true", help="throw an earlier training of the same settings away"
         )
         parser.add_argument(
@@ -182,6 +200,10 @@ def _run(arguments: argparse.Namespace) -> int:
         profile=arguments.profile,
         cores=arguments.cores,
         dry_run=arguments.dry_run,
+def _steps(text: str) -> list[int]:
+    return [] if text == "none" else [int(step) for step in text.split(",")]
+
+
         target=arguments.target,
         extra=arguments.snakemake_args,
     )
@@ -238,6 +260,14 @@ def _write_config(arguments: argparse.Namespace) -> int:
     for path in write_documents(arguments.folder):
         print(path)
     return 0
+
+
+def _list_models(arguments: argparse.Namespace) -> int:
+    from platemae.models.catalogue import as_text, sizes
+
+    found = sizes(arguments.channels, arguments.classes)
+    print(json.dumps([size.to_dict() for size in found], indent=1) if arguments.json else as_text(found))
+    return 0 if all(size.agrees is not False for size in found) else 1
 
 
 def _stage(arguments: argparse.Namespace) -> int:

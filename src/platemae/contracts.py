@@ -103,7 +103,16 @@ TABLE_KINDS = ("profiles", "classical")
 TRAINED_KINDS = ("mae", "camae", "munet", "wsl")
 """Kinds of model that are optimised step by step, with a state of their own."""
 
-OPTIMISER_KEYS = ("steps", "lr", "weight_decay", "betas", "warmup_fraction", "clip_norm", "validate_every")
+OPTIMISER_KEYS = (
+    "steps",
+    "lr",
+    "weight_decay",
+    "betas",
+    "warmup_fraction",
+    "clip_norm",
+    "validate_every",
+    "on_divergence",
+)
 """Keys of section ``train`` that mean nothing to a model which is not optimised."""
 
 NETWORK_KINDS = (*TRAINED_KINDS, "untrained", "tile_pca", "pretrained")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class PlatemaeError(Exception):
@@ -76,6 +76,11 @@ class TrainingError(PlatemaeError, RuntimeError):
 
 class DivergedError(TrainingError):
     """The loss of a training is not finite; the same settings, data and code end there again."""
+
+    step: int = 0
+    """Steps that were taken before."""
+    history: Sequence[dict[str, Any]] = ()
+    """Rows of these steps."""
 
 
 def raise_all(problems: Iterable[PlatemaeError]) -> None:

@@ -91,6 +91,8 @@ def _settings(
     table = Path(config.plates)
     plates = read_plates(table, [reader.name for reader in config.readers])
     code = arguments.code or code_digest(stage, stage_entries(config, plates, stage, **wildcards))
+    if stage == "train_model" and arguments.snapshots is None:
+        arguments.snapshots = config.entry("models", wildcards["model"]).snapshots
     return stage_config(config, plates, stage, **wildcards), arguments.base or table.parent, code
 
 

@@ -128,6 +128,11 @@ def train_cfg() -> Callable[..., dict]:
             "checkpoint_steps": 4,
             "validate_every": 6,
             "flip": True,
+            "on_divergence": "stop",
+            "sampling": "uniform",
+            "crops_per_field": 1,
+            "cache": None,
+            "cache_gb": 1.0,
         }
         return {
             "model": model | {"architecture": tiny if architecture is None else architecture},

@@ -308,8 +308,8 @@ class TrainSection(Section):
     validate_every: int = Field(default=150, ge=1, description="steps between validation losses")
     on_divergence: Literal["stop", "record"] = Field(
         default="stop",
-        description="when the loss is no longer finite: stop with an error; record: the model is what it was before that "
-        "step, and the tables say so",
+        description="when the loss is no longer finite: stop with an error; record: the model is what it was before "
+        "that step, and the tables say so",
     )
     flip: bool = Field(default=True, description="random flips and quarter turns of crops")
     sampling: Literal["uniform", "perturbation", "plate"] = Field(
@@ -548,6 +548,18 @@ class Snapshot(ModelEntry):
 
 class CorrectionEntry(Section):
     """One batch correction; every model is shown under each."""
+CORRECTION_SETTINGS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "center": ("per", "few_controls"),
+    "centerscale": ("per", "few_controls"),
+    "pca_cs": ("per", "n_components", "few_controls"),
+    "tvn": ("ridge", "n_components", "center_per_batch", "recolor", "few_controls"),
+    "sphere": ("method", "epsilon", "center_per_batch", "few_controls"),
+    "harmony": ("n_components", "theta", "seed"),
+}
+"""What each kind of correction can be told; a test keeps it equal to the settings of the classes."""
+
+
 
     name: Name = Field(description="name in the tables and the wildcard {correction}")
     kind: Literal["none", "centerscale", "tvn"] = Field(
@@ -714,7 +726,8 @@ def _late_snapshots(config: Config) -> Iterator[str]:
         steps = model.train.get("steps", config.train.steps)
         late = [step for step in model.snapshots if step >= steps]
         if late:
-            yield f"models.{model.name}.snapshots: {', '.join(map(str, late))} of {steps} steps; the last is {model.name}"
+            late_steps = ", ".join(map(str, late))
+            yield f"models.{model.name}.snapshots: {late_steps} of {steps} steps; {model.name} itself is the last"
 
 
 def _unpooled(config: Config) -> Iterator[str]:

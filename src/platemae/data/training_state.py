@@ -140,8 +140,13 @@ class TrainingState:
             line["why"] = why
         write_text(self.folder / VERDICT, json.dumps(line, indent=1) + "\n")
 
-    def raise_if_failed(self) -> None:
+    def raise_if_failed(self, *, records: bool = False) -> None:
         """End an attempt at once whose predecessor failed, under the same code, of what it would meet again.
+
+        Parameters
+        ----------
+        records
+            Whether this attempt takes a divergence as its result; an earlier one is then no reason.
 
         Raises
         ------
@@ -150,6 +155,8 @@ class TrainingState:
         """
         found = self.verdict()
         if found.get("verdict") != FAILED or found.get("code") != self.code or found.get("error") not in _LASTING:
+            return
+        if records and found["error"] == DivergedError.__name__:
             return
         remedy = f"{found['remedy']} Other settings or data start anew; --retrain tries this training again."
         raise _LASTING[found["error"]](f"an earlier attempt failed: {found['why']}", found["where"], remedy)

@@ -10,6 +10,7 @@ import torch
 from platemae.layout import Results
 from platemae.making.files import LOSSES
 from platemae.making.model import Model
+from platemae.making.stability import stability
 from platemae.models.flops import counted_flops
 from platemae.models.normalise import standardise
 from platemae.store.intensity_map import IntensityMap
@@ -19,7 +20,7 @@ def facts_of(results: Results, model: Model) -> dict[str, Any]:
     """Return what ``model.json`` says beside the architecture."""
     data, module, settings = model.data, model.module, model.settings
     last = model.history[-1] if model.history else {}
-    steps = int(last.get("step", 0))
+    steps = int(last.get("step", 0)) if model.diverged_at is None else model.diverged_at
     power_K = torch.cat([standardise(torch.from_numpy(x)).square().mean((1, 2, 3)) for x in model.validation])
     training: dict[str, Any] = {
         "steps": steps,
@@ -43,7 +44,7 @@ def facts_of(results: Results, model: Model) -> dict[str, Any]:
         "plates": list(data.plates),
         "settings": settings.identity(),
         **({} if model.labels is None else {"labels": _label_facts(model)}),
-        "training": training | model.extra,
+        "training": training | model.extra | stability(model.history, model.diverged_at),
     }
 
 

@@ -22,7 +22,7 @@ FILES = (WEIGHTS, FACTS, HISTORY, RECONSTRUCTIONS)
 LOSSES = ("loss", "mse", "fourier", "val_loss", "val_mse", "val_fourier")
 _OF_THE_RUN = ("seconds", "gpu_hours", "core_hours", "attempts")
 """Training facts that a manifest does not hold: equal weights have equal manifests."""
-COLUMNS = ("step", "crops", "lr", "grad_norm", *LOSSES, *WALL_CLOCK)
+COLUMNS = ("step", "crops", "lr", "grad_norm", "grad_norm_max", "loss_max", *LOSSES, *WALL_CLOCK)
 
 
 def write_files(made: Path, model: Model, facts: dict[str, Any], shown: dict[str, np.ndarray]) -> None:
@@ -54,6 +54,8 @@ def export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) -> 
     counts |= {"kind": facts["kind"], "channels": [c["name"] for c in facts["channels"]]}
     counts["crop_px"] = facts["architecture"]["crop_px"]
     warnings = [f"code {c['to'][:12]} went on from what {str(c['from'])[:12]} made: accepted" for c in accepted]
+    if "diverged_at" in counts:
+        warnings.append(f"the training diverged at step {counts['diverged_at']}; the model is what it was before")
     return Manifest("train_model", digest_json(content | {"weights": weights}), counts, warnings)
 
 

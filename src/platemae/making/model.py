@@ -28,6 +28,8 @@ class Model:
     labels: Labels | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
+    diverged_at: int | None = None
+    """Steps that were taken when the loss was no longer finite, where that ended the training."""
 
     @property
     def masks(self) -> bool:

@@ -5,6 +5,7 @@ Shape legend: B crops, K crops shown, C channels, H W pixels, N tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -65,3 +66,15 @@ def crops_so_far(model: Model) -> np.ndarray | None:
         return np.stack([*reconstructions(model, 3).values()], axis=1)
     finally:
         model.module.train(was_training)
+
+
+@torch.no_grad()
+def accuracy(model: Model, validation: Sequence[Any]) -> dict[str, Any]:
+    """Return the number of classes, and the share of validation crops whose class is the likeliest."""
+    module = model.module.eval()
+    device, facts = next(module.parameters()).device, {"classes": module.head_spec.n_classes}
+    right = [
+        module.classify(torch.from_numpy(x_BCHW).to(device)).argmax(1).cpu().numpy() == label_B
+        for x_BCHW, label_B in validation
+    ]
+    return facts | ({"val_accuracy": float(np.concatenate(right).mean())} if right else {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from platemae.making.files import export
 from platemae.making.key import training_key
 from platemae.making.make import make
 from platemae.making.process import Machines, train_in_processes
+from platemae.making.snapshots import ask, check_parent, kept
 from platemae.making.take import take
 from platemae.models.sources import reader_of
 from platemae.training.checkpoint import CheckpointStore
@@ -43,6 +45,7 @@ def run(
     processes: int = 1,
     nodes: int = 1,
     end_time: str | None = None,
+    snapshots: Sequence[int] | None = None,
     base: Path = Path(),
     code: str = "",
     retrain: bool = False,
@@ -55,7 +58,8 @@ def run(
     results
         Paths.
     cfg
-        ``model`` (name, kind, preset, architecture, dataset, intensity, and what its kind needs besides) and ``train``.
+        ``model`` (name, kind, preset, architecture, dataset, intensity, and what its kind needs besides) and ``train``;
+        for a snapshot those of the model it is of, and ``snapshot``, its step.
     model
         Name of the model.
     threads
@@ -66,6 +70,8 @@ def run(
         Nodes of the SLURM job.
     end_time
         When this job is ended from outside; None: what SLURM says of it.
+    snapshots
+        Steps at which the network is kept for its snapshots, beside those asked for before.
     base
         Where a relative path of a weights file starts.
     code
@@ -79,6 +85,8 @@ def run(
     ------
     Interrupted
         When training was asked to stop, or the job ends soon: the same call goes on.
+    MissingError
+        When a snapshot's training is gone, or went past its step before anybody asked for it.
     TrainingError
         When other code began the training, another process works on it, or training fails.
     PlatemaeError
@@ -98,12 +106,18 @@ def run(
         return manifest
     key = training_key(results, cfg)
     state = TrainingState(results.training_state(digest_json(key)[:32]), code)
+    if "snapshot" in cfg:
+        check_parent(state.finished, model, retrain=retrain)
     with lease(state.folder, WAIT_SECONDS), ends_at(end_time):
         started = state.finished.is_dir() or bool(CheckpointStore(state.folder, {}).files())
         state.enter(key, started=started, retrain=retrain, accept_code=accept_code)
+        if "snapshot" in cfg:
+            found = kept(state.folder, model, cfg["snapshot"])
+            return export(found, target, state.accepted())
+        ask(state.folder, snapshots or ())
         _link_page(results, model, state.folder)
         if not state.finished.is_dir():
-            state.raise_if_failed()
+            state.raise_if_failed(records=cfg["train"]["on_divergence"] == "record")
             _attempt(results, cfg, state, Machines(threads, processes, nodes))
         return export(state.finished, target, state.accepted())
 
