@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest, canonical, write_text
 from platemae.fingerprint import digest_json, digest_table
@@ -150,6 +151,8 @@ def write_model_of() -> Callable[..., None]:
 
     def write(results: Results, kind: str = "untrained", pixel_size_um: float | None = 0.5, **architecture) -> None:
         module = build(kind, architecture or vit, len(CHANNELS))
+        if kind == "tile_pca":
+            module.components.normal_(generator=torch.Generator().manual_seed(0))
         facts = {"kind": kind, "channels": [{"name": c.name, "stain": c.stain} for c in CHANNELS]}
         facts |= {"intensity": IntensityMap.read(results.intensity("fixed")).to_json(), "pixel_size_um": pixel_size_um}
         save_model(results.model("m"), module, facts)

@@ -37,8 +37,9 @@ def take(results: Results, train_cfg, file, model: str = "imported", sha256=None
     return train_model.run(results, cfg, model=model, threads=1, **arguments)
 
 
-def embed(results: Results, model: str) -> np.ndarray:
-    cfg = {"embed": {"tiling": "overlap", "pooling": "mean", "batch": 16}, "kind": "checkpoint", "exclude_failed": True}
+def embed(results: Results, model: str, **more) -> np.ndarray:
+    settings = {"tiling": "overlap", "pooling": "mean", "batch": 16} | more
+    cfg = {"embed": settings, "kind": "checkpoint", "exclude_failed": True}
     embed_plate(results, cfg, model=model, plate="P1", threads=1)
     return anndata.read_h5ad(results.embedding(model, "P1")).X
 
@@ -84,7 +85,7 @@ def test_the_channels_of_the_file_are_found_by_stain(results, train_cfg):
     taken = load_model(results.model("imported"))[1]
     assert [c["name"] for c in taken["channels"]] == ["DNA", "Actin"]
     assert taken["pixel_size_um"] == 0.25, "that of the training"
-    assert np.array_equal(embed(results, "imported"), expected)
+    assert np.array_equal(embed(results, "imported", pixel_size="ignore"), expected)
     lacking = [*names, {"name": "w3", "stain": "ConA"}]
     (results.model("m") / "model.json").write_text(json.dumps(facts | {"channels": lacking}))
     with pytest.raises(ConfigError, match=r"looks at w1 .*w3 .*the dataset has DNA"):
@@ -106,7 +107,9 @@ def test_the_released_layout_takes_the_channels_of_the_screen(results, train_cfg
     assert facts["architecture"]["bias_layout"] == "shifted"
     x = torch.rand(3, 2, 16, 16) * 255
     assert torch.equal(module.embed(x), expected.embed(x))
-    assert np.isfinite(embed(results, "imported")).all()
+    with pytest.raises(ConfigError, match="pixel size of the model is not known"):
+        embed(results, "imported")
+    assert np.isfinite(embed(results, "imported", pixel_size="ignore")).all()
 
 
 def test_a_damaged_file_leaves_no_model(results, train_cfg, tmp_path):

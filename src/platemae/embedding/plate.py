@@ -5,11 +5,14 @@ Legend: F fields, T crops of a field, N rows, D dimensions.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
@@ -216,7 +219,7 @@ def embed_plate(job: Job, look: Look, processes: int = 1) -> Part:
     if job.cells is not None:
         job = replace(job, cells=job.cells[["group", "y", "x", "kept"]])
     # Not forked: torch holds threads, and CUDA does not survive it.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         waiting = [pool.submit(_embed_elsewhere, job, span, number) for number, span in enumerate(spans)]
         try:
             return merge([future.result() for future in waiting])
@@ -234,6 +237,18 @@ def merge(parts: list[Part]) -> Part:
         return Part({name: FieldSums(total_FD, tiles_F) for name, total_FD in totals.items()}, {})
     filled = [part.rows for part in parts if part.rows]  # fields without cells make no row
     return Part({}, {name: np.concatenate([rows[name] for rows in filled]) for name in (filled[0] if filled else {})})
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is killed: else it would wait for work for ever, and hold its GPU."""
+    parent = parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _embed_elsewhere(job: Job, span: tuple[int, int], number: int) -> Part:

@@ -75,9 +75,8 @@ def pixel_sizes(plate_um: float | None, model_um: float | None, asked: str | flo
     if plate_um is None or model_um is None:
         lacking = " and ".join(name for name, um in (("plate", plate_um), ("model", model_um)) if um is None)
         remedy = (
-            "give the reader pixel_size_um for a plate; for a model set embed.pixel_size to its micrometres; ignore "
+            "give a plate's reader pixel_size_um, a model embed: {pixel_size: MICROMETRES}; ignore resamples nothing"
         )
-        remedy += "takes pixels as they are"
         raise ConfigError(f"the pixel size of the {lacking} is not known", where, remedy)
     return PixelSizes(plate_um, model_um, abs(plate_um - model_um) > PIXEL_SIZE_TOLERANCE * model_um)
 

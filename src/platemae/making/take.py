@@ -54,7 +54,7 @@ def _taken_facts(taken: Any, here: dict[str, Any]) -> dict[str, Any]:
     of_training = ("steps", "crops", "flops", "seconds", "train_fields", "validation_fields")
     return {
         "kind": taken.kind,
-        "pixel_size_um": taken.facts.get("pixel_size_um", here["pixel_size_um"]),
+        "pixel_size_um": taken.facts.get("pixel_size_um"),  # null where its file does not say: nobody knows
         "dataset": taken.facts.get("dataset", ""),
         "plates": taken.facts.get("plates", []),
         "settings": taken.facts.get("settings", {}),

@@ -78,7 +78,7 @@ def _card(name: str, facts: dict[str, Any], count: int) -> str:
         "values in the weights": f"{count:,}",
         "channels, in this order": channels or "not recorded",
         "crop": f"{facts['architecture'].get('crop_px', '?')} pixels",
-        "pixel size": f"{facts.get('pixel_size_um', 'not recorded')} µm",
+        "pixel size": f"{facts['pixel_size_um']} µm" if facts.get("pixel_size_um") else "not recorded",
         "trained on dataset": _code(facts.get("dataset", "not recorded")),
         "crops seen": f"{facts.get('training', {}).get('crops', 'not recorded')}",
     }
