@@ -5,12 +5,14 @@ import sys
 from platemae.config import load_config, stage_config, stage_entries
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
 from platemae.config.slices import (
+    basis_path,
     check_cells,
     check_images,
     feature_plates,
+    fit_name,
     unit_plates,
 )
-from platemae.contracts import TABLE_KINDS, canonical
+from platemae.contracts import JOINT_CORRECTIONS, TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
 from platemae.readers.detect import inputs_of
@@ -39,6 +41,7 @@ wildcard_constraints:
     correction="[^/]+",
     intensity="[^/]+",
     dataset="[^/]+",
+    fit_on="[^/]+",
 
 
 def names(section):
@@ -105,12 +108,37 @@ def model_entry(wildcards):
     return CONFIG.entry("models", wildcards.model)
 
 
+def stats_manifest(wildcards, plate):
+    """Statistics of the wells of a plate that a correction is fitted on."""
+    fit_on = fit_name(CONFIG, wildcards.correction)
+    return f"control_stats/{wildcards.model}/{fit_on}/{plate}.manifest.json"
+
+
 def unit_manifests(wildcards):
     """Control statistics of all plates that are aligned together with this one."""
     plates = unit_plates(CONFIG, PLATES, wildcards.correction, wildcards.plate)
-    return [
-        f"control_stats/{wildcards.model}/{plate}.manifest.json" for plate in plates
+    return [stats_manifest(wildcards, plate) for plate in plates]
+
+
+def fit_manifests(wildcards):
+    """What a basis is fitted on; a correction without a transform also reads all wells. A frozen basis reads none."""
+    cut = stage_config(CONFIG, PLATES, "fit_correction", **dict(wildcards))[
+        "correction"
     ]
+    made = [stats_manifest(wildcards, plate) for plate in cut["fit_plates"]]
+    if cut["kind"] in JOINT_CORRECTIONS:
+        made += [
+            f"embeddings/{wildcards.model}/{plate}.manifest.json"
+            for plate in cut["fit_plates"]
+        ]
+    return made
+
+
+def frozen_basis(wildcards):
+    """The basis that a correction takes from elsewhere."""
+    entry = CONFIG.entry("corrections", wildcards.correction)
+    path = basis_path(CONFIG, wildcards.correction, wildcards.model)
+    return [str(resolve(path, BASE))] if entry.basis else []
 
 
 def profile_sources(wildcards):

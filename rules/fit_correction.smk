@@ -1,9 +1,7 @@
 rule fit_correction:
     input:
-        stats=manifests(
-            "control_stats/{model}/{plate}.manifest.json",
-            plates_of("fit_correction", "correction.fit_plates"),
-        ),
+        fit=fit_manifests,
+        frozen=frozen_basis,
     output:
         manifest="corrections/{model}/{correction}.manifest.json",
         basis="corrections/{model}/{correction}.npz",
@@ -20,10 +18,11 @@ rule fit_correction:
     params:
         cfg=cfg("fit_correction"),
         code=code("fit_correction"),
+        base=BASE,
     message:
         "Correction {wildcards.correction} of {wildcards.model}"
     shell:
         "platemae fit-correction "
         "--model {wildcards.model} --correction {wildcards.correction} "
-        "--cfg {params.cfg:q} --code {params.code} "
+        "--cfg {params.cfg:q} --code {params.code} --base {params.base:q} "
         "--threads {threads} --log {log}"

@@ -3,12 +3,12 @@ rule summarize_controls:
         embedding="embeddings/{model}/{plate}.manifest.json",
         table=ancient("embeddings/{model}/{plate}.h5ad"),
     output:
-        manifest="control_stats/{model}/{plate}.manifest.json",
-        stats="control_stats/{model}/{plate}.npz",
+        manifest="control_stats/{model}/{fit_on}/{plate}.manifest.json",
+        stats="control_stats/{model}/{fit_on}/{plate}.npz",
     log:
-        "logs/summarize_controls/{model}/{plate}.log",
+        "logs/summarize_controls/{model}/{fit_on}/{plate}.log",
     benchmark:
-        "benchmarks/summarize_controls/{model}/{plate}.tsv"
+        "benchmarks/summarize_controls/{model}/{fit_on}/{plate}.tsv"
     conda:
         "../envs/platemae.yaml"
     threads: 1
@@ -19,9 +19,9 @@ rule summarize_controls:
         cfg=cfg("summarize_controls"),
         code=code("summarize_controls"),
     message:
-        "Plate {wildcards.plate}, {wildcards.model}: control statistics"
+        "Plate {wildcards.plate}, {wildcards.model}: statistics of {wildcards.fit_on}"
     shell:
         "platemae summarize-controls "
-        "--model {wildcards.model} --plate {wildcards.plate} "
+        "--model {wildcards.model} --fit-on {wildcards.fit_on} --plate {wildcards.plate} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

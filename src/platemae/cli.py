@@ -21,9 +21,9 @@ STAGE_HELP = {
     "fit_intensity": "the map of each channel from source values to 0..255",
     "build_dataset": "index of training fields",
     "train_model": "train a model, or resume, or export finished weights again",
-    "embed_plate": "a plate's wells as vectors",
+    "embed_plate": "a plate's wells, fields, crops or cells as vectors",
     "import_profiles": "a plate's wells from a table instead of a network",
-    "summarize_controls": "n, mean and scatter of a plate's control wells",
+    "summarize_controls": "n, mean and scatter of the wells of a plate that corrections are fitted on",
     "fit_correction": "fit a batch correction on the controls of its fit plates",
     "correct_plate": "align a plate",
     "build_map": "wells -> guides -> genes",
@@ -152,7 +152,8 @@ def _add_schema(parser: argparse.ArgumentParser) -> None:
 
 def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
     for wildcard in re.findall(r"{(\w+)}", MANIFESTS[stage]):
-        parser.add_argument(f"--{wildcard}", required=True, help=f"name of the {wildcard}")
+        words = wildcard.replace("_", " ")
+        parser.add_argument(f"--{wildcard.replace('_', '-')}", required=True, help=f"name of the {words}")
     parser.add_argument(
         "--results", type=Path, default=None, help="results folder (default: that of the configuration)"
     )
@@ -176,12 +177,12 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
             "written before, and the exit code is 75 (default: what SLURM says)",
         )
         parser.add_argument(
-        parser.add_argument(
             "--snapshots",
             type=_steps,
             default=None,
             help="steps at which the network is kept, such as 1000,5000; none (default: those of the configuration)",
         )
+        parser.add_argument(
             "--retrain", action="store_true", help="throw an earlier training of the same settings away"
         )
         parser.add_argument(
@@ -189,7 +190,18 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
             action="store_true",
             help="go on with a training that other code began, or export what it finished; recorded",
         )
+    if stage == "embed_plate":
+        parser.add_argument(
+            "--processes",
+            type=int,
+            default=1,
+            help="processes that share the plate's fields, each with a GPU of its own",
+        )
     parser.set_defaults(command=_stage, stage=stage)
+
+
+def _steps(text: str) -> list[int]:
+    return [] if text == "none" else [int(step) for step in text.split(",")]
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -200,10 +212,6 @@ def _run(arguments: argparse.Namespace) -> int:
         profile=arguments.profile,
         cores=arguments.cores,
         dry_run=arguments.dry_run,
-def _steps(text: str) -> list[int]:
-    return [] if text == "none" else [int(step) for step in text.split(",")]
-
-
         target=arguments.target,
         extra=arguments.snakemake_args,
     )
@@ -254,20 +262,20 @@ def _export_model(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write_config(arguments: argparse.Namespace) -> int:
-    from platemae.config.document import write_documents
-
-    for path in write_documents(arguments.folder):
-        print(path)
-    return 0
-
-
 def _list_models(arguments: argparse.Namespace) -> int:
     from platemae.models.catalogue import as_text, sizes
 
     found = sizes(arguments.channels, arguments.classes)
     print(json.dumps([size.to_dict() for size in found], indent=1) if arguments.json else as_text(found))
     return 0 if all(size.agrees is not False for size in found) else 1
+
+
+def _write_config(arguments: argparse.Namespace) -> int:
+    from platemae.config.document import write_documents
+
+    for path in write_documents(arguments.folder):
+        print(path)
+    return 0
 
 
 def _stage(arguments: argparse.Namespace) -> int:

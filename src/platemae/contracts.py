@@ -115,6 +115,9 @@ OPTIMISER_KEYS = (
 )
 """Keys of section ``train`` that mean nothing to a model which is not optimised."""
 
+JOINT_CORRECTIONS = ("harmony",)
+"""Kinds of correction that align all wells at once: fit_correction reads embeddings, and new plates need a new fit."""
+
 NETWORK_KINDS = (*TRAINED_KINDS, "untrained", "tile_pca", "pretrained")
 """Kinds of model that are a network made here, which a weights file can hold."""
 

@@ -69,9 +69,9 @@ class Results:
         """AnnData, a row a well."""
         return self.root / "embeddings" / model / f"{plate}.h5ad"
 
-    def control_stats(self, model: str, plate: str) -> Path:
-        """n, mean and scatter of a plate's control wells."""
-        return self.root / "control_stats" / model / f"{plate}.npz"
+    def control_stats(self, model: str, fit_on: str, plate: str) -> Path:
+        """n, mean and scatter of the wells of a plate that corrections are fitted on."""
+        return self.root / "control_stats" / model / fit_on / f"{plate}.npz"
 
     def correction(self, model: str, correction: str) -> Path:
         """Fitted basis."""
@@ -125,7 +125,7 @@ MANIFESTS = {
     "train_model": "models/{model}/manifest.json",
     "embed_plate": "embeddings/{model}/{plate}.manifest.json",
     "import_profiles": "embeddings/{model}/{plate}.manifest.json",
-    "summarize_controls": "control_stats/{model}/{plate}.manifest.json",
+    "summarize_controls": "control_stats/{model}/{fit_on}/{plate}.manifest.json",
     "fit_correction": "corrections/{model}/{correction}.manifest.json",
     "correct_plate": "corrected/{model}/{correction}/{plate}.manifest.json",
     "build_map": "maps/{model}/{correction}.manifest.json",

@@ -22,7 +22,7 @@ import psutil
 
 from platemae.config import Config, read_config
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
-from platemae.config.slices import check_cells, check_images
+from platemae.config.slices import basis_path, check_cells, check_images, needs_controls
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
 from platemae.layout import Results
@@ -98,7 +98,8 @@ def check_inputs(configfile: Path, project: Path) -> Config:
     check_cells(config, plates)
     raise_all(named_plate_problems(config, plates, str(configfile)))
     raise_all(missing_file_problems(config, plates, table.parent))
-    check_layouts(plates, table.parent, layout_options(config.layouts.model_dump(mode="json"), table.parent))
+    options = layout_options(config.layouts.model_dump(mode="json"), table.parent)
+    check_layouts(plates, table.parent, options, needs_controls=needs_controls(config))
     return config
 
 
@@ -123,6 +124,9 @@ def missing_file_problems(config: Config, plates: Sequence[Plate], base: Path) -
         if model.kind == "profiles" and model.source == "table" and model.table:
             tables = dict.fromkeys(model.table.replace("{plate}", plate.plate) for plate in plates)
             named += [(f"models.{model.name}.table", table) for table in tables]
+    for entry in config.corrections:
+        models = config.rows if entry.basis else []
+        named += [(f"corrections.{entry.name}.basis", basis_path(config, entry.name, m.name)) for m in models]
     gone = [(key, path) for key, name in named if not (path := resolve(name, base)).exists()]
     remedy = "correct the path, which starts at the folder of plates.tsv unless it is absolute"
     return [MissingError(f"{key}: there is no such file", str(path), remedy) for key, path in gone]

@@ -7,18 +7,18 @@ from scipy.linalg import fractional_matrix_power
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from platemae.config.sections import CorrectionEntry
+from platemae.errors import ContractError
 from platemae.layout import Results
 from platemae.stages import correct_plate
 from tests.stages.screen import embedded_plate
-from tests.stages.test_fit_correction import fitted
+from tests.stages.test_fit_correction import fitted, summarized
 
 
 def corrected(results, plate, unit, **entry):
     fitted(results, **entry)
-    from platemae.config.sections import CorrectionEntry
-
-    values = CorrectionEntry(name="c", **({"kind": "tvn"} | entry)).model_dump(mode="json")
-    cfg = {"correction": values, "unit_plates": unit}
+    made = CorrectionEntry(name="c", **({"kind": "tvn"} | entry))
+    cfg = {"correction": {"kind": made.kind, "fit_on": made.fit_on}, "unit_plates": unit}
     manifest = correct_plate.run(results, cfg, model="m", correction="c", plate=plate)
     return anndata.read_h5ad(results.corrected("m", "c", plate)), manifest
 
@@ -73,3 +73,47 @@ def test_metadata_is_kept_and_features_are_named(results):
 def test_none_leaves_values_as_they_are(results):
     table, _ = corrected(results, "P1", ["P1"], kind="none")
     np.testing.assert_array_equal(table.X, anndata.read_h5ad(results.embedding("m", "P1")).X)
+
+
+@pytest.mark.parametrize("kind", ["center", "centerscale", "pca_cs", "sphere", "harmony"])
+def test_every_kind_writes_a_table(results, kind):
+    pytest.importorskip("harmonypy") if kind == "harmony" else None
+    table, manifest = corrected(results, "P2", ["P2"], kind=kind)
+    assert np.isfinite(table.X).all()
+    assert table.n_obs == 60
+    assert manifest.counts["dims"] == table.n_vars == 8
+    assert manifest.counts["unit"] == "P2"
+    assert manifest.counts["policy"] in ("own", "global", "joint")
+
+
+def test_the_unit_is_aligned_by_the_wells_that_it_is_fitted_on(results):
+    query = "Metadata_Gene == 'G3'"
+    table, manifest = corrected(results, "P2", ["P2"], kind="center", fit_on=query)
+    own = (table.obs["Metadata_Gene"] == "G3").to_numpy()
+    np.testing.assert_allclose(table.X[own].mean(0), 0, atol=1e-5)
+    assert manifest.counts["n_controls"] == 2
+
+
+def test_a_plate_that_came_later_gets_the_frozen_basis(results):
+    """P3 is in no fit: the file of the basis stays as it is, and P3 is aligned by its own controls."""
+    corrected(results, "P1", ["P1"])
+    before = results.correction("m", "c").read_bytes()
+    embedded_plate(results, "m", "P3", "B1", seed=9, shift=4)
+    summarized(results, "negcon", "P3")
+    cfg = {"correction": {"kind": "tvn", "fit_on": "negcon"}, "unit_plates": ["P3"]}
+    correct_plate.run(results, cfg, model="m", correction="c", plate="P3")
+    table = anndata.read_h5ad(results.corrected("m", "c", "P3"))
+    controls = table.X[(table.obs["Metadata_Control_Type"] == "negcon").to_numpy()]
+    np.testing.assert_allclose(controls.mean(0), 0, atol=1e-4)
+    assert results.correction("m", "c").read_bytes() == before
+
+
+def test_a_later_plate_is_no_part_of_harmony(results):
+    pytest.importorskip("harmonypy")
+    corrected(results, "P1", ["P1"], kind="harmony")
+    embedded_plate(results, "m", "P3", "B1", seed=9)
+    summarized(results, "negcon", "P3")
+    cfg = {"correction": {"kind": "harmony", "fit_on": "negcon"}, "unit_plates": ["P3"]}
+    with pytest.raises(ContractError, match="not part of the fit") as caught:
+        correct_plate.run(results, cfg, model="m", correction="c", plate="P3")
+    assert "fit_correction again" in caught.value.remedy

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 
-LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains", "wells"}
+LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains", "wells", "selection"}
 MAY_IMPORT = {
     "errors": set(),
     "contracts": {"errors"},
     "stains": set(),
     "wells": set(),
+    "selection": {"errors"},
     "layout": {"errors"},
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},

@@ -164,6 +164,36 @@ def test_a_new_correction(done):
     assert done.stale() == {"fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2, **ENDS}
 
 
+def test_a_correction_fitted_on_other_wells(done):
+    """Statistics of these wells are added; nothing of the other corrections runs again."""
+    for fit_on in ("all", "Metadata_Control_Type != 'poscon'"):
+        change(
+            done, corrections=lambda entries, wells=fit_on: [*entries[:2], entries[1] | {"name": "x", "fit_on": wells}]
+        )
+        added = {"summarize_controls": 4, "fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2}
+        assert done.stale() == {**added, **ENDS}
+
+
+def test_a_key_that_a_kind_does_not_read(done):
+    change(
+        done, corrections=lambda entries: [entries[0] | {"batch_unit": "plate"}, entries[1] | {"few_controls": "error"}]
+    )
+    assert done.stale() == {}
+
+
+def test_a_correction_with_the_basis_of_another(done):
+    frozen = {"name": "frozen", "kind": "tvn", "basis": "../results/corrections/{model}/tvn.npz"}
+    change(done, corrections=lambda entries: [*entries, frozen])
+    assert done.stale() == {"fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2, **ENDS}
+
+
+def test_a_joint_correction_is_fitted_again_for_a_new_plate(done):
+    joint = {"name": "joint", "kind": "harmony"}
+    change(done, corrections=lambda entries: [*entries, joint])
+    one = {"fit_correction": 2, "correct_plate": 4, "build_map": 2, "score_map": 2}
+    assert done.stale() == {**one, **ENDS}
+
+
 def test_a_new_benchmark(done):
     change(done, benchmarks=lambda entries: [*entries, {"name": "replicates", "kind": "replicate_consistency"}])
     assert done.stale() == AFTER_MAPS

@@ -129,10 +129,19 @@ def layout_files(plate: Plate, section: Mapping[str, Any], base: Path) -> list[P
     return [*forms.files(resolve(plate.layout, base), plate.plate), *metadata, *cells]
 
 
-def check_layouts(plates: Sequence[Plate], base: Path, options: LayoutOptions | None = None) -> None:
+def check_layouts(
+    plates: Sequence[Plate], base: Path, options: LayoutOptions | None = None, *, needs_controls: bool = True
+) -> None:
     """Check every layout, and that the whole run has a negative control.
 
     The controls of a pooled plate are cells, which its ingest checks: a run with such a plate needs no control well.
+
+    Parameters
+    ----------
+    plates, base, options
+        Plates, the folder of plates.tsv, and how layouts are read.
+    needs_controls
+        Whether anything of the configuration is fitted on negative controls.
 
     Raises
     ------
@@ -144,7 +153,8 @@ def check_layouts(plates: Sequence[Plate], base: Path, options: LayoutOptions | 
         layouts.add(resolve(layout, base), [plate.plate for plate in plates if plate.layout == layout])
     raise_all(layouts.all_problems())
     wells = (labels for layout in layouts.of_plate.values() for labels in layout.values())
-    if not any(labels["control_type"] == "negcon" for labels in wells) and not any(plate.cells for plate in plates):
+    pooled = any(plate.cells for plate in plates)
+    if needs_controls and not pooled and not any(labels["control_type"] == "negcon" for labels in wells):
         raise ConfigError(
             "no well of the whole run is a negative control",
             str(base),

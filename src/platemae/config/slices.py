@@ -11,9 +11,11 @@ from dataclasses import asdict
 from typing import Any
 
 from platemae.config.plates import Plate
-from platemae.config.sections import Config, EmbedSection, Snapshot, TrainSection
+from platemae.config.sections import Config, EmbedSection, ModelEntry, Snapshot, TrainSection
 from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS
 from platemae.errors import ConfigError
+from platemae.fingerprint import digest_json
+from platemae.selection import WORDS, selection_name
 
 
 def stage_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> dict[str, Any]:
@@ -56,6 +58,14 @@ def check_images(config: Config, plates: Sequence[Plate]) -> None:
         what = f"plates without images: {', '.join(bare[:8])}; models that need them: {', '.join(needy[:8])}"
         remedy = "give the plates a reader, or keep models of kind profiles alone (source: table or well_position)"
         raise ConfigError(what, "plates.tsv, column reader; models", remedy)
+
+
+def needs_controls(config: Config) -> bool:
+    """Return whether a map or a correction is fitted on negative controls."""
+    of_maps = any(entry.kind == "quantile" and entry.fit_on == "negcon" for entry in config.intensity)
+    images = any(entry.intensity for entry in config.models)
+    of_corrections = any(e.fit_on == "negcon" and e.kind != "none" and not e.basis for e in config.corrections)
+    return (of_maps and images) or of_corrections
 
 
 def check_cells(config: Config, plates: Sequence[Plate]) -> None:
@@ -180,11 +190,30 @@ def feature_plates(config: Config, plates: Sequence[Plate], model: str, plate: s
 
 def _correction(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
-    fit_plates = _named(plates, entry.fit_plates)
+    fit_plates = [] if entry.basis else _named(plates, entry.fit_plates)
+    shared = {key: getattr(entry, key) for key in ("kind", "batch_unit", "fit_on")}
+    frozen = {"basis": basis_path(config, correction, model)} if entry.basis else {}
     return {
-        "correction": _dump(entry) | {"fit_plates": fit_plates},
-        "batch_of": {name: plates[name].batch for name in fit_plates},
+        "correction": shared | entry.settings | {"fit_plates": fit_plates} | frozen,
+        "unit_of": {name: name if entry.batch_unit == "plate" else plates[name].batch for name in fit_plates},
     }
+
+
+def basis_path(config: Config, correction: str, model: str) -> str:
+    """Return the file that a correction takes its basis from, as configured for a model."""
+    return str(config.entry("corrections", correction).basis).replace("{model}", model)
+
+
+def fit_name(config: Config, correction: str) -> str:
+    """Return the name in paths of the wells that a correction is fitted on."""
+    return selection_name(config.entry("corrections", correction).fit_on)
+
+
+def _summarize(config: Config, plates: dict[str, Plate], model: str, fit_on: str, plate: str) -> dict[str, Any]:
+    known = {selection_name(text): text for text in (*WORDS, *(entry.fit_on for entry in config.corrections))}
+    if fit_on not in known:
+        raise ConfigError(f"no correction is fitted on {fit_on}", "corrections: fit_on", f"use {', '.join(known)}")
+    return {"fit_on": known[fit_on]}
 
 
 def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate: str) -> list[str]:
@@ -195,8 +224,9 @@ def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate:
 
 
 def _correct(config: Config, plates: dict[str, Plate], model: str, correction: str, plate: str) -> dict[str, Any]:
+    entry = config.entry("corrections", correction)
     return {
-        "correction": _dump(config.entry("corrections", correction)),
+        "correction": {key: getattr(entry, key) for key in ("kind", "fit_on")},
         "unit_plates": unit_plates(config, list(plates.values()), correction, plate),
     }
 
@@ -223,7 +253,34 @@ def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
 
 
 def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
-    return {"models": [m.name for m in config.rows], "corrections": [c.name for c in config.corrections]}
+    trained = [row for row in config.rows if row.kind in TRAINED_KINDS]
+    return {
+        "models": [m.name for m in config.rows],
+        "corrections": [c.name for c in config.corrections],
+        "study": [_studied(config, plates, row) for row in trained],
+    }
+
+
+_FAMILIES = {"mae": "MAE", "camae": "CA-MAE", "munet": "MU-Net", "wsl": "WSL"}
+
+
+def _studied(config: Config, plates: dict[str, Plate], row: ModelEntry) -> dict[str, Any]:
+    """Return what the tables of the scaling study say of a trained model; ``twins`` differ in their seed alone."""
+    cut = _train(config, plates, row.name)
+    train, named = dict(cut["train"]), {key: value for key, value in cut["model"].items() if key != "name"}
+    seed, weight = train.pop("seed"), train["fourier_weight"]
+    return {
+        "model": row.name,
+        "kind": row.kind,
+        "family": _FAMILIES[row.kind] + ("+" if weight and row.kind != "wsl" else ""),
+        "preset": row.preset,
+        "dataset": row.dataset,
+        "fraction": config.entry("datasets", str(row.dataset)).fraction,
+        "seed": seed,
+        "fourier_weight": 0.0 if row.kind == "wsl" else weight,
+        "snapshot": isinstance(row, Snapshot),
+        "twins": digest_json(named | {"train": train})[:16],
+    }
 
 
 def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
@@ -258,7 +315,7 @@ _SLICES: dict[str, Any] = {
     "train_model": _train,
     "embed_plate": _embed,
     "import_profiles": _profiles,
-    "summarize_controls": lambda config, plates, model, plate: {},
+    "summarize_controls": _summarize,
     "fit_correction": _correction,
     "correct_plate": _correct,
     "build_map": lambda config, plates, model, correction: {"map": _dump(config.map), "plates": sorted(plates)},

@@ -119,7 +119,9 @@ class Harmony:
         limit = min(settings.n_components or cls.DEFAULT_COMPONENTS, pooled.n - 1)
         scale_D1 = np.where(pooled.std == 0, 1.0, pooled.std)[:, None]
         axes_DE, _ = principal_axes(pooled.scatter / (pooled.n * scale_D1 * scale_D1.T), limit)
-        parts, names, checks, units = [], [], [], []
+        parts, checks = [], []
+        names: list[str] = []
+        units: list[str] = []
         for plate, (x_ND, labels) in rows.items():
             parts.append(apply_affine(x_ND, pooled.mean, axes_DE / scale_D1, labels, plate, np.float64))
             checks.append(_check(x_ND))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from platemae.config import Config
 from platemae.config.plates import Plate
+from platemae.config.slices import needs_controls
 from platemae.contracts import NETWORK_KINDS
 from platemae.correction.base import MIN_CONTROLS
 from platemae.errors import ConfigError
@@ -40,8 +41,10 @@ def channel_problems(config: Config, channels: Channels) -> list[ConfigError]:
     return problems
 
 
-def control_problems(config: Config, plates: Sequence[Plate], negcon: Mapping[str, int]) -> list[ConfigError]:
-    """Return the maps and corrections that lack negative controls, which their stages would find hours later.
+def control_problems(
+    config: Config, plates: Sequence[Plate], negcon: Mapping[str, int], selected: Mapping[str, Mapping[str, int]]
+) -> list[ConfigError]:
+    """Return the maps and corrections that lack wells to be fitted on, which their stages would find hours later.
 
     Controls of a pooled plate are cells: intensity maps cannot use them, and its corrections are not judged here.
 
@@ -51,11 +54,13 @@ def control_problems(config: Config, plates: Sequence[Plate], negcon: Mapping[st
         The run.
     negcon
         Plate -> imaged wells that are negative controls; plates whose layout cannot be read are absent.
+    selected
+        Plate -> ``fit_on`` of a correction -> imaged wells that it selects; absent where a layout cannot tell.
     """
     if any(plate.plate not in negcon for plate in plates):
         return []
     pooled = any(plate.cells for plate in plates)
-    if not sum(negcon.values()) and not pooled:
+    if not sum(negcon.values()) and not pooled and needs_controls(config):
         remedy = "mark the untreated wells `negcon` in column control_type of the layouts"
         return [ConfigError("no imaged well of the whole run is a negative control", "layouts", remedy)]
     problems = []
@@ -65,31 +70,36 @@ def control_problems(config: Config, plates: Sequence[Plate], negcon: Mapping[st
             remedy = "set fit_on: all, name other fit_plates, or use kind: fixed with limits"
             what = "no well of the fit plates is a negative control"
             problems.append(ConfigError(what, f"intensity: {entry.name}", remedy))
-    return problems + ([] if pooled else _correction_problems(config, plates, negcon))
+    return problems + ([] if pooled else _correction_problems(config, plates, selected))
 
 
-def _correction_problems(config: Config, plates: Sequence[Plate], negcon: Mapping[str, int]) -> list[ConfigError]:
+def _correction_problems(
+    config: Config, plates: Sequence[Plate], selected: Mapping[str, Mapping[str, int]]
+) -> list[ConfigError]:
     problems = []
     for entry in config.corrections:
         where = f"corrections: {entry.name}"
-        members = negcon if entry.fit_plates == "all" else entry.fit_plates
-        if entry.kind != "none" and sum(negcon.get(name, 0) for name in members) < MIN_CONTROLS:
-            remedy = "mark more wells `negcon`, or use kind: none"
-            problems.append(
-                ConfigError(f"fewer than {MIN_CONTROLS} negative controls on all fit plates", where, remedy)
-            )
+        counts = {name: found[entry.fit_on] for name, found in selected.items() if entry.fit_on in found}
+        if entry.kind == "none" or any(plate.plate not in counts for plate in plates):
             continue
-        if entry.kind == "none" or entry.few_controls != "error" or entry.per == "global":
+        what_wells = "negative controls" if entry.fit_on == "negcon" else f"wells that fit_on selects ({entry.fit_on})"
+        more_wells = "mark more wells `negcon`" if entry.fit_on == "negcon" else "let fit_on select more wells"
+        members = counts if entry.fit_plates == "all" else entry.fit_plates
+        if not entry.basis and sum(counts.get(name, 0) for name in members) < MIN_CONTROLS:
+            remedy = f"{more_wells}, or use kind: none"
+            problems.append(ConfigError(f"fewer than {MIN_CONTROLS} {what_wells} on all fit plates", where, remedy))
+            continue
+        if not entry.looks_at_units or entry.few_controls != "error":
             continue
         of_unit: dict[str, int] = {}
         for plate in plates:
             unit = plate.batch if entry.batch_unit == "batch" else plate.plate
-            of_unit[unit] = of_unit.get(unit, 0) + negcon[plate.plate]
+            of_unit[unit] = of_unit.get(unit, 0) + counts[plate.plate]
         few = [f"{unit} ({n})" for unit, n in of_unit.items() if n < MIN_CONTROLS]
         if few:
             more = f" and {len(few) - 8} more" if len(few) > 8 else ""
             units = f"{entry.batch_unit}{'s' if len(few) > 1 else ''}"
-            what = f"fewer than {MIN_CONTROLS} negative controls on {units} {', '.join(few[:8])}{more}"
-            remedy = "mark more wells `negcon`, align with batch_unit: batch, or set few_controls to pool or skip"
+            what = f"fewer than {MIN_CONTROLS} {what_wells} on {units} {', '.join(few[:8])}{more}"
+            remedy = f"{more_wells}, align with batch_unit: batch, or set few_controls to pool or skip"
             problems.append(ConfigError(what, where, remedy))
     return problems

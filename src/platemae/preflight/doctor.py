@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from platemae.config import Config, read_config, stage_config
 from platemae.config.plates import Plate, read_plates
 from platemae.config.slices import check_cells, check_images
+from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
 from platemae.preflight.across import channel_problems, control_problems
@@ -20,6 +22,7 @@ from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
 from platemae.run import find_project, missing_file_problems, named_plate_problems
+from platemae.selection import select_rows, selection_columns
 from platemae.store.eight_bit import EightBit
 from platemae.wells import split_well
 
@@ -42,6 +45,8 @@ class Checkup:
         What its store needs at most: pixels without compression; files and folders, each of which takes an inode.
     negcon
         Its imaged wells that are negative controls; None where the layout cannot be read.
+    selected
+        ``fit_on`` of a correction -> imaged wells that it selects, as far as the layout tells.
     """
 
     plate: str
@@ -52,6 +57,7 @@ class Checkup:
     store_files: int = 0
     store_folders: int = 0
     negcon: int | None = None
+    selected: Mapping[str, int] = field(default_factory=dict)
 
 
 def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
@@ -110,7 +116,8 @@ def check_run(
     problems += _refused(lambda: check_images(config, plates))
     problems += _refused(lambda: check_cells(config, plates))
     problems += channel_problems(config, {c.plate: c.channels for c in checkups})
-    problems += control_problems(config, plates, {c.plate: c.negcon for c in checkups if c.negcon is not None})
+    negcon = {c.plate: c.negcon for c in checkups if c.negcon is not None}
+    problems += control_problems(config, plates, negcon, {c.plate: c.selected for c in checkups})
     new = [c for c in checkups if not results.manifest("ingest_plate", plate=c.plate).exists()]
     need, files = sum(c.store_bytes for c in new), sum(c.store_files for c in new)
     folders = sum(c.store_folders for c in new)
@@ -137,10 +144,11 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     wells = {record.well for record in inventory.records}
     kinds = Counter(labels["control_type"] for well, labels in layout.items() if well in wells)
     negcon = kinds["negcon"] if layout else None
+    selected = _selected(config, plate, {well: labels for well, labels in layout.items() if well in wells})
     if not inventory.channels:
         line = f"{plate.plate}: {len(wells)} wells, no images"
         line += "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
-        return Checkup(plate.plate, line, tuple(problems), negcon=negcon)
+        return Checkup(plate.plate, line, tuple(problems), negcon=negcon, selected=selected)
     shape, dtype = _first_image(inventory, problems)
     depth = 1 if config.ingest.dtype == "uint8" else np.dtype(dtype or "uint8").itemsize
     size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * depth
@@ -157,7 +165,17 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
         names = [channel.name for channel in inventory.channels]
         problems += _refused(lambda: EightBit(config.ingest.uint8_range, names, "ingest.uint8_range"))
     inodes = _inodes(inventory, config.ingest.form)
-    return Checkup(plate.plate, line, tuple(problems), channels, size, *inodes, negcon)
+    return Checkup(plate.plate, line, tuple(problems), channels, size, *inodes, negcon, selected)
+
+
+def _selected(config: Config, plate: Plate, layout: Mapping[str, Mapping[str, str]]) -> dict[str, int]:
+    """Count the wells that each correction is fitted on; a query of columns that no layout has is left out."""
+    names = {f"Metadata_{name.title()}": [labels[name] for labels in layout.values()] for name in PERTURBATION_COLUMNS}
+    obs = pd.DataFrame(names | {"Metadata_Well": list(layout)}).assign(
+        Metadata_Plate=plate.plate, Metadata_Batch=plate.batch
+    )
+    known = {e.fit_on for e in config.corrections if set(selection_columns(e.fit_on)) <= set(obs.columns)}
+    return {fit_on: int(select_rows(obs, fit_on).sum()) for fit_on in known} if layout else {}
 
 
 def _missing(inventory: Inventory) -> list[str]:

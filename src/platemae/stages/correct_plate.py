@@ -9,6 +9,7 @@ from platemae.correction.control_stats import ControlStats
 from platemae.correction.registry import resolve
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
+from platemae.selection import selection_name
 from platemae.tables import feature_table, read_wells, write_anndata
 
 
@@ -21,7 +22,8 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, p
         When a well is not finite, or the unit has too few controls under the policy ``error``.
     """
     wells = read_wells(results.embedding(model, plate))
-    parts = [ControlStats.load(results.control_stats(model, name)) for name in cfg["unit_plates"]]
+    fit_on = selection_name(cfg["correction"]["fit_on"])
+    parts = (ControlStats.load(results.control_stats(model, fit_on, name)) for name in cfg["unit_plates"])
     unit = ControlStats.merge(parts, unit="+".join(cfg["unit_plates"]))
     fitted = resolve(cfg["correction"]["kind"]).load(results.correction(model, correction))
     aligned = feature_table(fitted.transform(wells.X, unit, labels=list(wells.obs_names)), wells.obs, correction)

@@ -1,4 +1,4 @@
-"""summarize_controls: n, mean and scatter of a plate's negative control wells, all that a correction is fitted on."""
+"""summarize_controls: n, mean and scatter of the wells that corrections are fitted on, negative controls by default."""
 
 from __future__ import annotations
 
@@ -8,23 +8,34 @@ from platemae.contracts import Manifest
 from platemae.correction.control_stats import ControlStats
 from platemae.fingerprint import digest_array, digest_bytes
 from platemae.layout import Results
+from platemae.selection import select_rows
 from platemae.tables import read_wells
 
 
-def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str) -> Manifest:
-    """Write the control statistics of one plate.
+def run(results: Results, cfg: dict[str, Any], *, model: str, fit_on: str, plate: str) -> Manifest:
+    """Write the statistics of one selection of the wells of one plate.
+
+    Parameters
+    ----------
+    results
+        Where files lie.
+    cfg
+        ``fit_on``: ``negcon``, ``all`` or a query, which :mod:`platemae.selection` reads.
+    model, fit_on, plate
+        Names in paths; ``fit_on`` is the name of the selection.
 
     Raises
     ------
     PlatemaeError
-        When the embedding is gone or a control well is not finite.
+        When the embedding is gone, a well is not finite, or the query names a column that is not there.
     """
     wells = read_wells(results.embedding(model, plate))
-    is_control = (wells.obs["Metadata_Control_Type"] == "negcon").to_numpy()
-    labels = list(wells.obs_names[is_control])
-    stats = ControlStats.from_rows(wells.X[is_control], unit=plate, labels=labels)
-    stats.save(results.control_stats(model, plate))
+    taken = select_rows(wells.obs, cfg["fit_on"])
+    stats = ControlStats.from_rows(wells.X[taken], unit=plate, labels=list(wells.obs_names[taken]))
+    stats.save(results.control_stats(model, fit_on, plate))
     parts = (str(stats.n), digest_array(stats.mean), digest_array(stats.scatter))
     digest = digest_bytes(*(part.encode() for part in parts))
-    warnings = [f"plate {plate} has {stats.n} negative controls"] if stats.n < 2 else []
-    return Manifest("summarize_controls", digest, {"n_controls": stats.n, "dims": stats.dims}, warnings)
+    what = "negative controls" if cfg["fit_on"] == "negcon" else f"rows that fit_on selects ({cfg['fit_on']})"
+    warnings = [f"plate {plate} has {stats.n} {what}"] if stats.n < 2 else []
+    counts = {"fit_on": cfg["fit_on"], "n_controls": stats.n, "dims": stats.dims}
+    return Manifest("summarize_controls", digest, counts, warnings)

@@ -159,6 +159,7 @@ def test_layouts_and_cells_of_a_plate_rerun_its_ingest_alone():
 
     def slices(config, plates):
         names = {"model": "mae_tiny", "correction": "tvn", "intensity": "controls", "dataset": "screen"}
+        names |= {"fit_on": "negcon"}
         jobs = {}
         for stage, path in MANIFESTS.items():
             used = {key: name for key, name in names.items() if f"{{{key}}}" in path}

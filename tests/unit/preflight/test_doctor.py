@@ -193,6 +193,30 @@ def test_controls_that_are_lacking_are_told_before_a_network_is_trained(project)
     assert [p.what for p in problems] == ["no imaged well of the whole run is a negative control"]
 
 
+def test_wells_that_fit_on_selects_are_counted_before_a_network_is_trained(project):
+    def told(**settings):
+        return change(project, corrections=[{"name": "tvn", "kind": "tvn"} | settings])[1]
+
+    assert told(fit_on="all") == []
+    query = "Metadata_Perturbation in ['g1', 'g2']"
+    assert told(fit_on=query) == []
+    assert told(fit_on="Metadata_Plate == 'P1'") == [
+        "fewer than 2 wells that fit_on selects (Metadata_Plate == 'P1') on plate P2 (0)"
+    ]
+    assert told(fit_on="Metadata_Plate == 'P1'", few_controls="skip") == []
+    assert told(fit_on="Metadata_Gene == 'none'", few_controls="skip") == [
+        "fewer than 2 wells that fit_on selects (Metadata_Gene == 'none') on all fit plates"
+    ]
+    assert told(fit_on="Metadata_Site == 'x'") == [], "no layout tells the fields: not judged"
+
+
+def test_a_frozen_basis_that_is_not_there_is_told(project):
+    frozen = {"name": "tvn", "kind": "tvn", "few_controls": "pool", "basis": "old/{model}.npz"}
+    _, problems = change(project, corrections=[frozen])
+    assert problems
+    assert set(problems) == {"corrections.tvn.basis: there is no such file"}
+
+
 def test_an_intensity_map_without_controls_on_its_plates_is_told(project):
     (project.parent / "bare.tsv").write_text(LAYOUT.replace("negcon", "empty"))
     table = project.parent / "plates.tsv"

@@ -9,6 +9,7 @@ from platemae.report.blocks import Block, Fold, Heading, Items, Section, Table, 
 from platemae.report.source import Record, Source
 
 FIT = {
+    "fit_on": "fitted on",
     "n_controls": "controls",
     "n_plates": "plates",
     "n_units": "units",
@@ -16,7 +17,10 @@ FIT = {
     "dims": "dimensions",
     "rank": "rank",
     "components": "components",
+    "unresolved": "unresolved",
     "ridge": "ridge",
+    "epsilon": "epsilon",
+    "basis": "frozen basis",
     "few_controls": "few controls",
 }
 """Counts of fit_correction and their headings."""
@@ -24,7 +28,7 @@ FIT = {
 UNIT = {"unit": "aligned with", "n_controls": "controls", "rank": "rank", "ridge": "ridge", "policy": "policy"}
 """Counts of correct_plate and their headings."""
 
-TEXT = ("batch_unit", "few_controls", "unit", "policy")
+TEXT = ("fit_on", "basis", "batch_unit", "few_controls", "unit", "policy")
 
 
 def build(source: Source) -> Section:
@@ -34,8 +38,9 @@ def build(source: Source) -> Section:
         return Section("corrections", "Corrections", [Text("No correction was fitted.", "note")])
     fits.sort(key=lambda record: source.corrections.index(record.wildcards["correction"]))
     intro = (
-        "A correction learns from negative controls alone. With fewer controls than dimensions it keeps the rank that "
-        "they span; the ridge bounds how much a direction is amplified."
+        "A correction learns from the wells that it is fitted on, here called controls: negative controls, unless the "
+        "column fitted on says otherwise; all wells would take biology away, too. With fewer controls than dimensions it "
+        "keeps the rank that they span; a ridge bounds how much a direction is amplified."
     )
     blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits), *_plates(source)]
     return Section("corrections", "Corrections", blocks)

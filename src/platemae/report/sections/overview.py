@@ -10,7 +10,14 @@ from platemae.report.source import Source
 from platemae.report.verdicts import SHUFFLED, Verdict, judge
 
 SHOWN_WARNINGS = 8
-CORRECTION_SETTINGS = ("batch_unit", "ridge", "n_components", "few_controls")
+CORRECTION_SETTINGS = ("fit_on", "batch_unit", "ridge", "n_components", "few_controls")
+OF_KIND: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "tvn": CORRECTION_SETTINGS,
+    "harmony": ("fit_on", "batch_unit", "n_components"),
+}
+OF_KIND["pca_cs"] = ("fit_on", "batch_unit", "n_components", "few_controls")
+OF_OTHERS = ("fit_on", "batch_unit", "few_controls")
 
 
 def build(source: Source) -> Section:
@@ -96,7 +103,7 @@ def _entries(source: Source) -> list[Block]:
         grid(models, ("model", "kind", "training set"), "Models: the rows of every table"),
         grid(
             corrections,
-            ("correction", "kind", "unit", "ridge", "components", "few controls"),
+            ("correction", "kind", "fitted on", "unit", "ridge", "components", "few controls"),
             "Corrections: the columns of every table",
             numeric=("ridge", "components"),
         ),
@@ -109,7 +116,7 @@ def _entries(source: Source) -> list[Block]:
 
 
 def _settings(correction: dict[str, Any]) -> list[str]:
-    """Return unit, ridge, components and policy, empty where the kind does not use them."""
-    used = {"none": (), "centerscale": ("batch_unit", "few_controls")}.get(correction["kind"], CORRECTION_SETTINGS)
+    """Return wells, unit, ridge, components and policy, empty where the kind does not use them."""
+    used = OF_KIND.get(correction["kind"], OF_OTHERS)
     values = (correction.get(key) if key in used else None for key in CORRECTION_SETTINGS)
     return ["" if value is None else str(value) for value in values]
