@@ -8,7 +8,8 @@ Shape legend: B batch, D width, ... any further dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -62,6 +63,7 @@ class DomainBatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
         self.of_batch = False
+        self.counts = True
         self.pooled: _Pooled | None = None
 
     def forward(self, x_BD: Tensor) -> Tensor:
@@ -69,7 +71,10 @@ class DomainBatchNorm(nn.Module):
         if self.pooled is not None:
             self.pooled.add(x_BD)
         if self.training:
-            return self._together(x_BD) if _world() > 1 else self._batch(x_BD, self.running_mean, self.running_var)
+            if _world() > 1:
+                return self._together(x_BD)
+            averages = (self.running_mean, self.running_var)  # the backward pass keeps them: what is not counted, too
+            return self._batch(x_BD, *(averages if self.counts else (average.clone() for average in averages)))
         if self.of_batch:
             return self._batch(x_BD, None, None)
         return F.batch_norm(
@@ -88,16 +93,31 @@ class DomainBatchNorm(nn.Module):
         mean_D = all_reduce(x_BD.float().mean(others)) / world
         centred_BD = x_BD.float() - mean_D.view(shape)
         variance_D = all_reduce(centred_BD.square().mean(others)) / world
-        with torch.no_grad():
-            count = world * x_BD.numel() // x_BD.shape[1]
-            self.running_mean.lerp_(mean_D, MOMENTUM)
-            self.running_var.lerp_(variance_D * (count / max(count - 1, 1)), MOMENTUM)
+        if self.counts:
+            self._count(mean_D, variance_D, world * x_BD.numel() // x_BD.shape[1])
         scale_D = self.weight * (variance_D + EPSILON).rsqrt()
         return (centred_BD * scale_D.view(shape) + self.bias.view(shape)).to(x_BD.dtype)
+
+    @torch.no_grad()
+    def _count(self, mean_D: Tensor, variance_D: Tensor, count: int) -> None:
+        self.running_mean.lerp_(mean_D, MOMENTUM)
+        self.running_var.lerp_(variance_D * (count / max(count - 1, 1)), MOMENTUM)
 
 
 def _world() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+@contextmanager
+def averages_kept(module: nn.Module) -> Iterator[None]:
+    """Leave the running averages of a network as they are."""
+    for norm in norms_of(module):
+        norm.counts = False
+    try:
+        yield
+    finally:
+        for norm in norms_of(module):
+            norm.counts = True
 
 
 def norms_of(module: nn.Module) -> list[DomainBatchNorm]:

@@ -169,6 +169,11 @@ class CAMAE(MAE):
         """Uniform numbers that one sample needs: one permutation runs over the patches of all channels."""
         return self.n_channels * self.spec.n_patches, super().noise_sizes[1]
 
+    def units(self) -> list[nn.Module]:
+        """Blocks of the encoder and of every channel's stack, as in ``MAE``."""
+        stacks: Any = self.decoder.decoders
+        return [*self.encoder.blocks, *(block for stack in stacks for block in stack)]
+
     def forward_flops(self, mask_ratio: float) -> int:
         """Operations of one forward pass in training, one crop."""
         return channel_training_flops(self.spec, self.n_channels, mask_ratio).total

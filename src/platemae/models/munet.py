@@ -186,6 +186,10 @@ class MUNet(nn.Module):
         """Uniform numbers that one sample needs: one a patch for the mask, none else."""
         return self.spec.n_patches, 0
 
+    def units(self) -> list[nn.Module]:
+        """Levels on the way down and up, which a trainer may compute twice, or spread over processes one by one."""
+        return [*self.unet.down, *self.unet.up]
+
     def image(self, x_BCHW: Tensor) -> Tensor:
         """Check and standardise crops, float32.
 

@@ -10,6 +10,7 @@ Shape legend: B batch, C channels, H W pixels, N patches, L encoder blocks, D fe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from platemae.errors import ConfigError
-from platemae.models.adabn import DomainBatchNorm, adapt, use_batch
-from platemae.models.densenet import DenseNet, DenseNetSpec
+from platemae.models.adabn import DomainBatchNorm, adapt, averages_kept, use_batch
+from platemae.models.blocks import ParallelScalingBlock
+from platemae.models.densenet import DenseLayer, DenseNet, DenseNetSpec
 from platemae.models.inputs import assert_sound, check_crops, check_keys, preset_of, whole_numbers
 from platemae.models.normalise import standardise, to_patches
 from platemae.models.pooling import check_poolings
@@ -65,11 +67,14 @@ class Head:
 
 def _neck(width: int, embedding: int) -> nn.Sequential:
     """BN, linear, ReLU, BN, linear, BN; no biases (PAPER.md 2.4)."""
+    inner = DomainBatchNorm(embedding)
+    # The last norm takes any shift away: the gradient of this one is rounding noise, whose sign Lion would follow.
+    inner.bias.requires_grad_(False)
     return nn.Sequential(
         DomainBatchNorm(width),
         nn.Linear(width, embedding, bias=False),
         nn.ReLU(),
-        DomainBatchNorm(embedding),
+        inner,
         nn.Linear(embedding, embedding, bias=False),
         DomainBatchNorm(embedding),
     )
@@ -106,6 +111,9 @@ class WSL(nn.Module):
     """
 
     poolings: tuple[str, ...] = ("mean",)
+
+    batch_statistics = True
+    """The loss of a batch is no mean over its crops: batches cannot be cut."""
 
     def __init__(self, body: Body, head: Head, n_channels: int) -> None:
         super().__init__()
@@ -166,6 +174,14 @@ class WSL(nn.Module):
         if isinstance(self.spec, Architecture) and self.spec.drop_path > 0:
             return 0, self.spec.depth
         return 0, 0
+
+    def units(self) -> list[nn.Module]:
+        """Dense layers or blocks, which a trainer may compute twice, or spread over processes one by one."""
+        return [layer for layer in self.body.modules() if isinstance(layer, DenseLayer | ParallelScalingBlock)]
+
+    def recomputing(self) -> AbstractContextManager[None]:
+        """Return the context in which a part computed again counts in no running average a second time."""
+        return averages_kept(self)
 
     def _features(self, x_BCHW: Tensor, path_noise_BL: Tensor | None = None) -> Tensor:
         with torch.autocast(x_BCHW.device.type, enabled=False):

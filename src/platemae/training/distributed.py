@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from platemae.errors import MachineError, TrainingError
 
@@ -48,9 +47,24 @@ class Ranks:
         """
         if global_batch % self.world_size:
             what = f"global_batch {global_batch} cannot be shared equally by {self.world_size} processes"
-            raise MachineError(what, "training: global_batch", f"Take a multiple of {self.world_size}.")
+            raise MachineError(what, "train: global_batch", f"Take a multiple of {self.world_size}.")
         size = global_batch // self.world_size
         return slice(self.rank * size, (self.rank + 1) * size)
+
+    def micro_batches(self, global_batch: int, accumulate: int) -> list[slice]:
+        """Return the rows of each micro-batch within this process's part.
+
+        Raises
+        ------
+        MachineError
+            If the part cannot be cut into equal micro-batches: a mean of their means would not be the mean.
+        """
+        part = self.part(global_batch)
+        size, left = divmod(part.stop - part.start, accumulate)
+        if left or not size:
+            what = f"accumulate {accumulate} does not divide the {part.stop - part.start} crops of a process"
+            raise MachineError(what, "train: accumulate", "Take a divisor.")
+        return [slice(start, start + size) for start in range(0, accumulate * size, size)]
 
 
 def ranks() -> Ranks:
@@ -84,7 +98,7 @@ def choose_device(asked: str, mine: Ranks) -> torch.device:
     if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise MachineError("device cuda is asked for, but torch sees no GPU", "training: device", "Use auto or cpu.")
+        raise MachineError("device cuda is asked for, but torch sees no GPU", "train: device", "Use auto or cpu.")
     if mine.local_rank >= torch.cuda.device_count():
         what = f"process {mine.local_rank} of this machine has no GPU of its own, there are {torch.cuda.device_count()}"
         raise MachineError(what, "torchrun --nproc_per_node", "Start one process a GPU.")
@@ -104,6 +118,8 @@ def choose_bfloat16(precision: str, device: torch.device) -> bool:
 def process_group(mine: Ranks, device: torch.device) -> Iterator[None]:
     """Join the other processes, gloo on CPU and nccl on GPU; one process needs no group.
 
+    A group that the caller has made already is used, and left to him.
+
     Raises
     ------
     TrainingError
@@ -114,21 +130,17 @@ def process_group(mine: Ranks, device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    joins = not dist.is_initialized()
+    if joins:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         if dist.get_world_size() != mine.world_size:
             what = f"the process group has {dist.get_world_size()} members, WORLD_SIZE says {mine.world_size}"
             raise TrainingError(what, "environment", "Start all processes with one torchrun command.")
         yield
     finally:
-        dist.destroy_process_group()
-
-
-def data_parallel(module: nn.Module, mine: Ranks) -> nn.Module:
-    """Wrap a network so that gradients are averaged over processes."""
-    if mine.world_size == 1:
-        return module
-    return DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True)
+        if joins:
+            dist.destroy_process_group()
 
 
 def summed(values: list[float], device: torch.device, mine: Ranks) -> list[float]:

@@ -10,8 +10,12 @@ from platemae.models.settings import Objective
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
+SHARDINGS = ("auto", "ddp", "fsdp")
 # These may change between a checkpoint and its continuation: they move the result no further than the machine does.
-_FREE = ("device", "checkpoint_minutes", "checkpoint_steps", "log_every", "validate_every")
+_FREE = (
+    "device", "accumulate", "activation_checkpointing", "compile", "sharding",
+    "checkpoint_minutes", "checkpoint_steps", "log_every", "validate_every",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,19 @@ class TrainSettings:
         As in ``platemae.models.settings.Objective``.
     clip_norm
         Upper bound of the gradient's norm; 0 for none.
+    ema_decay
+        Decay of the moving average of the weights, which is then what is validated and exported; 0 for none. Early on
+        the decay is lower, (1 + step) / (10 + step), so that the initial weights are forgotten.
+    accumulate
+        Micro-batches that a process cuts its part of the global batch into, one after another: less memory, the same
+        step but for rounding.
+    activation_checkpointing
+        Compute the inside of each block again in the backward pass instead of keeping it: less memory, more time.
+    compile
+        Compile the network with torch; where that fails, a warning says why and training goes on without.
+    sharding
+        How several processes hold the network. ``ddp``: each a whole one; ``fsdp``: each a part of every block;
+        ``auto``: fsdp on GPUs for networks of ViT-L's size, else ddp. One process alone holds it whole.
     precision
         ``auto``: bfloat16 autocast on a GPU that has it and on a CPU with AMX tiles, else float32.
     device
@@ -61,6 +78,11 @@ class TrainSettings:
     fourier_layout: str = "patch"
     fourier_norm: str = "l1"
     clip_norm: float = 0.0
+    ema_decay: float = 0.0
+    accumulate: int = 1
+    activation_checkpointing: bool = False
+    compile: bool = False
+    sharding: str = "auto"
     precision: str = "auto"
     device: str = "auto"
     seed: int = 0
@@ -82,6 +104,9 @@ class TrainSettings:
             "weight_decay and clip_norm must not be negative": min(self.weight_decay, self.clip_norm) >= 0,
             "betas must be two numbers in [0, 1)": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),
             "warmup_fraction must be in [0, 1)": 0 <= self.warmup_fraction < 1,
+            "ema_decay must be in [0, 1)": 0 <= self.ema_decay < 1,
+            "accumulate must be at least 1": self.accumulate >= 1,
+            f"sharding must be one of {', '.join(SHARDINGS)}": self.sharding in SHARDINGS,
             f"precision must be one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
             f"device must be one of {', '.join(DEVICES)}": self.device in DEVICES,
             "seed must not be negative": self.seed >= 0,
@@ -100,6 +125,8 @@ class TrainSettings:
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint must agree in to be continued under these settings."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _FREE}
+        if not self.ema_decay:  # no average is what it was before there was a choice: trainings of then stay valid
+            del values["ema_decay"]
         return values | {"betas": list(self.betas)}
 
 

@@ -155,7 +155,18 @@ def test_loss_is_cross_entropy_and_every_weight_learns(spec: dict[str, Any], cro
     assert math.isnan(fourier)
     loss.backward()
     silent = [name for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
+    assert silent == ["neck.3.bias"]  # the norm after the linear layer that follows takes it away
+
+
+def test_the_bias_that_does_not_learn_changes_nothing(crops: torch.Tensor) -> None:
+    module = network(SMALL).train()
+    before = module.classify(crops)
+    with torch.no_grad():
+        module.neck[3].bias.add_(torch.linspace(-2, 2, len(module.neck[3].bias)))
+    torch.testing.assert_close(module.classify(crops), before, rtol=1e-4, atol=1e-4)
+
+
+def test_a_classifier_of_little_depth_needs_no_numbers_for_masks() -> None:
     assert network(VIT).noise_sizes == (0, 2)
 
 

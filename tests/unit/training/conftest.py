@@ -20,6 +20,6 @@ def run_script(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         script.write_text(f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n{code}")
         line = [sys.executable, *launcher, str(script), *arguments]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120, check=False)
+        return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300, check=False)
 
     return run

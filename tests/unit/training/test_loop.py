@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import os
@@ -16,11 +17,12 @@ import pytest
 import torch
 from torch import nn
 
-from platemae.errors import ConfigError, TrainingError
+from platemae.errors import ConfigError, PlatemaeError, TrainingError
 from platemae.models.registry import build
 from platemae.training.loop import train
 from platemae.training.monitor import WALL_CLOCK
 from platemae.training.preempt import Interrupted
+from platemae.training.randomness import VALIDATE, draw
 from platemae.training.settings import TrainSettings
 
 SPEC = {
@@ -97,9 +99,8 @@ def test_history_has_a_row_per_period(tmp_path: Path) -> None:
         assert row["loss"] == pytest.approx(0.99 * row["mse"] + 0.01 * row["fourier"], rel=1e-5)
         assert 0 <= row["data_wait_fraction"] <= 1
         assert row["crops_per_s"] > 0
-    assert events[0] == {"event": "start", "step": 0, "steps": 12, "world_size": 1, "device": "cpu"} | {
-        "precision": events[0]["precision"]
-    }
+    start = {"event": "start", "step": 0, "steps": 12, "world_size": 1, "device": "cpu", "history": []}
+    assert events[0] == start | {"compiled": False, "sharded": False, "precision": events[0]["precision"]}
     assert [e["step"] for e in events if e["event"] == "checkpoint"] == [5, 10, 12]
     assert len(list(tmp_path.glob("step-*.pt"))) == 2
 
@@ -261,3 +262,69 @@ def test_bfloat16_stays_close(tmp_path: Path) -> None:
     ]
     assert math.isclose(rows[0]["loss"], rows[1]["loss"], rel_tol=0.03)
     assert rows[0]["loss"] != rows[1]["loss"]
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(max(folder.glob("step-*.pt")), weights_only=True)["state"]
+    return state
+
+
+@pytest.mark.parametrize("accumulate", [2, 8])
+def test_micro_batches_take_the_same_step(tmp_path: Path, accumulate: int) -> None:
+    """After one step Lion's momentum is the gradient times 1 - beta2."""
+    settings = replace(SETTINGS, steps=1, checkpoint_steps=1, precision="float32")
+    histories, momenta, module = [], [], network()
+    nn.init.normal_(module.decoder_pred.weight, std=0.1)  # type: ignore[union-attr, arg-type]  # all else then learns
+    for count in (1, accumulate):
+        folder = tmp_path / str(count)
+        histories.append(_train(copy.deepcopy(module), folder, replace(settings, accumulate=count)))
+        momenta.append([value["exp_avg"] for value in _saved(folder)["optimizer"]["state"].values()])
+    for key in ("loss", "mse", "fourier", "grad_norm", "val_loss"):
+        assert histories[1][0][key] == pytest.approx(histories[0][0][key], rel=1e-5)
+    for one, other in zip(*momenta, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-8)
+
+
+def test_micro_batches_must_be_equal(tmp_path: Path) -> None:
+    with pytest.raises(PlatemaeError, match="accumulate 3 does not divide the 8 crops"):
+        _train(network(), tmp_path, replace(SETTINGS, accumulate=3))
+
+
+def test_the_moving_average_is_validated_kept_and_exported(tmp_path: Path) -> None:
+    """Against a loop over the weights of every checkpoint; the average starts from the initial weights."""
+    module, weights = network(), []
+    average = {name: p.detach().double().clone() for name, p in module.named_parameters()}
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint":
+            weights.append(_saved(tmp_path)["model"])
+
+    settings = replace(SETTINGS, steps=9, ema_decay=0.5, checkpoint_steps=1, precision="float32")
+    history = _train(module, tmp_path, settings, on_event=on_event)
+    for step, after in enumerate(weights):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = {name: decay * value + (1 - decay) * after[name].double() for name, value in average.items()}
+    state = _saved(tmp_path)
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(parameter.detach().double(), average[name], rtol=1e-5, atol=1e-7)
+        assert torch.equal(parameter, state["ema"][name])
+        assert torch.equal(weights[-1][name], state["model"][name])
+    assert not all(torch.equal(state["ema"][name], state["model"][name]) for name in state["ema"])
+    finished = build("mae", SPEC, 2, seed=5)
+    assert _train(finished, tmp_path, settings) == history
+    assert _same(module, finished)
+    x, (noise_BN, _) = waves(900), draw(0, VALIDATE, 0, 8, (16, 2), slice(None))
+    only = _train(build("mae", SPEC, 2, seed=1), tmp_path / "b", settings, validation=[waves(900)])
+    with torch.no_grad():
+        loss = module.eval()(torch.from_numpy(x), noise_BN, None, settings.objective)[0]
+    assert only[-1]["val_loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_history_tells_the_machines_work(tmp_path: Path) -> None:
+    history = _train(network(), tmp_path / "a", step_flops=3e9)
+    for before, row in zip([None, *history], history, strict=False):
+        seconds = (row["crops"] - (before["crops"] if before else 0)) / row["crops_per_s"]
+        steps = row["step"] - (before["step"] if before else 0)
+        assert row["tflops"] == pytest.approx(3e9 * steps / seconds / 1e12)
+        assert 0.05 < row["memory_gb"] < 50  # torch alone takes more, this network nothing
+    assert all(row["tflops"] is None for row in _train(network(), tmp_path / "b"))
