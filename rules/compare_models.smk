@@ -5,6 +5,7 @@ rule compare_models:
             model=names("models"),
             correction=names("corrections"),
         ),
+        models=expand("models/{model}/manifest.json", model=NETWORKS),
         published=f"{workflow.basedir}/workflow/resources/published.csv",
     output:
         manifest="tables/manifest.json",

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from platemae.contracts import SCORE_COLUMNS
+from platemae.contracts import SCORE_COLUMNS, Manifest
 from platemae.errors import ContractError, MissingError
 from platemae.layout import Results
 from platemae.stages import compare_models
 
-CFG = {"models": ["mae", "zero"], "corrections": ["none", "tvn"]}
+CFG = {"models": ["mae", "zero"], "corrections": ["none", "tvn"], "study": []}
 
 
 def write(results: Results, model: str, correction: str, *rows: list[object]) -> None:
@@ -115,6 +115,40 @@ def test_a_benchmark_cannot_take_a_file_that_is_not_its_own(results: Results, na
 def test_no_score_at_all_is_a_warning(tmp_path: Path) -> None:
     results = Results(tmp_path)
     write(results, "mae", "none")
-    manifest = compare_models.run(results, {"models": ["mae"], "corrections": ["none"]}, threads=1)
+    manifest = compare_models.run(results, {"models": ["mae"], "corrections": ["none"], "study": []}, threads=1)
     assert manifest.warnings == ["no score was measured"]
     assert pd.read_csv(results.tables() / "scores.csv").empty
+
+
+def studied(model: str, kind: str, twins: str) -> dict:
+    entry = {
+        "model": model,
+        "kind": kind,
+        "family": {"mae": "MAE", "wsl": "WSL"}[kind],
+        "preset": "tiny",
+        "twins": twins,
+    }
+    return entry | {"dataset": "d", "fraction": 1.0, "seed": 0, "fourier_weight": 0.0, "snapshot": False}
+
+
+def test_the_scaling_study_has_tables_of_its_own_and_leaves_none_behind(results: Results) -> None:
+    counts = {"parameters": 10, "steps": 5, "crops": 40, "flops": 10**9, "grad_norm_median": 1.0, "grad_norm_max": 2.0}
+    for model in ("mae", "zero"):
+        Manifest("train_model", model, counts | {"loss_spikes": 0}).write(results.manifest("train_model", model=model))
+    study = [studied("mae", "mae", "x"), studied("zero", "wsl", "y"), studied("mae", "mae", "x") | {"snapshot": True}]
+    manifest = compare_models.run(results, CFG | {"study": study[:2]}, threads=1)
+    table = pd.read_csv(results.tables() / "scaling.csv")
+    assert manifest.counts["scaling_rows"] == len(table) == 4
+    assert table.loc[table["model"] == "mae", "gain"].tolist() == pytest.approx([0.2, 0.2])
+    assert (results.tables() / "scaling.md").read_text().count("| mae | MAE | 10 | 1 | 5 | 40 | 1e+09 |") == 2
+    assert r"\begin{tabular}" in (results.tables() / "scaling.tex").read_text()
+    assert pd.read_csv(results.tables() / "fourier.csv")["model"].tolist() == ["mae", "zero"]
+    compare_models.run(results, CFG | {"study": study}, threads=1)
+    assert pd.read_csv(results.tables() / "fourier.csv")["seeds"].tolist() == [1, 1], "a snapshot is no other seed"
+    compare_models.run(results, CFG, threads=1)
+    assert not list(results.tables().glob("scaling.*")) + list(results.tables().glob("fourier.*"))
+
+
+def test_a_training_without_manifest_is_named(results: Results) -> None:
+    with pytest.raises(MissingError, match="a manifest is missing"):
+        compare_models.run(results, CFG | {"study": [studied("mae", "mae", "x")]}, threads=1)

@@ -176,7 +176,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
             fake_scores(results, model, correction)
             for stage in ("build_map", "score_map"):
                 write_manifest(results, stage, pair, {"genes": 60}, [])
-    cfg = {"models": [name for name, _ in MODELS], "corrections": [name for name, _ in CORRECTIONS]}
+    cfg = {"models": [name for name, _ in MODELS], "corrections": [name for name, _ in CORRECTIONS], "study": []}
     compare_models.run(results, cfg, threads=1).write(results.manifest("compare_models"))
     return results
 
@@ -250,6 +250,7 @@ def test_every_section_is_there_and_reached_from_the_bar(page: Page) -> None:
         "embeddings",
         "corrections",
         "scores",
+        "scaling",
         "provenance",
     ]
     assert sections == names

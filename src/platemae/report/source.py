@@ -65,6 +65,12 @@ class Source:
         """Names of the models that have a folder of their own: all that are networks."""
         return [model["name"] for model in self.cfg["models"] if model["kind"] not in TABLE_KINDS]
 
+    @property
+    def trainings(self) -> list[str]:
+        """The networks without their snapshots, which are earlier points of the same curves."""
+        snapshots = {model["name"] for model in self.cfg["models"] if model.get("parent")}
+        return [name for name in self.networks if name not in snapshots]
+
     @cached_property
     def records(self) -> list[Record]:
         """The manifests of all jobs upstream, in the order of the pipeline."""

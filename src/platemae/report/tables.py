@@ -63,16 +63,20 @@ def benchmark_markdown(found: Sequence[Group], corrections: Sequence[str]) -> st
     """Return the groups of one benchmark as Markdown tables, each with its caption."""
     parts = []
     for group in found:
-        frame = wide(group, corrections)
-        lines = [_bar(frame.columns), _bar("---" if c == "model" else "---:" for c in frame.columns)]
-        lines += [_bar(_markdown(cell) for cell in row) for row in frame.itertuples(index=False)]
-        parts.append(f"{_markdown(caption(group))}\n\n" + "\n".join(lines) + "\n")
+        parts.append(markdown_table(wide(group, corrections), caption(group)))
     return "\n".join(parts)
+
+
+def markdown_table(frame: pd.DataFrame, text: str) -> str:
+    """Return a table of text as Markdown, its caption above; the first column is left-aligned."""
+    lines = [_bar(frame.columns), _bar("---" if c == "model" else "---:" for c in frame.columns)]
+    lines += [_bar(_markdown(cell) for cell in row) for row in frame.itertuples(index=False)]
+    return f"{_markdown(text)}\n\n" + "\n".join(lines) + "\n"
 
 
 def benchmark_latex(found: Sequence[Group], corrections: Sequence[str]) -> str:
     """Return the groups of one benchmark as LaTeX tables with ``booktabs`` rules."""
-    return "\n".join(_latex_table(wide(group, corrections), caption(group)) for group in found)
+    return "\n".join(latex_table(wide(group, corrections), caption(group)) for group in found)
 
 
 def benchmarks(scores: pd.DataFrame) -> dict[str, list[Group]]:
@@ -107,7 +111,8 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(mark, mark) for mark in text)
 
 
-def _latex_table(frame: pd.DataFrame, text: str) -> str:
+def latex_table(frame: pd.DataFrame, text: str) -> str:
+    """Return a table of text as LaTeX with ``booktabs`` rules; the first column is left-aligned."""
     lines = [
         r"\begin{table}",
         rf"\caption{{{_latex(text)}}}",

@@ -7,34 +7,47 @@ from typing import Any
 
 import pandas as pd
 
+from platemae.benchmarks.scaling import fourier_table, scaling_table
 from platemae.contracts import NAME, Manifest, write_text
 from platemae.errors import ContractError, MissingError, raise_all
 from platemae.fingerprint import digest_bytes, digest_table
 from platemae.layout import Results
 from platemae.report.published import beside_measured, read_published
 from platemae.report.scores import plain, read_scores
-from platemae.report.tables import benchmark_csv, benchmark_latex, benchmark_markdown, benchmarks
+from platemae.report.study import STEADINESS, steadiness, studied
+from platemae.report.tables import (
+    benchmark_csv,
+    benchmark_latex,
+    benchmark_markdown,
+    benchmarks,
+    latex_table,
+    markdown_table,
+)
 
-RESERVED = ("scores", "published")
+RESERVED = ("scores", "published", "scaling", "fourier")
 """File names in the tables folder that a benchmark may not take."""
 
 
 def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
-    """Write ``scores.csv``, one ``{benchmark}.csv/.md/.tex`` each, and ``published.csv``.
+    """Write ``scores.csv``, one ``{benchmark}.csv/.md/.tex`` each, ``published.csv``, and those of the scaling study.
+
+    ``scaling.csv/.md/.tex`` sets recall beside training operations, where a training's are known;
+    ``fourier.csv/.md/.tex`` tells how steadily trainings went.
 
     Parameters
     ----------
     results
         Where scores are read and tables written.
     cfg
-        ``models`` and ``corrections``: names, in the order of rows and columns.
+        ``models`` and ``corrections``: names, in the order of rows and columns; ``study``: what the configuration says
+        of each model that is trained.
     threads
         Not used; every stage gets it.
 
     Raises
     ------
     MissingError
-        Naming every score file that is not there.
+        Naming every score file that is not there, or the manifest of a training.
     ContractError
         When a score file is not what its path says, or a benchmark's name cannot name a file.
     """
@@ -42,18 +55,42 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
     raise_all(MissingError("scores are missing", name, "run score_map for them") for name in missing)
     published = beside_measured(read_published(), scores)
     names = _write_benchmarks(results.tables(), scores, cfg["corrections"])
+    scaling, fourier = _study(results, cfg["study"], scores)
+    _write_study(results.tables(), "scaling", scaling, list(studied(scaling)))
+    _write_study(results.tables(), "fourier", fourier, [(STEADINESS, steadiness(fourier))] if len(fourier) else [])
     _write_csv(results.tables() / "scores.csv", scores)
     _write_csv(results.tables() / "published.csv", published)
-    digest = digest_bytes(digest_table(_as_text(scores)).encode(), digest_table(_as_text(published)).encode())
+    digest = digest_bytes(*(digest_table(_as_text(table)).encode() for table in (scores, published, scaling, fourier)))
     counts = {
         "rows": len(scores),
         "models": len(cfg["models"]),
         "corrections": len(cfg["corrections"]),
         "benchmarks": names,
+        "scaling_rows": len(scaling),
         "published_rows": int(published["value"].notna().sum()),
         "published_with_measured": int(published["measured"].notna().sum()),
     }
     return Manifest("compare_models", digest, counts, [] if len(scores) else ["no score was measured"])
+
+
+def _study(results: Results, study: list[dict[str, Any]], scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return recall beside training operations, and how steadily trainings went."""
+    manifests = {entry["model"]: results.manifest("train_model", model=entry["model"]) for entry in study}
+    trained = {model: Manifest.read(path).counts for model, path in manifests.items()}
+    whole = [entry for entry in study if not entry["snapshot"]]
+    return scaling_table(scores, study, trained), fourier_table(whole, trained)
+
+
+def _write_study(folder: Path, name: str, table: pd.DataFrame, texts: list[tuple[str, pd.DataFrame]]) -> None:
+    """Write a table of the study, or remove what an earlier run left of it."""
+    paths = [folder / f"{name}{suffix}" for suffix in (".csv", ".md", ".tex")]
+    if table.empty:
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return
+    _write_csv(paths[0], table)
+    write_text(paths[1], "\n".join(markdown_table(frame, text) for text, frame in texts))
+    write_text(paths[2], "\n".join(latex_table(frame, text) for text, frame in texts))
 
 
 def _write_benchmarks(folder: Path, scores: pd.DataFrame, corrections: list[str]) -> list[str]:
@@ -75,7 +112,7 @@ def _remove_stale(folder: Path, kept: set[str]) -> None:
     """Remove the tables of benchmarks that are gone: a leftover would pass for a result."""
     for path in folder.glob("*.tex"):
         companions = [path.with_suffix(suffix) for suffix in (".csv", ".md", ".tex")]
-        if path.stem not in kept and all(companion.is_file() for companion in companions):
+        if path.stem not in {*kept, *RESERVED} and all(companion.is_file() for companion in companions):
             for companion in companions:
                 companion.unlink()
 

@@ -12,7 +12,7 @@ from platemae.report.sections.training import _facts, flat
 def test_a_model_that_was_not_optimised_has_no_steps_and_no_learning_rate(tmp_path, kind, shown):
     facts = {"kind": kind, "settings": {"steps": 800, "lr": 0.001, "mask_ratio": 0.75}, "training": {"steps": 0}}
     (tmp_path / "model.json").write_text(json.dumps(facts))
-    source = SimpleNamespace(networks=["m"], results=SimpleNamespace(model=lambda model: tmp_path))
+    source = SimpleNamespace(trainings=["m"], results=SimpleNamespace(model=lambda model: tmp_path))
     (table,) = (block for block in _facts(source) if hasattr(block, "rows"))
     names = [row[0].text if hasattr(row[0], "text") else row[0] for row in table.rows]
     assert ("settings: steps" in names, "settings: lr" in names) == (shown, shown)

@@ -13,6 +13,7 @@ from platemae.report.sections import (
     plates,
     provenance,
     reconstructions,
+    scaling,
     scores,
     training,
 )
@@ -27,5 +28,6 @@ SECTIONS: tuple[Callable[[Source], Section], ...] = (
     embeddings.build,
     corrections.build,
     scores.build,
+    scaling.build,
     provenance.build,
 )

@@ -28,7 +28,7 @@ def build(source: Source) -> Section:
             "channel is that of the original."
         )
     ]
-    paths = {m: source.results.model(m) / "reconstructions.npz" for m in source.networks}
+    paths = {m: source.results.model(m) / "reconstructions.npz" for m in source.trainings}
     having = [m for m, path in paths.items() if path.is_file() and _read(path).shape[1]]
     left, shown = MAX_COLUMNS, 0
     for model in having:

@@ -27,7 +27,7 @@ MAX_FACTS = 60
 def build(source: Source) -> Section:
     """Return curves and facts of each model."""
     blocks: list[Block] = []
-    for model in source.networks:
+    for model in source.trainings:
         blocks += [Heading(model), *_curves(source, model)]
     blocks += _facts(source)
     if not source.networks:
@@ -84,11 +84,11 @@ def _line(history: pd.DataFrame, name: str) -> Iterator[tuple[str, np.ndarray, n
 def _facts(source: Source) -> list[Block]:
     """Return the facts of model.json, a column a model; times and machines stand apart."""
     facts: dict[str, dict[str, str]] = {}
-    for model in source.networks:
+    for model in source.trainings:
         path = source.results.model(model) / "model.json"
         if path.is_file():
             facts[model] = dict(list(flat(_chosen(json.loads(path.read_text()))))[:MAX_FACTS])
-    without = [model for model in source.networks if model not in facts]
+    without = [model for model in source.trainings if model not in facts]
     blocks: list[Block] = [Text(f"There is no model.json of {', '.join(without)}.", "note")] if without else []
     keys = list(dict.fromkeys(key for found in facts.values() for key in found))
     lasting = [key for key in keys if not VOLATILE.search(key)]

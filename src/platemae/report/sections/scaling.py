@@ -1,0 +1,89 @@
+"""The scaling study: recall against training operations, the gain over the best classifier, steadiness of training."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
+from platemae.report.scaling_figure import Point, recall_against_flops
+from platemae.report.source import Source
+from platemae.report.study import NUMERIC, SHOWN, STEADINESS, steadiness, studied
+
+INTRO = (
+    "A point is a model, at the operations that its training took (forward and backward passes, matrix products and "
+    "convolutions alone), with its 95 % interval; snapshots of one training are joined. Gains are over the best weakly "
+    "supervised classifier (WSL) under the same correction. Intervals are of each recall, not of the gain: where they "
+    "overlap, the data cannot tell two models apart."
+)
+
+
+def build(source: Source) -> Section:
+    """Return figure and tables of each benchmark's recall; a sentence where no training's operations are known."""
+    scaling, fourier = (_read(source.results.tables() / f"{name}.csv") for name in ("scaling", "fourier"))
+    blocks: list[Block] = []
+    if scaling.empty:
+        blocks.append(
+            Text("No model with recall was trained here: there is nothing to set beside training FLOPs.", "note")
+        )
+    else:
+        blocks.append(Text(INTRO))
+        for (benchmark, origin, threshold), rows in scaling.groupby(["benchmark", "source", "threshold"], sort=False):
+            blocks += _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
+        tables = [grid(frame.to_numpy().tolist(), SHOWN, text, NUMERIC) for text, frame in studied(scaling)]
+        blocks.append(Fold("All rows of the scaling study", tables))
+    if len(fourier):
+        shown = steadiness(fourier)
+        text = [Heading("Steadiness of training"), Text(f"{STEADINESS}.")]
+        columns = [str(column) for column in shown.columns]
+        blocks += [*text, grid(shown.to_numpy().tolist(), columns, "", columns[2:])]
+    return Section("scaling", "Scaling", blocks)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame()
+    if path.stem == "fourier":
+        return pd.read_csv(path, dtype={"model": str, "diverged_at": str})
+    table = pd.read_csv(path, dtype=dict.fromkeys(("model", "benchmark", "source", "best_wsl", "overlap"), str))
+    return table.fillna({"source": "", "overlap": ""})
+
+
+def _benchmark(source: Source, rows: pd.DataFrame, title: str) -> list[Block]:
+    """Return the heading, the figure and a sentence on the best row of one benchmark, source and threshold."""
+    rows = rows[np.isfinite(rows["recall"])]
+    if rows.empty:
+        return [Heading(title), Text("No recall could be measured.", "note")]
+    parents = {model["name"]: model.get("parent") or model["name"] for model in source.cfg["models"]}
+    panels, best = [], []
+    for correction, found in rows.groupby("correction", sort=False):
+        panels.append((f"correction {correction}", [_point(row, parents) for row in found.to_dict("records")]))
+        best.append(float(found["best_wsl_recall"].iloc[0]))
+    families = list(dict.fromkeys(rows["family"]))
+    chance = float(rows["chance"].iloc[0])
+    uri = recall_against_flops(panels, families, chance, best)
+    sentence = _sentence(rows)
+    alt = f"Recall of {rows['model'].nunique()} models against training FLOPs, {', '.join(families)}. {sentence}"
+    width = 330 * len(panels) + 115
+    return [Heading(title), Text(sentence), Figure(uri, alt, title, width=width, scroll=len(panels) > 1)]
+
+
+def _point(row: Mapping[Hashable, Any], parents: dict[str, str]) -> Point:
+    model = str(row["model"])
+    flops, recall, low, high = (float(row[key]) for key in ("flops", "recall", "ci_low", "ci_high"))
+    return Point(str(row["family"]), parents.get(model, model), flops, recall, low, high)
+
+
+def _sentence(rows: pd.DataFrame) -> str:
+    """Say which model is best, and whether its interval is clear of the best classifier's."""
+    top = rows.sort_values("recall", ascending=False, kind="stable").iloc[0]
+    said = f"Highest recall: {top['model']} under {top['correction']}, {top['recall']:.3f} at {top['flops']:.3g} FLOPs"
+    if not isinstance(top["best_wsl"], str) or top["model"] == top["best_wsl"]:
+        return said + "."
+    clear = top["ci_low"] > top["best_wsl_ci_high"]
+    words = "; their intervals are apart." if clear else "; their intervals overlap."
+    return f"{said}, {top['gain']:+.3f} over the best WSL ({top['best_wsl']}){words}"

@@ -1,0 +1,92 @@
+"""The section on the scaling study: what it draws, and what it says of the best row."""
+
+import base64
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from platemae.benchmarks.scaling import fourier_table, scaling_table
+from platemae.contracts import SCORE_COLUMNS
+from platemae.layout import Results
+from platemae.report.blocks import Figure, Fold, Table, Text
+from platemae.report.sections.scaling import build
+
+FAMILIES = {"mae": "MAE", "wsl": "WSL", "munet": "MU-Net"}
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Three families, each with a snapshot, under two corrections; recall grows with training."""
+    study, trained, rows = [], {}, []
+    for place, (kind, family) in enumerate(FAMILIES.items()):
+        for step in (50, 200):
+            name = kind if step == 200 else f"{kind}@{step}"
+            study.append(
+                {"model": name, "kind": kind, "family": family, "preset": "tiny", "dataset": "d", "twins": kind}
+            )
+            study[-1] |= {"fraction": 1.0, "seed": 0, "fourier_weight": 0.0}
+            trained[name] = {"parameters": 10**6, "steps": step, "crops": 64 * step, "flops": step * 10 ** (10 + place)}
+            trained[name] |= {"grad_norm_median": 0.5, "grad_norm_max": 12.0, "loss_spikes": 1}
+            for correction, gain in (("none", 0.0), ("tvn", 0.3)):
+                value = 0.1 + gain + 0.001 * step - 0.1 * (kind == "wsl")
+                spread = [value, value - 0.04, value + 0.04]
+                rows.append(
+                    [name, correction, "planted", "relations", "recall", 0.05, *spread, 72, 0.1, "images", "{}"]
+                )
+    trained["munet"] |= {"diverged_at": 190}
+    results = Results(tmp_path)
+    results.tables().mkdir()
+    scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+    scaling_table(scores, study, trained).to_csv(results.tables() / "scaling.csv", index=False)
+    whole = [entry for entry in study if "@" not in entry["model"]]
+    fourier_table(whole, trained).to_csv(results.tables() / "fourier.csv", index=False)
+    models = [{"name": entry["model"], "parent": entry["kind"] if "@" in entry["model"] else None} for entry in study]
+    return SimpleNamespace(results=results, cfg={"models": models})
+
+
+def test_a_figure_a_sentence_and_all_rows(source):
+    blocks = build(source).blocks
+    (figure,) = (block for block in blocks if isinstance(block, Figure))
+    drawn = base64.b64decode(figure.uri.split(",")[1]).decode()
+    assert all(text in drawn for text in ("training FLOPs", "MU-Net", "WSL", "best WSL", "correction tvn"))
+    assert "6 models" in figure.alt
+    texts = [block.text for block in blocks if isinstance(block, Text)]
+    assert (
+        "Highest recall: mae under tvn, 0.600 at 2e+12 FLOPs, +0.100 over the best WSL (wsl); their intervals are apart."
+        in texts
+    )
+    (fold,) = (block for block in blocks if isinstance(block, Fold))
+    assert [len(table.rows) for table in fold.blocks] == [6, 6]
+    assert any("diverged at step 190" in row[-1] for row in fold.blocks[0].rows)
+    (steady,) = (block for block in blocks if isinstance(block, Table))
+    assert steady.rows[2][:6] == ["munet", "MU-Net", "0", "1", "1", "190"]
+
+
+def test_marks_differ_beside_colours(source):
+    (figure,) = (block for block in build(source).blocks if isinstance(block, Figure))
+    drawn = base64.b64decode(figure.uri.split(",")[1]).decode()
+    assert drawn.count("<svg") == 1
+    paths = {line.split('"')[1] for line in drawn.splitlines() if 'id="m' in line}
+    assert len(paths) >= len(FAMILIES)
+
+
+def test_overlapping_intervals_are_told(source):
+    path = source.results.tables() / "scaling.csv"
+    table = pd.read_csv(path)
+    table["ci_low"] = table["ci_low"] - 0.2
+    table.to_csv(path, index=False)
+    assert any("their intervals overlap" in block.text for block in build(source).blocks if isinstance(block, Text))
+
+
+def test_without_trainings_a_sentence(tmp_path):
+    section = build(SimpleNamespace(results=Results(tmp_path), cfg={"models": []}))
+    assert [type(block) for block in section.blocks] == [Text]
+
+
+def test_recalls_that_could_not_be_measured_are_no_points(source):
+    path = source.results.tables() / "scaling.csv"
+    table = pd.read_csv(path).assign(recall=np.nan)
+    table.to_csv(path, index=False)
+    assert any("No recall could be measured" in block.text for block in build(source).blocks if isinstance(block, Text))
