@@ -27,10 +27,11 @@ rule train_model:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 3),
         runtime=1440,
         gpu=0,
         tasks_per_gpu=0,
+        nodes=1,
         processes=1,
     params:
         cfg=cfg("train_model"),
@@ -42,7 +43,7 @@ rule train_model:
     shell:
         "platemae train-model "
         "--model {wildcards.model} "
-        "--processes {resources.processes} "
+        "--nodes {resources.nodes} --processes {resources.processes} "
         "--base {params.base:q} --snapshots {params.snapshots} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

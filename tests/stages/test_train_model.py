@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from platemae.contracts import Manifest
-from platemae.errors import ConfigError, TrainingError
+from platemae.errors import ConfigError, DivergedError, MachineError, TrainingError
 from platemae.layout import Results
 from platemae.making.files import FILES
 from platemae.making.key import training_key
@@ -23,6 +23,7 @@ from platemae.models.normalise import standardise
 from platemae.models.registry import build
 from platemae.models.settings import architecture
 from platemae.stages.train_model import run
+from platemae.training.preempt import Interrupted
 
 RUN = """
 import json, sys
@@ -176,7 +177,7 @@ def test_two_processes_equal_one(make_screen, train_cfg):
 
 @pytest.mark.slow
 def test_an_error_in_one_of_several_processes_is_told(results, train_cfg):
-    with pytest.raises(TrainingError, match=r"9 crops cannot be divided|cannot be shared equally"):
+    with pytest.raises(MachineError, match="cannot be shared equally"):
         train(results, train_cfg(global_batch=9), processes=2)
 
 
@@ -217,3 +218,162 @@ def test_plates_with_other_stains_do_not_train_together(results, train_cfg, writ
     write_plate_of(results, "P2", (StoreChannel("DNA", "GFP"), StoreChannel("Actin", "Phalloidin")))
     with pytest.raises(ConfigError, match="plate P2 has another stain in DNA"):
         train(results, train_cfg())
+
+
+# -- verdict, end of the job, page, cost -------------------------------------------------------------------------------
+
+
+def verdict(results: Results) -> dict:
+    return json.loads((states(results)[0] / "verdict.json").read_text())
+
+
+@pytest.fixture
+def training_is_forbidden(monkeypatch):
+    def forbid():
+        def never(*_args, **_kwargs):
+            raise AssertionError("training began")
+
+        monkeypatch.setattr("platemae.stages.train_model.train_in_processes", never)
+
+    return forbid
+
+
+def test_a_divergence_ends_the_next_attempt_at_once(results, train_cfg, training_is_forbidden):
+    cfg = train_cfg(lr=1e30)
+    with pytest.raises(DivergedError, match="loss"):
+        train(results, cfg)
+    assert verdict(results)["verdict"] == "failed"
+    assert "Failed" in (states(results)[0] / "training.html").read_text()
+    with pytest.raises(DivergedError):
+        train(results, cfg, retrain=True)
+    training_is_forbidden()
+    with pytest.raises(DivergedError, match="an earlier attempt failed: loss") as error:
+        train(results, cfg)
+    assert "--retrain" in error.value.remedy
+    with pytest.raises(AssertionError, match="training began"):
+        train(results, cfg, retrain=True)
+    with pytest.raises(AssertionError, match="training began"):
+        train(results, train_cfg(lr=1e-3))
+    assert len(states(results)) == 2, "other settings are another training"
+
+
+def test_settings_that_do_not_fit_the_data_are_a_failure(results, train_cfg, training_is_forbidden):
+    cfg = train_cfg(architecture={"crop_px": 64})
+    with pytest.raises(ConfigError, match="fewer than a crop of 64"):
+        train(results, cfg)
+    training_is_forbidden()
+    with pytest.raises(ConfigError, match=r"an earlier attempt failed: .* fewer than a crop of 64"):
+        train(results, cfg)
+    with pytest.raises(AssertionError, match="training began"):
+        train(results, cfg, code="mended")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_an_absent_gpu_is_an_error_and_no_failure_of_the_training(results, train_cfg):
+    with pytest.raises(MachineError, match="torch sees no GPU"):
+        train(results, train_cfg(device="cuda"))
+    assert verdict(results)["verdict"] == "continue"
+    train(results, train_cfg(device="cpu"))
+    assert len(states(results)) == 1
+
+
+def test_a_job_that_ends_soon_leaves_a_checkpoint_and_the_next_goes_on(make_screen, train_cfg):
+    cfg = train_cfg(steps=3, checkpoint_steps=100)
+    short, whole = make_screen("short"), make_screen("whole")
+    for step in (1, 2):
+        with pytest.raises(Interrupted, match=f"after step {step} of 3: the job ends at") as error:
+            train(short, cfg, end_time=str(time.time()))
+        assert error.value.exit_code == 75
+        assert verdict(short)["verdict"] == "continue"
+        assert "Stopped, can go on" in (states(short)[0] / "training.html").read_text()
+    assert train(short, cfg, end_time=str(time.time())).digest == train(whole, cfg).digest
+
+
+def test_the_command_ends_with_the_code_of_a_job_to_requeue(results, train_cfg):
+    line = ["train-model", "--model", "m", "--code", "c", "--results", str(results.root), "--cfg"]
+    environment = os.environ | {"SLURM_JOB_ID": "17", "SLURM_JOB_END_TIME": str(int(time.time()))}
+    line = [sys.executable, "-m", "platemae.cli", *line, json.dumps(train_cfg())]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 75, done.stderr
+    assert "the job ends at" in done.stderr
+    assert "page of the training" in done.stderr
+    assert verdict(results)["job"] == "17"
+
+
+def test_the_page_is_found_beside_the_log_and_changes_no_weight(make_screen, train_cfg, monkeypatch):
+    watched, alone = make_screen("watched"), make_screen("alone")
+    monkeypatch.setattr("platemae.live.watch.EVERY_SECONDS", 0.0)
+    cfg = train_cfg(checkpoint_steps=4)
+    cfg["model"]["name"] = "<i>"
+    first = train(watched, cfg)
+    link = watched.root / "logs/train_model/m.html"
+    text = link.read_text()
+    assert link.resolve() == (states(watched)[0] / "training.html").resolve()
+    assert "Finished" in text
+    assert "&lt;i&gt;" in text
+    assert "<i>" not in text
+    assert text.count("<img") == 3
+    monkeypatch.setattr("platemae.making.make.crops_so_far", lambda model: None)
+    assert train(alone, cfg).digest == first.digest
+
+
+def test_cost_is_in_the_facts_and_not_in_the_manifest(results, train_cfg):
+    manifest = train(results, train_cfg())
+    facts = json.loads((results.model("m") / "model.json").read_text())["training"]
+    assert facts["gpu_hours"] == 0
+    assert 0 < facts["core_hours"] < 0.1
+    assert facts["attempts"] == 1
+    assert not {"gpu_hours", "core_hours", "attempts", "seconds"} & manifest.counts.keys()
+
+
+SRUN = """#!/bin/bash
+# Stand-in for srun: as many "nodes" as tasks, all of them this machine.
+for word in "$@"; do case $word in --ntasks=*) n=${word#*=} ;; esac; done
+while [[ $1 == --* ]]; do shift; done
+for ((i = 0; i < n; i++)); do SLURM_NODEID=$i "$@" & pids+=($!); done
+code=0
+for pid in "${pids[@]}"; do wait $pid || code=$?; done
+exit $code
+"""
+
+
+@pytest.fixture
+def two_nodes(tmp_path, monkeypatch):
+    """Make ``srun`` start its tasks here."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/srun").write_text(SRUN)
+    (tmp_path / "bin/srun").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+
+
+@pytest.mark.slow
+def test_two_nodes_equal_one_with_as_many_processes(make_screen, train_cfg, two_nodes, capfd):
+    cfg = train_cfg(steps=6)
+    one, two = make_screen("one"), make_screen("two")
+    first = train(one, cfg, processes=2)
+    second = train(two, cfg, processes=1, nodes=2)
+    assert second.digest == first.digest
+    said = capfd.readouterr().err
+    assert said.count("world size 2, as asked for") == 2
+    history = [pd.read_parquet(r.model("m") / "history.parquet") for r in (one, two)]
+    assert history[0]["loss"].tolist() == history[1]["loss"].tolist()
+
+
+@pytest.mark.slow
+def test_an_error_on_another_node_comes_back(results, train_cfg, two_nodes):
+    with pytest.raises(MachineError, match="cannot be shared equally by 2 processes"):
+        train(results, train_cfg(global_batch=9), nodes=2)
+    with pytest.raises(DivergedError, match="loss"):
+        train(results, train_cfg(lr=1e30), nodes=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_several_processes_stop_before_the_job_ends(make_screen, train_cfg, two_nodes, nodes):
+    cfg = train_cfg(steps=4, checkpoint_steps=100)
+    short, whole = make_screen("short"), make_screen("whole")
+    machines = {"nodes": nodes, "processes": 2 // nodes}
+    with pytest.raises(Interrupted, match="the job ends at"):
+        train(short, cfg, end_time=str(time.time()), **machines)
+    assert train(short, cfg, **machines).digest == train(whole, cfg, processes=2).digest

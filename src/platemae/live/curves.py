@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 200, 54, 10, 10, 26
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 200, 62, 10, 10, 26
 MAX_POINTS = 400
 LINES = ('stroke="var(--first)"', 'stroke="var(--second)" stroke-dasharray="7 3"')
 """Told apart by dashes as well as by colour."""
@@ -49,7 +49,7 @@ def _key(name: str, points: Points, look: str) -> str:
     if not points:
         return ""
     sample = f'<svg class="key" viewBox="0 0 24 8"><path d="M0 4H24" stroke-width="3" {look}/></svg>'
-    return f"<span>{sample} {escape(name)} {points[-1][1]:.4g}</span>"
+    return f"<span>{sample} {escape(name)} {_short(points[-1][1])}</span>"
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Scale:
@@ -68,8 +68,12 @@ def _value_axis(values: Sequence[float], up: Scale) -> str:
     for value in sorted({min(values), (min(values) + max(values)) / 2, max(values)}):
         y = up(value)
         lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" class="grid"/>')
-        lines.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+        lines.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
     return "".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def _step_axis(steps: Sequence[float], across: Scale) -> str:

@@ -92,7 +92,7 @@ def render(
 <meta http-equiv="Content-Security-Policy" content="{safe}">
 <title>{name}: step {step:,} of {steps:,}</title><style>{STYLE}</style></head><body>
 <h1>Training of {name}</h1>
-{_BADGE}{_badge("running", "continues: " + remaining(last, step, steps))}{_BADGE_END}
+{_BADGE}{_badge("running", f"step {step:,} of {steps:,}, {remaining(last, step, steps)}")}{_BADGE_END}
 <progress max="{steps}" value="{step}">{step} of {steps}</progress>
 <dl>{listed}</dl>
 <h2>Curves</h2><div class="curves">{"".join(drawn) or "<p>No row yet.</p>"}</div>
@@ -104,9 +104,7 @@ What it says is of that time: a job that was killed cannot say so here.</footer>
 
 
 def _facts(about: Words, state: Row, last: Row, step: int, steps: int) -> dict[str, str]:
-    facts = {"Step": f"{step:,} of {steps:,}", "To go": remaining(last, step, steps)}
-    if last.get("crops"):
-        facts["Crops seen"] = f"{last['crops']:,}"
+    facts = {"Step": f"{step:,} of {steps:,}", "Crops seen": f"{last.get('crops', 0):,}"}
     processes = f"{state['world_size']} process" + ("es" if state["world_size"] > 1 else "")
     facts |= {"Device": f"{state['device']}, {state['precision']}", "World size": processes}
     facts["Attempt"] = str(state["attempt"])
@@ -119,11 +117,11 @@ def remaining(last: Row, step: int, steps: int) -> str:
     if step >= steps:
         return "all steps done"
     if not speed or not step or not math.isfinite(speed):
-        return "not known yet"
+        return "time to go not known yet"
     minutes = (steps - step) * last["crops"] / step / speed / 60
     if minutes < 100:
-        return f"about {max(1, round(minutes))} min"
-    return f"about {minutes / 60:.0f} h" if minutes < 6000 else f"about {minutes / 1440:.0f} days"
+        return f"about {max(1, round(minutes))} min to go"
+    return f"about {minutes / 60:.0f} h to go" if minutes < 6000 else f"about {minutes / 1440:.0f} days to go"
 
 
 def _series(history: Sequence[Mapping[str, Any]], lines: Mapping[str, str]) -> dict[str, Points]:

@@ -13,7 +13,7 @@ import numpy as np
 
 HIDDEN = (44, 82, 150)
 """Colour of what the network did not see; no grey of a crop is like it."""
-TILE_PX, GAP_PX = 96, 3
+TILE_PX, GAP_PX = 128, 3
 
 
 def png(image_HW3: np.ndarray) -> bytes:

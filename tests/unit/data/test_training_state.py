@@ -13,7 +13,8 @@ import pytest
 from platemae.data import lease as lease_module
 from platemae.data.lease import LEASE, join_lease, lease
 from platemae.data.training_state import TrainingState
-from platemae.errors import TrainingError
+from platemae.errors import ConfigError, DivergedError, MachineError, TrainingError
+from platemae.training.preempt import Interrupted
 
 HOLD = "import sys,time; from pathlib import Path; from platemae.data.lease import lease\n"
 HOLD += "with lease(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
@@ -53,6 +54,23 @@ def test_another_host_counts_as_dead_only_when_silent(tmp_path):
     os.utime(path, (long_ago, long_ago))
     with lease(tmp_path):
         assert json.loads(path.read_text())["host"] == os.uname().nodename
+
+
+def test_the_lease_names_the_slurm_job_and_its_requeued_self_takes_it_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    path = tmp_path / LEASE
+    with lease(tmp_path):
+        held = json.loads(path.read_text())
+    assert (held["job"], held["restart"]) == ("17", 0)
+    path.write_text(json.dumps(held | {"host": "elsewhere"}))
+    with pytest.raises(TrainingError, match="on elsewhere, SLURM job 17"), lease(tmp_path):
+        pass
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    with lease(tmp_path):
+        assert json.loads(path.read_text())["restart"] == 1
+    path.write_text(json.dumps(held | {"host": "elsewhere", "job": "18"}))
+    with pytest.raises(TrainingError, match="SLURM job 18"), lease(tmp_path):
+        pass
 
 
 def test_a_live_lease_is_waited_for(tmp_path):
@@ -113,3 +131,35 @@ def test_retrain_clears_and_forgets(tmp_path):
 def test_nothing_begun_needs_no_acceptance(tmp_path):
     enter(tmp_path, "a", started=False)
     assert enter(tmp_path, "b", started=False).record()["code"] == "b"
+
+
+LASTING = [ConfigError("a crop is larger", "w", "r."), DivergedError("loss nan", "w", "r.")]
+PASSING = [MachineError("no GPU"), Interrupted("received SIGTERM"), TrainingError("code 1"), "training"]
+
+
+@pytest.mark.parametrize("error", LASTING, ids=str)
+def test_a_failure_is_told_again_under_the_same_code(tmp_path, error):
+    state = TrainingState(tmp_path, "a")
+    state.raise_if_failed()
+    state.note(error)
+    with pytest.raises(type(error), match=f"an earlier attempt failed: {error.what}") as again:
+        state.raise_if_failed()
+    assert again.value.where == "w"
+    assert again.value.remedy.startswith("r. ")
+    assert "--retrain" in again.value.remedy
+    TrainingState(tmp_path, "b").raise_if_failed()
+    enter(tmp_path, "a", retrain=True).raise_if_failed()
+
+
+@pytest.mark.parametrize("error", PASSING, ids=str)
+def test_after_anything_else_the_next_attempt_goes_on(tmp_path, error):
+    state = TrainingState(tmp_path, "a")
+    state.note(error)
+    state.raise_if_failed()
+    assert state.verdict()["verdict"] == "continue"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"verdict": "failed", "code": "a"}', '{"verdict": "failed"}'])
+def test_a_torn_verdict_stops_nobody(tmp_path, text):
+    (tmp_path / "verdict.json").write_text(text)
+    TrainingState(tmp_path, "a").raise_if_failed()
