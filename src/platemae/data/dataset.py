@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,13 @@ import pandas as pd
 from platemae.contracts import DATASET_COLUMNS
 from platemae.data.channels import channel_order
 from platemae.data.crops import CropSource, PlateSource
+from platemae.data.node_cache import NodeCache
 from platemae.data.sampler import fixed_specs
 from platemae.errors import ConfigError, TrainingError
 from platemae.layout import Results
 from platemae.stains import stain_of
 from platemae.store.illumination import open_store
-from platemae.store.intensity_map import IntensityMap
+from platemae.store.intensity_map import TOP, IntensityMap
 from platemae.store.parquet import read_parquet
 from platemae.store.plate_reader import PlateStore, StoreChannel
 
@@ -55,7 +57,13 @@ class TrainingSet:
 
 
 def open_plate(
-    results: Results, plate: str, batch: str, channels: tuple[StoreChannel, ...], intensity: IntensityMap, who: str
+    results: Results,
+    plate: str,
+    batch: str,
+    channels: tuple[StoreChannel, ...],
+    intensity: IntensityMap,
+    who: str,
+    copy: Path | None = None,
 ) -> PlateSource:
     """Open a plate as a model sees it, evenly lit where its illumination was estimated.
 
@@ -71,16 +79,18 @@ def open_plate(
         The map to 0..255.
     who
         What needs the channels, for errors.
+    copy
+        Where a copy of the store lies that is to be read instead of it.
 
     Raises
     ------
     ConfigError
         When a channel is missing or shows another stain.
     """
-    store = open_store(results, plate)
-    names = [channel.name for channel in channels]
+    store = open_store(results, plate, copy)
     order = channel_order(store, channels, plate, who)
-    return PlateSource(store, order, lambda x_CHW: intensity.to_uint8range(x_CHW, plate, batch, names))
+    low_C, high_C = intensity.limits(plate, batch, [channel.name for channel in channels])
+    return PlateSource(store, order, low_C, TOP / (high_C - low_C))
 
 
 def open_training_set(
@@ -90,6 +100,7 @@ def open_training_set(
     crop: int,
     cache_bytes: int | None = None,
     choose: Callable[[Channels], Channels] = lambda channels: channels,
+    cache: NodeCache | None = None,
 ) -> TrainingSet:
     """Open the plates of a dataset.
 
@@ -105,6 +116,8 @@ def open_training_set(
         Memory for decoded training fields.
     choose
         Picks and orders the channels, given all of the map.
+    cache
+        Copies of the stores on a disk of this node.
 
     Raises
     ------
@@ -122,7 +135,10 @@ def open_training_set(
         )
     channels = choose(_channels([PlateStore(results.store(plate)) for plate in batches], mapping))
     who = f"dataset {dataset}"
-    plates = {name: open_plate(results, name, batch, channels, mapping, who) for name, batch in batches.items()}
+    copies = {name: cache.path_of(results.store(name)) if cache else None for name in batches}
+    plates = {
+        name: open_plate(results, name, batch, channels, mapping, who, copies[name]) for name, batch in batches.items()
+    }
     sources = []
     for split, memory in (("train", cache_bytes), ("validation", 0)):
         rows = table[table["split"] == split]

@@ -11,15 +11,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS
 from platemae.data.crops import CropSource
-from platemae.data.sampler import CropSpec, Sampler, fixed_specs, placed
+from platemae.data.groups import groups_of, labelled_table
+from platemae.data.sampler import CropSpec, Groups, Sampler, drawn, fixed_specs
 from platemae.errors import ConfigError, TrainingError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
-from platemae.store.parquet import read_parquet
 
 UNLABELLED = -1
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -89,16 +87,6 @@ def read_labels(results: Results, dataset: str, label: str, domain: str) -> Labe
     )
 
 
-def labelled_table(results: Results, dataset: str, label: str) -> pd.DataFrame:
-    """Return plate, batch, group, split and label of each field of a dataset, in its order."""
-    table = read_parquet(results.dataset(dataset), DATASET_COLUMNS)
-    plates = [read_parquet(results.fields(plate), FIELDS_COLUMNS) for plate in dict.fromkeys(table["plate"])]
-    known = pd.concat(plates, ignore_index=True)[["plate", "group", label]].rename(columns={label: "label"})
-    joined = table.merge(known, on=["plate", "group"], how="left")
-    joined["label"] = joined["label"].fillna("").astype(str)
-    return joined[["plate", "batch", "group", "split", "label"]]
-
-
 def labels_key(results: Results, dataset: str, label: str, domain: str) -> dict[str, Any]:
     """Return what a training depends on beside the pixels: labels and domains."""
     return {"label": label, "domain": domain, "digest": digest_table(labelled_table(results, dataset, label))}
@@ -108,16 +96,16 @@ def labels_key(results: Results, dataset: str, label: str, domain: str) -> dict[
 class DomainSampler(Sampler):
     """Draws each batch from one domain; a function of seed and step alone, as its parent.
 
-    Domains come in rounds. In one round each has as many batches as show all of its fields once, and the order of the
-    batches is another in every round.
+    Domains come in rounds. In one round each has as many batches as one crop a field fills (``per_field`` crops, where
+    that is more), and the order of the batches is another in every round.
 
     Parameters
     ----------
-    groups
-        Fields of each domain; fields of none are never drawn.
+    domains
+        Fields of each domain, in groups as those of `Sampler`; fields of none are never drawn.
     """
 
-    groups: tuple[tuple[int, ...], ...] = ()
+    domains: tuple[Groups, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch < 2:
@@ -129,12 +117,12 @@ class DomainSampler(Sampler):
         """Return the field of the crop at a position of all crops ever drawn."""
         step, index = divmod(position, self.batch)
         domain, turn = self.domain_of(step)
-        fields = self.groups[domain]
-        return fields[placed((self.seed, 5, domain), turn * self.batch + index, len(fields))]
+        return drawn((self.seed, 5, domain), (turn * self.batch + index) // self.per_field, self.domains[domain])
 
     def domain_of(self, step: int) -> tuple[int, int]:
         """Return the domain of a step, and how many steps it had before."""
-        quotas = tuple(-(-len(fields) // self.batch) for fields in self.groups)
+        sizes = [self.per_field * sum(map(len, groups)) for groups in self.domains]
+        quotas = tuple(-(-size // self.batch) for size in sizes)
         number, place = divmod(step, sum(quotas))
         order = _round(self.seed, number, quotas)
         domain = int(order[place])
@@ -148,10 +136,29 @@ def _round(seed: int, number: int, quotas: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng([seed, 4, number]).permutation(steps)
 
 
-def domain_sampler(source: CropSource, labels: Labels, batch: int, seed: int, flip: bool) -> DomainSampler:
-    """Return the sampler of a source's labelled training fields."""
-    groups = tuple(tuple(fields.tolist()) for fields in labels.groups("train"))
-    return DomainSampler(source.heights, source.widths, source.crop, batch, seed, flip, groups)
+def domain_sampler(
+    source: CropSource,
+    labels: Labels,
+    batch: int,
+    seed: int,
+    flip: bool,
+    group_F: np.ndarray | None = None,
+    per_field: int = 1,
+) -> DomainSampler:
+    """Return the sampler of a source's labelled training fields.
+
+    Parameters
+    ----------
+    source, labels
+        The crops, and their labels and domains.
+    batch, seed, flip, per_field
+        As for `Sampler`.
+    group_F
+        Group of each field; within a domain groups are seen equally often. None: fields are.
+    """
+    domains = tuple(groups_of(group_F, fields) for fields in labels.groups("train"))
+    sizes = source.heights, source.widths
+    return DomainSampler(*sizes, source.crop, batch, seed, flip, per_field=per_field, domains=domains)
 
 
 def labelled_validation(source: CropSource, labels: Labels, count: int, batch: int, seed: int) -> list[Labelled]:

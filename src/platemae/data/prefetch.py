@@ -6,7 +6,7 @@ Threads and no processes: a forked reader of Zarr stores can wait for ever on a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 def prefetch(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int = 1, depth: int = 2
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield ``work(item)`` for each item, in order, computing up to ``depth`` results ahead.
 
     An error in a thread is raised where its result is asked for. Closing the iterator waits for the results under way

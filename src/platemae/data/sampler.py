@@ -12,6 +12,9 @@ import numpy as np
 
 from platemae.errors import TrainingError
 
+Groups = tuple[tuple[int, ...], ...]
+"""Fields by what is to be seen equally often: by plate, or by perturbation; no group: each field equally often."""
+
 
 @dataclass(frozen=True)
 class CropSpec:
@@ -28,7 +31,9 @@ class CropSpec:
 class Sampler:
     """Draws the crops of each step.
 
-    Fields come in shuffled passes: each is used once before any is used again, in another order each pass.
+    Fields come in shuffled passes: each is used once before any is used again, in another order each pass. Where there
+    are groups, these come in such passes, and the fields of each in passes of their own: field f of group g, one of G,
+    then makes up 1 / (G |g|) of all crops.
 
     Parameters
     ----------
@@ -42,6 +47,11 @@ class Sampler:
         Seed of order, position and turns.
     flip
         Whether crops are mirrored and turned by quarters.
+    groups
+        Groups of fields that are seen equally often; fields of none are never drawn. Empty: all fields are one group.
+    per_field
+        Crops that are taken of a field when its turn comes, one after another: fewer fields are decoded, and a batch
+        holds ``batch / per_field`` of them.
     """
 
     heights: tuple[int, ...]
@@ -50,6 +60,8 @@ class Sampler:
     batch: int
     seed: int
     flip: bool
+    groups: Groups = ()
+    per_field: int = 1
 
     def specs(self, step: int, rank: int = 0, world: int = 1) -> list[CropSpec]:
         """Return the crops of one process at ``step``: its slice of the global batch.
@@ -80,7 +92,20 @@ class Sampler:
 
     def field_of(self, position: int) -> int:
         """Return the field of the crop at a position of all crops ever drawn."""
-        return placed((self.seed, 2), position, len(self.heights))
+        if self.groups:
+            return drawn((self.seed, 2), position // self.per_field, self.groups)
+        return placed((self.seed, 2), position // self.per_field, len(self.heights))
+
+
+def drawn(key: tuple[int, ...], position: int, groups: Groups) -> int:
+    """Return the field at a position of endless passes over ``groups``, each of which is passed through by itself."""
+    if len(groups) == 1:
+        return groups[0][placed(key, position, len(groups[0]))]
+    number, turn = placed((*key, 0), position, len(groups)), position // len(groups)
+    fields = groups[number]
+    epoch, place = divmod(turn, len(fields))
+    # Not kept: the orders of many groups would drive that of the groups themselves out of the cache.
+    return fields[int(_order.__wrapped__((*key, 1, number, epoch), len(fields))[place])]
 
 
 def placed(key: tuple[int, ...], position: int, n: int) -> int:
@@ -93,13 +118,6 @@ def placed(key: tuple[int, ...], position: int, n: int) -> int:
 def _order(key: tuple[int, ...], n: int) -> np.ndarray:
     """Return the order of ``n`` items in one pass; a batch spans few passes, so a few are kept."""
     return np.random.default_rng(key).permutation(n).astype(np.int32)
-
-
-def turn(crop_CHW: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """Return a square crop turned and mirrored as ``spec`` says: a view."""
-    if spec.turns:
-        crop_CHW = np.rot90(crop_CHW, spec.turns, axes=(1, 2))
-    return crop_CHW[:, :, ::-1] if spec.mirror else crop_CHW
 
 
 def fixed_specs(heights: tuple[int, ...], widths: tuple[int, ...], crop: int, count: int, seed: int) -> list[CropSpec]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from platemae.contracts import Manifest
+from platemae.data.groups import SAMPLING_KEYS, sampling_key
 from platemae.data.labels import labels_key
 from platemae.layout import Results
 from platemae.models.registry import resolve
 from platemae.models.settings import PRESETS, architecture
 from platemae.training.settings import TrainSettings
+
+LOADER_KEYS = (*SAMPLING_KEYS, "cache", "cache_gb")
+"""Keys of the section ``train`` that the training loop does not read: which crops a step has, and from which disk."""
+NOT_OF_THE_LOOP = (*LOADER_KEYS, "on_divergence")
 
 
 def training_key(results: Results, cfg: dict[str, Any]) -> dict[str, Any]:
@@ -26,7 +31,8 @@ def training_key(results: Results, cfg: dict[str, Any]) -> dict[str, Any]:
     key = {
         "kind": entry["kind"],
         "architecture": architecture_of(entry),
-        "optimisation": settings_of(cfg["train"]).identity() | {"flip": cfg["train"]["flip"]},
+        "optimisation": settings_of(cfg["train"]).identity(),
+        "sampling": sampling_key(results, entry["dataset"], cfg["train"]),
         "dataset": data.digest,
         "intensity": intensity.digest,
     }
@@ -53,4 +59,4 @@ def architecture_of(entry: dict[str, Any]) -> dict[str, Any]:
 
 def settings_of(section: dict[str, Any]) -> TrainSettings:
     """Return what the loop reads of the section ``train``; the rest is the sampler's."""
-    return TrainSettings(**{key: value for key, value in section.items() if key != "flip"})
+    return TrainSettings(**{key: value for key, value in section.items() if key not in NOT_OF_THE_LOOP})

@@ -13,15 +13,19 @@ from platemae.config.plates import resolve as resolve_path
 from platemae.contracts import TRAINED_KINDS
 from platemae.data.crops import default_cache_bytes, training_batches
 from platemae.data.dataset import open_training_set
+from platemae.data.groups import groups_of, read_groups
 from platemae.data.labels import domain_sampler, labelled_validation, read_labels
+from platemae.data.node_cache import NodeCache
 from platemae.data.sampler import Sampler
+from platemae.errors import DivergedError
 from platemae.layout import Results
 from platemae.live.watch import Watch
-from platemae.making.facts import facts_of
+from platemae.making.facts import facts_of, step_flops
 from platemae.making.files import write_files
 from platemae.making.key import architecture_of, is_labelled, settings_of
 from platemae.making.model import VALIDATION_CROPS, Model, device
-from platemae.making.shown import crops_so_far, reconstructions, untrained_row
+from platemae.making.shown import accuracy, crops_so_far, reconstructions, untrained_row
+from platemae.making.snapshots import Keeper, asked
 from platemae.models.registry import build
 from platemae.training import distributed
 from platemae.training.loop import log_event, train
@@ -33,7 +37,9 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     entry, mine = cfg["model"], distributed.ranks()
     settings, spec = settings_of(cfg["train"]), architecture_of(entry)
     memory = default_cache_bytes(mine.world_size)
-    data = open_training_set(results, entry["dataset"], entry["intensity"], spec["crop_px"], memory)
+    data = open_training_set(
+        results, entry["dataset"], entry["intensity"], spec["crop_px"], memory, cache=_cache(cfg["train"])
+    )
     labels = read_labels(results, entry["dataset"], entry["label"], entry["domain"]) if is_labelled(entry) else None
     spec |= {} if labels is None else {"n_classes": len(labels.classes)}
     module = build(entry["kind"], spec, len(data.channels), settings.seed)
@@ -43,25 +49,33 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     readers = threads if torch.cuda.is_available() else max(1, threads // 4)
     batches = training_batches(
         data.train,
-        _sampler(model, cfg["train"]["flip"]),
+        _sampler(results, model, cfg["train"]),
         rank=mine.rank,
         world=mine.world_size,
         threads=readers,
         labels=None if labels is None else labels.of_F["train"],
+        device=distributed.choose_device(settings.device, mine),
     )
     if entry["kind"] in TRAINED_KINDS:
         checked = validation if labels is None else _labelled_validation(model)
         watch = Watch(state, _about(model), threads, log_event, lambda: crops_so_far(model))
-        model.history = list(train(module, batches, checked, settings, state, watch))
+        keep = Keeper(results, model, checked, state, watch)
+        try:
+            flops = step_flops(model)
+            model.history = list(train(module, batches, checked, settings, state, keep, flops, asked(state)))
+        except DivergedError as error:
+            if cfg["train"]["on_divergence"] == "stop":
+                raise
+            model.history, model.diverged_at = list(error.history), error.step
         if not mine.is_main:
             return
-        model.extra = watch.cost() | ({} if labels is None else _accuracy(model, checked))
+        model.extra = watch.cost() | ({} if labels is None else accuracy(model, checked))
     elif entry["kind"] == "tile_pca":
         _fit_tile_pca(model, batches(0))
     elif entry["kind"] == "pretrained":
         model.module.take_weights(None if entry["file"] is None else resolve_path(entry["file"], base), entry["sha256"])
     else:
-        module.to(device())
+        module.to(device(settings))
         model.history = [untrained_row(model)]
     write_files(made, model, facts_of(results, model), reconstructions(model))
 
@@ -78,11 +92,17 @@ def _about(model: Model) -> dict[str, str]:
     }
 
 
-def _sampler(model: Model, flip: bool) -> Sampler:
-    source, batch, seed = model.data.train, model.settings.global_batch, model.settings.seed
-    if model.labels is None:
-        return source.sampler(batch, seed, flip)
-    return domain_sampler(source, model.labels, batch, seed, flip)
+def _cache(train: dict[str, Any]) -> NodeCache | None:
+    return NodeCache(train["cache"], train["cache_gb"]) if train["cache"] else None
+
+
+def _sampler(results: Results, model: Model, train: dict[str, Any]) -> Sampler:
+    source, per_field = model.data.train, train["crops_per_field"]
+    how = (model.settings.global_batch, model.settings.seed, train["flip"])
+    group_F = read_groups(results, model.entry["dataset"], train["sampling"])
+    if model.labels is not None:
+        return domain_sampler(source, model.labels, *how, group_F, per_field)
+    return source.sampler(*how, () if group_F is None else groups_of(group_F, np.arange(len(group_F))), per_field)
 
 
 def _labelled_validation(model: Model) -> list[Any]:
@@ -91,23 +111,11 @@ def _labelled_validation(model: Model) -> list[Any]:
     return labelled_validation(model.data.validation, model.labels, VALIDATION_CROPS, batch, model.settings.seed)
 
 
-@torch.no_grad()
-def _accuracy(model: Model, validation: list[Any]) -> dict[str, Any]:
-    """Return the number of classes, and the share of validation crops whose class is the likeliest."""
-    module = model.module.eval()
-    device, facts = next(module.parameters()).device, {"classes": module.head_spec.n_classes}
-    right = [
-        module.classify(torch.from_numpy(x_BCHW).to(device)).argmax(1).cpu().numpy() == label_B
-        for x_BCHW, label_B in validation
-    ]
-    return facts | ({"val_accuracy": float(np.concatenate(right).mean())} if right else {})
-
-
 def _fit_tile_pca(model: Model, batches: Any) -> None:
     """Fit on as many crops as ``train.steps`` allows and 20 tiles a covariance row need; more change little."""
-    module, batch = model.module.to(device()), model.settings.global_batch
+    module, batch = model.module.to(device(model.settings)), model.settings.global_batch
     tiles = (module.spec.crop_px // module.spec.tile_px) ** 2 * batch
     steps = min(model.settings.steps, -(-20 * len(module.tile_mean) // tiles))
-    count = module.fit(torch.from_numpy(x_BCHW) for x_BCHW in islice(batches, steps))
+    count = module.fit(islice(batches, steps))
     batches.close()
     model.extra = {"crops": steps * batch, "tiles": count, "variance_share": float(module.variance_share)}

@@ -142,17 +142,24 @@ def plate_illumination(results: Results, plate: str) -> Illumination | None:
     return light
 
 
-def open_store(results: Results, plate: str) -> PlateStore:
+def open_store(results: Results, plate: str, copy: Path | None = None) -> PlateStore:
     """Open a plate as models see it: even where its illumination was estimated, else as it was stored.
 
     Quality control and classical features read a :class:`PlateStore`, whose pixels are the source's.
+
+    Parameters
+    ----------
+    results, plate
+        Paths, and the plate.
+    copy
+        Where a copy of the store lies that is to be read instead of it.
 
     Raises
     ------
     PlatemaeError
         As :class:`PlateStore` and :func:`plate_illumination`.
     """
-    path, light = results.store(plate), plate_illumination(results, plate)
+    path, light = copy or results.store(plate), plate_illumination(results, plate)
     return PlateStore(path) if light is None else EvenStore(path, light)
 
 

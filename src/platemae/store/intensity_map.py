@@ -154,10 +154,15 @@ class IntensityMap:
                 f"plate {plate}",
                 "name the channels of the pixels",
             )
-        out_CYX = x_CYX.astype(np.float32)
-        out_CYX -= low_C[:, None, None]
-        out_CYX *= (TOP / (high_C - low_C))[:, None, None]
-        return np.clip(out_CYX, 0.0, TOP, out=out_CYX)
+        return stretched(x_CYX, low_C, TOP / (high_C - low_C))
+
+
+def stretched(x_CYX: np.ndarray, low_C: np.ndarray, factor_C: np.ndarray) -> np.ndarray:
+    """Return (x - low) * factor of each channel in float32, clipped to 0..255; (..., C, Y, X) as it came."""
+    out_CYX = x_CYX.astype(np.float32)
+    out_CYX -= low_C[:, None, None]
+    out_CYX *= factor_C[:, None, None]
+    return np.clip(out_CYX, 0.0, TOP, out=out_CYX)
 
 
 def _limits(value: Mapping[str, Sequence[float]]) -> Limits:

@@ -8,6 +8,7 @@ import pytest
 
 from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS
 from platemae.data.crops import training_batches
+from platemae.data.groups import BY, groups_of, read_groups, sampling_key
 from platemae.data.labels import (
     UNLABELLED,
     DomainSampler,
@@ -17,6 +18,7 @@ from platemae.data.labels import (
     labels_key,
     read_labels,
 )
+from platemae.data.raw_crops import RawCrops
 from platemae.data.sampler import CropSpec
 from platemae.errors import ConfigError, TrainingError
 from platemae.layout import Results
@@ -80,7 +82,8 @@ GROUPS = (tuple(range(0, 10)), tuple(range(10, 13)), tuple(range(20, 26)))
 
 
 def sampler(batch=4, seed=3) -> DomainSampler:
-    return DomainSampler((40,) * 30, (50,) * 30, 16, batch, seed, True, GROUPS)
+    domains = tuple((fields,) for fields in GROUPS)
+    return DomainSampler((40,) * 30, (50,) * 30, 16, batch, seed, True, domains=domains)
 
 
 def domain_of(specs: list[CropSpec]) -> set[int]:
@@ -123,6 +126,11 @@ class _Source:
     def batch(self, specs):
         return np.array([spec.field for spec in specs], np.float32)[:, None, None, None]
 
+    def raw(self, specs):
+        none_B1 = np.zeros((len(specs), 1), np.float32)
+        turns_B = np.zeros(len(specs), np.int64)
+        return RawCrops(self.batch(specs), none_B1, none_B1 + 1, turns_B, turns_B > 0)
+
 
 def test_crops_carry_the_label_of_their_field(results):
     labels = read_labels(results, "d", "gene", "plate")
@@ -130,7 +138,7 @@ def test_crops_carry_the_label_of_their_field(results):
     batches = training_batches(_Source(), drawn, threads=0, labels=labels.of_F["train"])
     whole = list(islice(batches(0), 6))
     for x, label in whole:
-        assert (labels.of_F["train"][x[:, 0, 0, 0].astype(int)] == label).all()
+        assert (labels.of_F["train"][x[:, 0, 0, 0].int().numpy()] == label).all()
         assert (label >= 0).all()
     np.testing.assert_array_equal(next(batches(5))[0], whole[5][0])
 
@@ -145,3 +153,38 @@ def test_validation_batches_are_of_one_domain():
         assert len(set(domains[fields])) == 1
         np.testing.assert_array_equal(labels.of_F["validation"][fields], label)
     assert labelled_validation(_Source(), Labels(("a", "b"), {}, {}), 27, 4, seed=0) == []
+
+
+def test_within_a_domain_groups_are_seen_equally_often():
+    """Domain 0 has group a with eight fields and b with two: each is half of its crops."""
+    domains = ((tuple(range(8)), (8, 9)), ((10, 11),))
+    drawn = DomainSampler((40,) * 12, (40,) * 12, 16, 4, 0, True, per_field=2, domains=domains)
+    fields = [spec.field for step in range(6 * 16) for spec in drawn.specs(step)]
+    of_first = np.bincount([f for f in fields if f < 10], minlength=10)
+    assert of_first[:8].sum() == of_first[8:].sum()
+    assert np.ptp(of_first[:8]) <= 2
+    assert [len({f // 10 for f in fields[i : i + 4]}) for i in range(0, len(fields), 4)] == [1] * 96
+
+
+def test_the_domain_sampler_takes_the_groups_of_its_fields(results):
+    labels = read_labels(results, "d", "gene", "batch")
+    group_F = read_groups(results, "d", "plate")
+    assert group_F.tolist() == ["P1"] * 3 + ["P2"] * 3 + ["P3"] * 3
+    drawn = domain_sampler(_Source(), labels, 4, 0, False, group_F, 2)
+    assert drawn.domains == (((1, 2), (4, 5)), ((7, 8),))
+    assert drawn.per_field == 2
+    assert read_groups(results, "d", "uniform") is None
+    by_guide = read_groups(results, "d", "perturbation")
+    assert groups_of(by_guide, np.arange(9)) == ((0, 3, 6), (1, 4, 7), (2, 5, 8))
+
+
+def test_sampling_by_perturbation_depends_on_the_layouts(results):
+    def key(sampling):
+        return sampling_key(results, "d", {"flip": True, "sampling": sampling, "crops_per_field": 1})
+
+    before = {sampling: key(sampling) for sampling in BY}
+    fields = pd.read_parquet(results.fields("P1"))
+    fields.assign(perturbation="another").to_parquet(results.fields("P1"))
+    assert key("uniform") == before["uniform"]
+    assert key("plate") == before["plate"]
+    assert key("perturbation") != before["perturbation"]
