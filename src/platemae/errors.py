@@ -74,6 +74,10 @@ class TrainingError(PlatemaeError, RuntimeError):
     """Training cannot go on: non-finite loss, foreign state, too few fields."""
 
 
+class UntrainableError(TrainingError):
+    """The data hold too little to train on; so they will at the next attempt."""
+
+
 class DivergedError(TrainingError):
     """The loss of a training is not finite; the same settings, data and code end there again."""
 

@@ -14,7 +14,7 @@ from platemae.data.channels import channel_order
 from platemae.data.crops import CropSource, PlateSource
 from platemae.data.node_cache import NodeCache
 from platemae.data.sampler import fixed_specs
-from platemae.errors import ConfigError, TrainingError
+from platemae.errors import ConfigError, UntrainableError
 from platemae.layout import Results
 from platemae.stains import stain_of
 from platemae.store.illumination import open_store
@@ -121,7 +121,7 @@ def open_training_set(
 
     Raises
     ------
-    TrainingError
+    UntrainableError
         When a split has no field.
     ConfigError
         When plates differ in channels or pixel size, or their fields are smaller than a crop.
@@ -130,7 +130,7 @@ def open_training_set(
     mapping = IntensityMap.read(results.intensity(intensity))
     batches = dict(zip(table["plate"], table["batch"], strict=True))
     if table.empty:
-        raise TrainingError(
+        raise UntrainableError(
             "a dataset has no field", str(results.dataset(dataset)), "see the QC verdicts of its plates"
         )
     channels = choose(_channels([PlateStore(results.store(plate)) for plate in batches], mapping))
@@ -143,7 +143,7 @@ def open_training_set(
     for split, memory in (("train", cache_bytes), ("validation", 0)):
         rows = table[table["split"] == split]
         if rows.empty:
-            raise TrainingError(
+            raise UntrainableError(
                 f"the dataset {dataset} has no field for {split}",
                 str(results.dataset(dataset)),
                 "add plates, or change datasets: validation_fraction",

@@ -15,7 +15,7 @@ import numpy as np
 from platemae.data.crops import CropSource
 from platemae.data.groups import groups_of, labelled_table
 from platemae.data.sampler import CropSpec, Groups, Sampler, drawn, fixed_specs
-from platemae.errors import ConfigError, TrainingError
+from platemae.errors import ConfigError, UntrainableError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
 
@@ -64,7 +64,7 @@ def read_labels(results: Results, dataset: str, label: str, domain: str) -> Labe
 
     Raises
     ------
-    TrainingError
+    UntrainableError
         When the training fields have fewer than two labels.
     """
     table = labelled_table(results, dataset, label)
@@ -72,7 +72,7 @@ def read_labels(results: Results, dataset: str, label: str, domain: str) -> Labe
     classes = tuple(sorted(set(train) - {""}))
     if len(classes) < 2:
         found = f"one {label} alone: {classes[0]}" if classes else f"no {label}"
-        raise TrainingError(
+        raise UntrainableError(
             f"the training fields of dataset {dataset} have {found}; a classifier needs at least two",
             f"models: label; datasets: {dataset}",
             "add plates, correct the layouts, or choose another label",

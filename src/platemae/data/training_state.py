@@ -14,11 +14,18 @@ from typing import Any
 
 from platemae.contracts import write_text
 from platemae.data.lease import GUARD, LEASE, slurm_job
-from platemae.errors import ConfigError, DivergedError, MachineError, PlatemaeError, TrainingError
+from platemae.errors import (
+    ConfigError,
+    DivergedError,
+    MachineError,
+    PlatemaeError,
+    TrainingError,
+    UntrainableError,
+)
 
 STATE, VERDICT, FINISHED = "state.json", "verdict.json", "finished"
 CONTINUE, FAILED = "continue", "failed"
-_LASTING = {"ConfigError": ConfigError, "DivergedError": DivergedError}
+_LASTING = {error.__name__: error for error in (ConfigError, DivergedError, UntrainableError)}
 """Errors that follow from settings, data and code alone; the next attempt would end in the same."""
 
 
