@@ -110,6 +110,11 @@ OPTIMISER_KEYS = (
     "betas",
     "warmup_fraction",
     "clip_norm",
+    "ema_decay",
+    "accumulate",
+    "activation_checkpointing",
+    "compile",
+    "sharding",
     "validate_every",
     "on_divergence",
 )

@@ -302,6 +302,30 @@ class TrainSection(Section):
     fourier_layout: Literal["patch", "image"] = Field(default="patch", description="what the Fourier term transforms")
     fourier_norm: Literal["l1", "l2"] = Field(default="l1", description="distance between Fourier magnitudes")
     clip_norm: float = Field(default=1.0, gt=0, description="largest gradient norm")
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay of a moving average of the weights, which is then validated and exported; 0: none",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: the GPU when there is one; cuda: an error where there is none"
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        description="micro-batches that a process cuts its crops of a step into: less memory, the same step; kind wsl: "
+        "1, its batch statistics are of the whole step",
+    )
+    activation_checkpointing: bool = Field(
+        default=False, description="compute blocks again in the backward pass instead of keeping them: less memory"
+    )
+    compile: bool = Field(default=False, description="torch.compile; where it fails, a warning, and training without")
+    sharding: Literal["auto", "ddp", "fsdp"] = Field(
+        default="auto",
+        description="how several processes hold the network; ddp: each a whole one; fsdp: each a part; auto: fsdp on "
+        "GPUs from 300 million parameters (ViT-L) up",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="auto: bfloat16 where the hardware has it (GPU, AMX), else float32"
     )

@@ -26,7 +26,7 @@ def facts_of(results: Results, model: Model) -> dict[str, Any]:
         "steps": steps,
         "crops": steps * settings.global_batch,
         "parameters": sum(p.numel() for p in module.parameters()) or sum(b.numel() for b in module.buffers()),
-        "flops": _step_flops(model) * steps,
+        "flops": step_flops(model) * steps,
         "train_fields": len(data.train.fields),
         "validation_fields": len(data.validation.fields),
         "input_variance": float(power_K.mean()),
@@ -53,7 +53,7 @@ def _label_facts(model: Model) -> dict[str, Any]:
     return {"of": model.entry["label"], "domain": model.entry["domain"], "classes": list(model.labels.classes)}
 
 
-def _step_flops(model: Model) -> int:
+def step_flops(model: Model) -> int:
     """Return the operations of one step: forward, and about twice that backward."""
     if not model.masks:
         return 0

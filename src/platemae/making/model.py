@@ -37,6 +37,6 @@ class Model:
         return hasattr(self.module, "noise_sizes")
 
 
-def device() -> torch.device:
-    """Return where one process makes a model: the GPU when there is one."""
-    return distributed.choose_device("auto", distributed.Ranks())
+def device(settings: TrainSettings) -> torch.device:
+    """Return where one process makes a model that is not trained step by step."""
+    return distributed.choose_device(settings.device, distributed.Ranks())

@@ -38,7 +38,7 @@ def take(results: Results, cfg: dict[str, Any], made: Path, base: Path, threads:
     crop = taken.module.spec.crop_px
     data = open_training_set(results, entry["dataset"], entry["intensity"], crop, 0, choose)
     validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
-    model = Model(entry, settings, data, taken.module.to(device()), validation)
+    model = Model(entry, settings, data, taken.module.to(device(settings)), validation)
     # A network for any channels has a decoder for those of its training alone.
     whole = len(data.channels) == taken.module.n_channels
     if model.masks:

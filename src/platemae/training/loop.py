@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from platemae.errors import ConfigError, DivergedError, TrainingError
+from platemae.errors import DivergedError, MachineError, TrainingError
 from platemae.training import distributed
 from platemae.training.checkpoint import CheckpointStore
 from platemae.training.monitor import Monitor, Row
@@ -97,9 +97,7 @@ def train(
     TrainingError
         If a checkpoint is foreign, or batches end early.
     MachineError
-        If device or batch do not fit the machine.
-    ConfigError
-        If the network's batches cannot be cut as ``accumulate`` asks.
+        If device or batch do not fit the machine, or the network's batches cannot be cut as ``accumulate`` asks.
     """
     mine = distributed.ranks()
     device = distributed.choose_device(settings.device, mine)
@@ -107,7 +105,7 @@ def train(
     if settings.accumulate > 1 and getattr(module, "batch_statistics", False):
         what = f"accumulate {settings.accumulate} would give each micro-batch statistics of its own"
         remedy = "Take accumulate: 1 for this model; activation_checkpointing and more processes save memory, too."
-        raise ConfigError(what, "train: accumulate", remedy)
+        raise MachineError(what, "train: accumulate", remedy)
     report = on_event if mine.is_main else _silent
     with distributed.process_group(mine, device), catch_signals() as stop:
         run = _Run(module.to(device), validation, settings, state_dir, mine, device, report, step_flops)
