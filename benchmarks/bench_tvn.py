@@ -7,6 +7,7 @@ Shapes: N wells, D dimensions.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from child_memory import in_child
 from scipy.linalg import fractional_matrix_power
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -85,8 +87,8 @@ def measure(
 
     Returns
     -------
-    One row with task, ours, peer and ceiling (median seconds), unit, ratio (median of peer / ours of each run) and
-    note (spread, CPU time, deviation).
+    A row of times with task, ours, peer and ceiling (median seconds), unit, ratio (median of peer / ours of each run)
+    and note (spread, CPU time, deviation), and a row of memory.
     """
     inputs = make_screen(n_wells, dims, n_plates, control_share)
     few = inputs[1] < WARM_UP_PLATES
@@ -106,10 +108,21 @@ def measure(
     spread = (
         f"{runs} runs, ratio {min(ratios):.1f} to {max(ratios):.1f}, of CPU time {statistics.median(cpu_ratios):.1f}"
     )
+    spread += f", {os.environ.get('OMP_NUM_THREADS', 'all')} BLAS threads"
     note = f"{spread}; largest deviation {worst:.1e} of the largest value"
     task = f"TVN {n_wells:,} x {dims}, {n_plates} plates, {control_share:.0%} controls, float64"
     medians = {"ours": statistics.median(ours), "peer": statistics.median(peer), "ceiling": statistics.median(floor)}
-    return [{"task": task, **medians, "unit": "s", "ratio": statistics.median(ratios), "note": note}]
+    time_row = {"task": task, **medians, "unit": "s", "ratio": statistics.median(ratios), "note": note}
+    return [time_row, memory(n_wells, dims, n_plates, control_share)]
+
+
+def memory(n_wells: int, dims: int, n_plates: int, control_share: float) -> dict[str, Any]:
+    """Compare peak memory beside the input, each in a process of its own; the results are kept in both."""
+    sizes = (n_wells, dims, n_plates, control_share)
+    ours, peer = (in_child(make_screen, function, *sizes)["mib"] for function in (our_tvn, plain_tvn))
+    note = f"beside the input of {n_wells * dims * 8 / 2**20:.0f} MiB, the result of the same size included"
+    row = {"ours": ours, "peer": peer, "unit": "MiB", "ratio": ours / peer, "note": f"{note}; ratio: ours / peer"}
+    return {"task": f"TVN {n_wells:,} x {dims}, {n_plates} plates: extra memory", **row}
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
-from platemae.correction.checks import check_finite_rows, check_width
+from platemae.correction.checks import BLOCK, check_finite_rows, check_width
 from platemae.correction.control_stats import ControlStats, FloatArray
 from platemae.errors import ConfigError, PlatemaeError, raise_all
 
@@ -24,7 +24,6 @@ Policy = Literal["own", "pool", "skip", "global"]
 """What a unit was aligned by: its own controls, or those of all; ``pool`` and ``skip`` stand in for what it lacks."""
 
 MIN_CONTROLS = 2
-_BLOCK = 8192
 _NO_CONTROLS_REMEDY = (
     "mark negative controls in the layouts (control type negcon), fit on other wells (fit_on), or use the kind none"
 )
@@ -236,9 +235,15 @@ def apply_affine(
     check_width(x_ND.shape[1], len(center_D), where)
     check_finite_rows(x_ND, labels, where)
     out_NE = np.empty((len(x_ND), map_D.shape[-1]), dtype=dtype)
-    for start in range(0, len(x_ND), _BLOCK):
-        block_BD = x_ND[start : start + _BLOCK].astype(np.float64) - center_D
-        out_NE[start : start + _BLOCK] = block_BD @ map_D if map_D.ndim == 2 else block_BD * map_D
+    for start in range(0, len(x_ND), BLOCK):
+        block_BD = np.subtract(x_ND[start : start + BLOCK], center_D, dtype=np.float64)
+        into_BE = out_NE[start : start + BLOCK]
+        if map_D.ndim == 1:
+            into_BE[:] = block_BD * map_D
+        elif out_NE.dtype == np.float64:
+            np.matmul(block_BD, map_D, out=into_BE)
+        else:
+            into_BE[:] = block_BD @ map_D
     return out_NE
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from platemae.errors import ContractError, InputError
 
 _SHOWN = 10
+BLOCK = 8192
+"""Rows that are worked on at a time, so that memory beside the table itself does not grow with it."""
 
 
 def check_finite_rows(x_ND: npt.NDArray[Any], labels: Sequence[str] | None, where: str) -> None:
@@ -30,7 +32,8 @@ def check_finite_rows(x_ND: npt.NDArray[Any], labels: Sequence[str] | None, wher
     InputError
         If a value is not finite.
     """
-    bad_N = ~np.isfinite(x_ND).all(axis=1)
+    blocks = range(0, len(x_ND), BLOCK)
+    bad_N = np.concatenate([[], *(~np.isfinite(x_ND[i : i + BLOCK]).all(axis=1) for i in blocks)]).astype(bool)
     if not bad_N.any():
         return
     rows = np.flatnonzero(bad_N)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from platemae.correction.checks import check_finite_rows, check_width
+from platemae.correction.checks import BLOCK, check_finite_rows, check_width
 from platemae.correction.npz import load_npz, save_npz
 from platemae.errors import ContractError
 
@@ -59,7 +59,7 @@ class ControlStats:
 
     @classmethod
     def from_rows(cls, x_ND: npt.NDArray[Any], unit: str = "", labels: Sequence[str] | None = None) -> ControlStats:
-        """Summarise control wells in float64, by two passes.
+        """Summarise control wells in float64, by two passes over each block of rows.
 
         Parameters
         ----------
@@ -76,12 +76,16 @@ class ControlStats:
             If a value is not finite.
         """
         check_finite_rows(x_ND, labels, unit)
-        rows_ND = np.asarray(x_ND, dtype=np.float64)
-        if not len(rows_ND):
-            return cls.empty(rows_ND.shape[1], unit)
-        mean_D = rows_ND.mean(axis=0)
-        dev_ND = rows_ND - mean_D
-        return cls(len(rows_ND), mean_D, dev_ND.T @ dev_ND, unit)
+        if not len(x_ND):
+            return cls.empty(x_ND.shape[1], unit)
+        return cls.merge((cls._of_block(x_ND[i : i + BLOCK], unit) for i in range(0, len(x_ND), BLOCK)), unit)
+
+    @classmethod
+    def _of_block(cls, x_BD: npt.NDArray[Any], unit: str) -> ControlStats:
+        rows_BD = np.asarray(x_BD, dtype=np.float64)
+        mean_D = rows_BD.mean(axis=0)
+        dev_BD = rows_BD - mean_D
+        return cls(len(rows_BD), mean_D, dev_BD.T @ dev_BD, unit)
 
     @classmethod
     def empty(cls, dims: int, unit: str = "") -> ControlStats:
@@ -107,11 +111,12 @@ class ControlStats:
             If there is no part, or if widths differ.
         """
         n, mean_D, scatter_DD = 0, np.zeros(0), np.zeros((0, 0))
-        for index, part in enumerate(parts):
-            if index == 0:
-                mean_D, scatter_DD = np.zeros(part.dims), np.zeros((part.dims, part.dims))
-            check_width(part.dims, len(mean_D), part.unit)
-            if part.n:
+        for part in parts:
+            if len(mean_D):
+                check_width(part.dims, len(mean_D), part.unit)
+            if not n:
+                n, mean_D, scatter_DD = part.n, part.mean, part.scatter.copy()
+            elif part.n:
                 total, delta_D = n + part.n, part.mean - mean_D
                 scatter_DD += part.scatter + np.outer(delta_D, delta_D * (n * part.n / total))
                 mean_D = mean_D + delta_D * (part.n / total)

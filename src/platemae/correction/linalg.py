@@ -67,7 +67,7 @@ def psd_factor(a_DD: FloatArray, max_rank: int) -> FloatArray:
     packed_DD, pivots_D, rank, _ = dpstrf(a_DD, tol=tol, lower=1)
     rank = min(int(rank), max_rank)
     factor_DR = np.zeros((len(a_DD), rank))
-    factor_DR[pivots_D - 1] = np.tril(packed_DD)[:, :rank]
+    factor_DR[pivots_D - 1] = np.tril(packed_DD[:, :rank])
     return factor_DR
 
 

@@ -158,7 +158,8 @@ class TVN:
         return self._pooled_root() if self.settings.recolor else 1.0
 
     def _root(self, batch_stats: ControlStats) -> InverseRoot:
-        scaled_DD = batch_stats.scatter / np.outer(self.scale, self.scale)
+        unscale_D = 1 / self.scale
+        scaled_DD = batch_stats.scatter * unscale_D[:, None] * unscale_D
         factor_DR = psd_factor(scaled_DD, batch_stats.n - 1) / np.sqrt(batch_stats.n - 1)
         try:
             return inverse_root(self.whiten.T @ factor_DR, self.settings.ridge)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
+from platemae.correction import control_stats
 from platemae.correction.control_stats import ControlStats
 from platemae.errors import ContractError, InputError, MissingError
 
@@ -40,6 +41,16 @@ def test_merge_equals_statistics_of_all_rows(sizes: list[int], offset: float, se
     assert merged.n == whole.n
     np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-8, atol=1e-8)
+
+
+def test_blocks_of_rows_give_the_statistics_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = rows(103, 4, offset=50.0)
+    whole = ControlStats.from_rows(x)
+    monkeypatch.setattr(control_stats, "BLOCK", 10)
+    blocked = ControlStats.from_rows(x)
+    assert blocked.n == 103
+    np.testing.assert_allclose(blocked.mean, whole.mean, rtol=1e-13)
+    np.testing.assert_allclose(blocked.scatter, whole.scatter, rtol=1e-10, atol=1e-10)
 
 
 def test_merge_ignores_the_order_of_plates() -> None:
