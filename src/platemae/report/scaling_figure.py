@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.ticker import LogFormatter
 
 from platemae.report.figures import GREY, MARKERS, PALETTE, canvas, styled, svg
 
@@ -68,6 +69,8 @@ def recall_against_flops(
             axis.vlines(x, [p.low for p in own], [p.high for p in own], color=colour, linewidth=0.9, alpha=0.45)
             axis.plot(x, [p.recall for p in own], marker, color=colour, markersize=5, label=family)
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(LogFormatter())
+        axis.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.0, 0.4)))  # labels where no decade is in range
         axis.set_xlabel("training FLOPs")
         axis.set_title(title, loc="left")
         axis.grid(axis="y", color="#E3E6EA", linewidth=0.7)
