@@ -780,7 +780,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Config:
-        problems = [*_duplicates(self), *_dangling(self), *_late_snapshots(self)]
+        problems = [*_duplicates(self), *_dangling(self), *_late_snapshots(self), *_unpooled(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
