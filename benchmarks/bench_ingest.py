@@ -3,7 +3,9 @@
 ``ours`` is the whole of :func:`platemae.store.plate_writer.write_plate`: distrustful TIFF reading, chunks, compression,
 digests, files, metadata, the swap. ``ceiling`` is the slower of two things done bare by as many processes: decode all
 source files, or compress as many bytes in pieces of the same size (blosc zstd-1 bitshuffle). ``together`` in the note
-does both in as many threads, and nothing else: with no core to spare no ingest can be faster. ``peer`` decodes the same
+does both in as many threads, and nothing else. ``bound`` there is arithmetic: who must decode and encode, on as many
+cores as the processes of the ceiling, does so at 1 / (1 / decode + 1 / encode) at the best, whatever else it is spared;
+only a decoder faster than the bare one could pass it. ``peer`` decodes the same
 TIFFs and writes the plate through ome-zarr-py, same chunks, shards and codec, no pyramid; ``zarr`` in the note writes
 bare arrays through zarr-python, one field a thread, without digest or metadata.
 
@@ -205,10 +207,13 @@ def row(case: Case, found: dict[str, list[float]], threads: int) -> dict[str, An
     median = {who: statistics.median(rates) for who, rates in found.items()}
     slower = "decode" if median["decode"] < median["encode"] else "encode"
 
+    found["bound"] = [1 / (1 / d + 1 / e) for d, e in zip(found["decode"], found["encode"], strict=True)]
+
     def ratio(other: str) -> float:
         return statistics.median(o / c for o, c in zip(found["ours"], found[other], strict=True))
 
     spread = ", ".join(f"{who} {min(rates):.0f} to {max(rates):.0f}" for who, rates in found.items())
+    possible = statistics.median(b / c for b, c in zip(found["bound"], found[slower], strict=True))
     return {
         "task": f"ingest, {case.name}",
         "ours": round(median["ours"], 1),
@@ -216,7 +221,8 @@ def row(case: Case, found: dict[str, list[float]], threads: int) -> dict[str, An
         "ceiling": round(median[slower], 1),
         "unit": "MB/s of pixels",
         "ratio": round(ratio(slower), 2),
-        "note": f"ratio to the ceiling ({slower}, {threads} processes); {ratio('together'):.2f} of both together in "
+        "note": f"ratio to the ceiling ({slower}, {threads} processes), of which {possible:.2f} is possible with "
+        f"both on {threads} cores: {ratio('bound'):.2f} of this bound, {ratio('together'):.2f} of both together in "
         f"{threads} threads, {ratio('ome-zarr'):.1f} times ome-zarr-py, {ratio('zarr'):.1f} times zarr-python; "
         f"{os.cpu_count()} CPUs, median of {REPEATS}: {spread}",
     }

@@ -1,6 +1,7 @@
 """ingest_plate: folders of TIFFs become a store and a table; every bad folder is one clear error."""
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -199,9 +200,35 @@ def test_truncated_and_nan_images_are_all_named(base):
     with pytest.raises(InputError, match="2 problems") as caught:
         ingest(base)
     assert "not finite (NaN or infinity) [" in caught.value.what
+    assert "plate P1, well A01, field 2, channel ER: a TIFF has pixels" in caught.value.what
     assert "A1_s2_er.tif" in caught.value.what
+    assert "plate P1, well B02, field 1, channel DNA: a TIFF" in caught.value.what
     assert "B2_s1_dna.tif" in caught.value.what
     assert nothing_half_written(base)
+
+
+def test_an_image_that_may_not_be_read_is_named(base, monkeypatch):
+    plain = os.open
+
+    def guarded(path, *args, **kw):  # root, who may run the tests, is refused nothing
+        if str(path).endswith("B1_s2_er.tif"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return plain(path, *args, **kw)
+
+    monkeypatch.setattr(os, "open", guarded)
+    with pytest.raises(InputError) as caught:
+        ingest(base)
+    assert caught.value.what.startswith("plate P1, well B01, field 2, channel ER: a TIFF cannot be read: Permission")
+    assert caught.value.where.endswith("B1_s2_er.tif")
+    assert "permissions" in caught.value.remedy
+    assert nothing_half_written(base)
+
+
+def test_a_folder_in_the_place_of_an_image_is_a_missing_image(base):
+    (base / "raw" / "P1" / "B1_s2_er.tif").unlink()
+    (base / "raw" / "P1" / "B1_s2_er.tif").mkdir()
+    with pytest.raises(InputError, match="no file for plate P1, well B01, field 2, channel ER"):
+        ingest(base)
 
 
 def test_one_field_of_another_size_is_named(base):
@@ -310,7 +337,8 @@ def test_a_full_disk(small_disk, form):
     done = small_disk(FILL_IT, form=form)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert re.search(r"error:  plate P1, well [AB]0\d, field \d cannot be written: the disk is full", done.stderr)
+    named = r"error:  plate P1, well [AB]0\d, field \d \(one file of channels DNA, ER\) cannot be written: "
+    assert re.search(named + "the disk is full", done.stderr)
     assert "remedy: free space" in done.stderr
     left = [line for line in done.stdout.splitlines() if line.startswith("left: ")]
     assert all(line.endswith("logs/errors.jsonl") for line in left)
@@ -323,7 +351,8 @@ def test_a_full_disk(small_disk, form):
 def test_a_file_that_may_not_grow(base):
     done = run_command(base, ["prlimit", "--fsize=20000"], form="zip")
     assert done.returncode == 2
-    assert re.search(r"plate P1, well [AB]0\d, field \d cannot be written: the file grows beyond what", done.stderr)
+    named = r"plate P1, well [AB]0\d, field \d \(one file of channels DNA, ER\) cannot be written: "
+    assert re.search(named + "the file grows beyond what", done.stderr)
     assert "Traceback" not in done.stderr
     assert list((base / "results" / "plates").iterdir()) == []
     assert run_command(base, form="zip").returncode == 0
@@ -473,10 +502,10 @@ from platemae.layout import Results
 from platemae.stages import ingest_plate
 base, cfg = Path(sys.argv[1]), json.loads(sys.argv[2])
 plain = ingest_plate.load_field
-def slowly(record):
+def slowly(record, name):
     print("field", flush=True)
     time.sleep(float(sys.argv[3]))
-    return plain(record)
+    return plain(record, name)
 ingest_plate.load_field = slowly
 results = Results(base / "results")
 manifest = ingest_plate.run(results, cfg, plate="P1", base=base, threads=1)

@@ -22,7 +22,7 @@ def list_files(folder: Path) -> list[RawFile]:
     MissingError
         When there is no such folder.
     InputError
-        When a link leads out of the folder.
+        When a link leads out of the folder, or a folder cannot be looked into.
     """
     if not folder.is_dir():
         raise MissingError(
@@ -31,14 +31,17 @@ def list_files(folder: Path) -> list[RawFile]:
     root = folder.resolve()
     found: list[RawFile] = []
     problems: list[InputError] = []
-    for entry, name in _walk(root, ""):
-        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
-            remedy = "copy the file into the folder, or let `path` name the folder that holds it"
-            problems.append(InputError("a link leads out of the plate's folder", entry.path, remedy))
-            continue
-        if entry.is_file():
-            status = entry.stat()
-            found.append(RawFile(name, status.st_size, status.st_mtime))
+    try:
+        for entry, name in _walk(root, ""):
+            if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+                remedy = "copy the file into the folder, or let `path` name the folder that holds it"
+                problems.append(InputError("a link leads out of the plate's folder", entry.path, remedy))
+            elif entry.is_file():
+                status = entry.stat()
+                found.append(RawFile(name, status.st_size, status.st_mtime))
+    except OSError as error:
+        what = f"the folder of a plate cannot be looked into: {error.strerror}"
+        raise InputError(what, str(error.filename or root), "mend its permissions, or have its disk checked") from None
     raise_all(problems)
     return sorted(found, key=lambda file: file.name)
 

@@ -29,8 +29,11 @@ _MAGIC = {
 """First bytes of an encoded image -> its decoder; names of files are not trusted."""
 
 
-def read_plane(plane: Plane) -> np.ndarray:
+def read_plane(plane: Plane, out_YX: np.ndarray | None = None) -> np.ndarray:
     """Return one plane, (Y, X), little-endian, in its source dtype.
+
+    ``out_YX`` may, but need not, become the plane, which saves a copy where many are read; see
+    :func:`platemae.readers.tiff.read_tiff`.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def read_plane(plane: Plane) -> np.ndarray:
     """
     suffix = plane.path.suffix.lower()
     if suffix in TIFF_SUFFIXES:
-        return read_tiff(plane.path, plane.index[0] if plane.index else None)
+        return read_tiff(plane.path, plane.index[0] if plane.index else None, out_YX)
     if suffix == ".parquet":
         return decode(read_parquet_image(plane), f"{plane.path}, row {plane.index[0]}")
     if plane.path.is_dir():
@@ -100,4 +103,5 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"a file cannot be read: {error.strerror}", str(path), "copy it again") from None
+        remedy = "mend its permissions" if isinstance(error, PermissionError) else "copy it again"
+        raise InputError(f"a file cannot be read: {error.strerror}", str(path), remedy) from None

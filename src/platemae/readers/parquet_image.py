@@ -23,11 +23,11 @@ def read_parquet_image(plane: Plane) -> bytes:
         When file or row cannot be read, or hold no image.
     """
     row, column = plane.index
-    stamp = plane.path.stat() if plane.path.exists() else None
     try:
-        ends = _row_group_ends(plane.path, stamp.st_mtime_ns if stamp else 0)
+        stamp = plane.path.stat().st_mtime_ns
+        ends = _row_group_ends(plane.path, stamp)
         group = int(np.searchsorted(ends, row, side="right"))
-        cells = _column(plane.path, group, column, stamp.st_mtime_ns if stamp else 0)
+        cells = _column(plane.path, group, column, stamp)
         value = cells[row - (ends[group - 1] if group else 0)].as_py()
     except (OSError, ArrowException, IndexError, ValueError) as error:
         what = f"an image cannot be read from a table: {error}"

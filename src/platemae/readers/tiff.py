@@ -12,6 +12,7 @@ import numpy as np
 import tifffile
 
 from platemae.errors import InputError
+from platemae.readers.tiff_strips import read_strips
 
 MAX_PIXELS = 2**28
 """Largest plane, 16384 x 16384: above that of any camera, and a bound for what a false header can make us allocate."""
@@ -32,7 +33,7 @@ DAMAGE = (
 """What tifffile and imagecodecs raise on damaged files (imagecodecs' own errors are RuntimeErrors)."""
 
 
-def read_tiff(path: Path, page: int | None = None) -> np.ndarray:
+def read_tiff(path: Path, page: int | None = None, out_YX: np.ndarray | None = None) -> np.ndarray:
     """Return one plane of a TIFF, (Y, X), little-endian, in its source dtype.
 
     Parameters
@@ -41,6 +42,9 @@ def read_tiff(path: Path, page: int | None = None) -> np.ndarray:
         The file.
     page
         Which page of it; None where the file must hold just one.
+    out_YX
+        Where the plane may be decoded to, and is when it is what :mod:`platemae.readers.tiff_strips` reads, of this
+        size and dtype. Its content is lost in any case.
 
     Raises
     ------
@@ -49,21 +53,33 @@ def read_tiff(path: Path, page: int | None = None) -> np.ndarray:
         many pixels, or values that are not finite.
     """
     try:
-        with tifffile.TiffFile(path) as tiff:
-            trouble = _pages_trouble(len(tiff.pages), page)
-            x_YX = np.zeros((0, 0))
-            if trouble is None:
-                plane = tiff.pages.first if not page else tiff.pages[page].aspage()
-                trouble = _trouble(plane, path.stat().st_size)
-                x_YX = plane.asarray(maxworkers=1) if trouble is None else x_YX
+        x_YX = None if page else read_strips(path, MAX_PIXELS, out_YX)
+        if x_YX is None:
+            x_YX = _read_any(path, page)
+    except InputError:
+        raise
+    except PermissionError as error:
+        raise InputError(f"a TIFF cannot be read: {error.strerror}", str(path), "mend its permissions") from None
     except DAMAGE as error:
         raise InputError(
             f"a TIFF cannot be read: {error}", str(path), "copy it again from the instrument, or remove the field"
         ) from None
-    if trouble is None and x_YX.dtype.kind == "f" and not np.isfinite(x_YX).all():
-        trouble = "has pixels that are not finite (NaN or infinity)", "write it again without them"
-    if trouble is not None:
-        raise InputError(f"a TIFF {trouble[0]}", str(path), trouble[1])
+    if x_YX.dtype.kind == "f" and not np.isfinite(x_YX).all():
+        what = "a TIFF has pixels that are not finite (NaN or infinity)"
+        raise InputError(what, str(path), "write it again without them")
+    return x_YX
+
+
+def _read_any(path: Path, page: int | None) -> np.ndarray:
+    """Return a plane of whatever tifffile reads."""
+    with tifffile.TiffFile(path) as tiff:
+        trouble = _pages_trouble(len(tiff.pages), page)
+        if trouble is None:
+            plane = tiff.pages.first if not page else tiff.pages[page].aspage()
+            trouble = _trouble(plane, path.stat().st_size)
+        if trouble is not None:
+            raise InputError(f"a TIFF {trouble[0]}", str(path), trouble[1])
+        x_YX = plane.asarray(maxworkers=1)
     return np.ascontiguousarray(x_YX, dtype=x_YX.dtype.newbyteorder("<"))
 
 

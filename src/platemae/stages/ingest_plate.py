@@ -117,11 +117,11 @@ def _groups(inventory: Inventory) -> list[str]:
 def _source(plate: str, record: FieldRecord, group: str, eight_bit: EightBit | None) -> FieldSource:
     name = f"plate {plate}, well {record.well}, field {record.field}"
     center_um = None if record.y_um is None or record.x_um is None else (record.y_um, record.x_um)
-    return FieldSource(group, record.field, name, partial(_load, record, eight_bit), center_um)
+    return FieldSource(group, record.field, name, partial(_load, record, name, eight_bit), center_um)
 
 
-def _load(record: FieldRecord, eight_bit: EightBit | None) -> np.ndarray:
-    x_CYX = load_field(record)
+def _load(record: FieldRecord, name: str, eight_bit: EightBit | None) -> np.ndarray:
+    x_CYX = load_field(record, name)
     return x_CYX if eight_bit is None else eight_bit(x_CYX)
 
 

@@ -50,10 +50,13 @@ class FolderFiles:
     """A store that is a folder."""
 
     path: Path
+    spans: dict[str, Span] = field(default_factory=dict)
 
     def span(self, name: str) -> Span:
-        """Return the whole file of this name."""
-        return Span(self.path / name)
+        """Return the whole file of this name; remembered, as to join a path takes as long as to open it."""
+        if name not in self.spans:
+            self.spans[name] = Span(self.path / name)
+        return self.spans[name]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from platemae.store.shard import ShardLayout, read_window
 
 SHARD_FILE = Path("0", "c", "0", "0", "0")
 """Where the one shard of a field lies below the field's group."""
+_SHARD_NAME = SHARD_FILE.as_posix()
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class PlateStore:
         if group not in self._known:
             raise InputError(f"the plate has no field {group}", str(self.path), "ingest the plate again")
         try:
-            span = self._files.span(f"{group}/{SHARD_FILE}")
+            span = self._files.span(f"{group}/{_SHARD_NAME}")
         except FileNotFoundError:
             raise MissingError("a field is gone from the plate store", f"{self.path}, field {group}", _AGAIN) from None
         return read_window(span.path, self._layout, y, x, span.start, span.size)

@@ -106,7 +106,7 @@ def write_plate(
     InputError
         When fields cannot be read or differ in shape or dtype; all of them at once, and nothing is left behind.
     DiskError
-        When the disk takes no more, naming the field; nothing is left behind.
+        When the disk takes no more, naming the field and its channels, which share a file; nothing is left behind.
     """
     ordered = sorted(fields, key=lambda field: group_key(field.group))
     texts = PlateTexts(name, ordered, channels, pixel_size_um, source_ranges or {})
@@ -115,7 +115,8 @@ def write_plate(
     with writing(f"the store of plate {name}"):
         clear_leftovers(other)
         with replaced(target, before_swap) as new, _writer(form, new, texts) as writer:
-            written = _write_fields(writer, ordered, chunk_px, threads)
+            names = ", ".join(channel.name for channel in channels)
+            written = _write_fields(writer, ordered, chunk_px, threads, f"one file of channels {names}")
             layout = _common_layout(ordered, written, chunk_px, name)
             digests = {field.group: w.digest for field, w in zip(ordered, written, strict=True)}
             digest = content_digest(digests, [channel.name for channel in channels], pixel_size_um)
@@ -136,12 +137,14 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _write_fields(writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: int, threads: int) -> list[_Written]:
+def _write_fields(
+    writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: int, threads: int, what: str
+) -> list[_Written]:
     stopped = threading.Event()
 
     def write(field: FieldSource) -> _Written | PlatemaeError | None:
         try:
-            return None if stopped.is_set() else _write_field(writer, field, chunk_px)
+            return None if stopped.is_set() else _write_field(writer, field, chunk_px, what)
         except BaseException:
             stopped.set()
             raise
@@ -157,8 +160,8 @@ def _write_fields(writer: PlateWriter, fields: Sequence[FieldSource], chunk_px: 
     return [result for result in outcome if isinstance(result, _Written)]
 
 
-def _write_field(writer: PlateWriter, field: FieldSource, chunk_px: int) -> _Written | PlatemaeError:
-    """Write the pixels of one field.
+def _write_field(writer: PlateWriter, field: FieldSource, chunk_px: int, what: str) -> _Written | PlatemaeError:
+    """Write the pixels of one field; ``what`` says what its file holds.
 
     A problem with its images is returned, so that those of all fields are reported together; one with the disk is
     raised, as every other field would have it too.
@@ -169,7 +172,7 @@ def _write_field(writer: PlateWriter, field: FieldSource, chunk_px: int) -> _Wri
         return problem
     channels, rows, columns = x_CYX.shape
     layout = ShardLayout.of((channels, rows, columns), x_CYX.dtype, chunk_px)
-    with writing(field.name):
+    with writing(f"{field.name} ({what})"):
         writer.put(f"{field.group}/{SHARD_FILE}", encode(x_CYX, layout))
     return _Written(digest_pixels(x_CYX), x_CYX.shape, x_CYX.dtype, ngff.display_window(x_CYX))
 

@@ -29,6 +29,7 @@ blosc.use_threads = False
 CODEC = "zstd"
 LEVEL = 1
 INDEX_DTYPE = np.dtype("<u8")
+_ENTRY = struct.Struct("<2Q")  # offset and length of a chunk
 CHECKSUM_BYTES = 4
 ABSENT = 2**64 - 1
 """Offset and length that mark a chunk of fill values in the index."""
@@ -83,11 +84,13 @@ def encode(x_CYX: np.ndarray, layout: ShardLayout) -> list[bytes]:
     index_N2 = np.empty((prod(layout.grid), 2), dtype=INDEX_DTYPE)
     offset = 0
     rows, columns = layout.chunk
+    chunk_CYX = np.empty((layout.shape[0], rows, columns), dtype=layout.dtype)
     for number, (i, j) in enumerate(product(*map(range, layout.grid))):
-        block = x_CYX[:, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
-        short = [(0, 0), (0, rows - block.shape[1]), (0, columns - block.shape[2])]
-        chunk = np.ascontiguousarray(np.pad(block, short) if any(map(any, short)) else block)
-        parts.append(blosc.compress(chunk, CODEC.encode(), LEVEL, blosc.BITSHUFFLE))
+        block_CYX = x_CYX[:, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns]
+        if block_CYX.shape != chunk_CYX.shape:
+            chunk_CYX[...] = 0
+        chunk_CYX[:, : block_CYX.shape[1], : block_CYX.shape[2]] = block_CYX
+        parts.append(blosc.compress(chunk_CYX, CODEC.encode(), LEVEL, blosc.BITSHUFFLE))
         index_N2[number] = offset, len(parts[-1])
         offset += len(parts[-1])
     index = index_N2.tobytes()
@@ -121,7 +124,6 @@ def read_window(
     InputError
         When it is truncated or damaged.
     """
-    out_CYX = np.zeros((layout.shape[0], y[1] - y[0], x[1] - x[0]), dtype=layout.dtype)
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -130,31 +132,34 @@ def read_window(
         ) from None
     try:
         length = os.fstat(handle).st_size - start if size is None else size
-        index_N2 = _read_index(handle, layout, path, start, length)
+        index, end = _read_index(handle, layout, path, start, length)
+        out_CYX = np.empty((layout.shape[0], y[1] - y[0], x[1] - x[0]), dtype=layout.dtype)
+        chunk_CYX = np.empty((layout.shape[0], *layout.chunk), dtype=layout.dtype)
         for i, j in _touched(layout, y, x):
-            offset, length = (int(v) for v in index_N2[i * layout.grid[1] + j])
-            if offset != ABSENT:
-                chunk_CYX = _decode(os.pread(handle, length, start + offset), layout, path)
-                _paste(out_CYX, chunk_CYX, (i * layout.chunk[0], j * layout.chunk[1]), (y[0], x[0]))
+            offset, length = _ENTRY.unpack_from(index, (i * layout.grid[1] + j) * _ENTRY.size)
+            source, target = _overlap((i, j), layout.chunk, (y, x))
+            if offset == ABSENT:
+                out_CYX[:, *target] = 0
+            elif max(offset, length) > end:
+                raise _damaged("has an index that leaves the file", path)
+            else:
+                _decode(os.pread(handle, length, start + offset), chunk_CYX, path)
+                out_CYX[:, *target] = chunk_CYX[:, *source]
     finally:
         os.close(handle)
     return out_CYX
 
 
-def _read_index(handle: int, layout: ShardLayout, path: Path, start: int, size: int) -> np.ndarray:
-    """Return offset and length of each chunk, (N, 2), checked: they decide what is allocated and read."""
-    length = prod(layout.grid) * 2 * INDEX_DTYPE.itemsize
+def _read_index(handle: int, layout: ShardLayout, path: Path, start: int, size: int) -> tuple[bytes, int]:
+    """Return the index, its checksum tested, and where it begins: behind the last chunk."""
+    length = prod(layout.grid) * _ENTRY.size
     end = size - length - CHECKSUM_BYTES
     raw = os.pread(handle, length + CHECKSUM_BYTES, start + end) if end >= 0 else b""
     if len(raw) != length + CHECKSUM_BYTES:
         raise _damaged("is shorter than its index", path)
-    if google_crc32c.value(raw[:length]) != struct.unpack("<I", raw[length:])[0]:
+    if google_crc32c.value(raw[:length]) != struct.unpack_from("<I", raw, length)[0]:
         raise _damaged("is cut short, or its index is damaged", path)
-    index_N2 = np.frombuffer(raw[:length], dtype=INDEX_DTYPE).reshape(-1, 2)
-    present = index_N2[:, 0] != ABSENT
-    if (index_N2[present].max(axis=1, initial=0) > end).any():
-        raise _damaged("has an index that leaves the file", path)
-    return index_N2
+    return raw, end
 
 
 def _touched(layout: ShardLayout, y: tuple[int, int], x: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -163,26 +168,26 @@ def _touched(layout: ShardLayout, y: tuple[int, int], x: tuple[int, int]) -> Ite
     yield from product(*spans)
 
 
-def _decode(raw: bytes, layout: ShardLayout, path: Path) -> np.ndarray:
+def _overlap(
+    place: tuple[int, int], chunk: tuple[int, int], window: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the rows and columns that a chunk and a window share, counted in the chunk and in the window."""
+    (y, high), (x, right) = window
+    top, left = place[0] * chunk[0], place[1] * chunk[1]
+    rows, columns = (max(top, y), min(top + chunk[0], high)), (max(left, x), min(left + chunk[1], right))
+    source = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
+    return source, (slice(rows[0] - y, rows[1] - y), slice(columns[0] - x, columns[1] - x))
+
+
+def _decode(raw: bytes, chunk_CYX: np.ndarray, path: Path) -> None:
     # The header states the decoded size; a damaged file must not make the codec write past the chunk.
     sizes = struct.unpack_from("<III", raw, 4) if len(raw) >= 16 else (0, 0, 0)
-    if sizes[0] != layout.chunk_bytes or sizes[2] != len(raw):
+    if sizes[0] != chunk_CYX.nbytes or sizes[2] != len(raw):
         raise _damaged("has a chunk of the wrong size", path)
     try:
-        decoded = blosc.decompress(raw)
+        blosc.decompress(raw, chunk_CYX)
     except RuntimeError:
         raise _damaged("has a chunk that cannot be decoded", path) from None
-    return np.frombuffer(decoded, dtype=layout.dtype).reshape(layout.shape[0], *layout.chunk)
-
-
-def _paste(out_CYX: np.ndarray, chunk_CYX: np.ndarray, at: tuple[int, int], origin: tuple[int, int]) -> None:
-    """Copy the part of a chunk, whose corner lies at ``at``, that falls into the window with corner ``origin``."""
-    source, target = [], []
-    for corner, start, size, wanted in zip(at, origin, chunk_CYX.shape[1:], out_CYX.shape[1:], strict=True):
-        low, high = max(corner, start), min(corner + size, start + wanted)
-        source.append(slice(low - corner, high - corner))
-        target.append(slice(low - start, high - start))
-    out_CYX[:, target[0], target[1]] = chunk_CYX[:, source[0], source[1]]
 
 
 def _damaged(what: str, path: Path) -> InputError:

@@ -1,6 +1,9 @@
 """Damaged and hostile metadata of instruments ends in an inventory or in an error to act on: no traceback, no hang."""
 
 import contextlib
+import errno
+import io
+import os
 import time
 from importlib import import_module
 
@@ -164,6 +167,37 @@ def test_metadata_that_is_cut_off_ends_well(tmp_path, name, share):
     found = ends_well(read, tmp_path)
     if path.suffix not in (".HTD",):  # an HTD file is lines: a cut one may still say what is needed
         assert found is None
+
+
+@pytest.mark.parametrize("name", PLATES)
+def test_metadata_that_may_not_be_read_is_named(tmp_path, name, monkeypatch):
+    read, path = folder_of(tmp_path, name)
+    plain = io.open
+
+    def guarded(file, *args, **kw):  # root, who may run the tests, is refused nothing
+        if str(file) == str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return plain(file, *args, **kw)
+
+    monkeypatch.setattr(io, "open", guarded)
+    with pytest.raises(InputError, match="Permission denied") as caught:
+        read(tmp_path, {"name": "scope", "pixel_size_um": 0.5})
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    read, _ = folder_of(tmp_path, "htd")
+    plain = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("ZStep_1"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(InputError, match="cannot be looked into: Permission denied") as caught:
+        read(tmp_path, {"name": "scope", "pixel_size_um": 0.5})
+    assert caught.value.where.endswith("TimePoint_1/ZStep_1")
 
 
 REAL = {

@@ -1,12 +1,17 @@
 """The pattern reader joins files to wells by name and tells all that is wrong at once."""
 
 import shutil
+import string
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from platemae.errors import ConfigError, InputError, MissingError
+from platemae.errors import ConfigError, InputError, MissingError, PlatemaeError
+from platemae.readers.base import Inventory
 from platemae.readers.pattern import inventory as read_inventory
 from platemae.readers.pixels import load_field
 
@@ -149,3 +154,48 @@ def test_the_folder_may_move(tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     here, there = inventory(tmp_path / "one"), inventory(tmp_path / "two")
     assert [f.name for f in here.files] == [f.name for f in there.files]
+
+
+# -- any names, any order, any gap ------------------------------------------------------------------------------------
+
+PROPERTY = settings(
+    max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+PLACES = st.tuples(st.integers(1, 16), st.integers(1, 24), st.integers(0, 120), st.sampled_from(["dna", "actin"]))
+
+
+@given(
+    places=st.lists(PLACES, min_size=1, max_size=25, unique=True),
+    padding=st.tuples(*[st.integers(1, 3)] * 3),
+    strangers=st.lists(st.text(string.ascii_letters + "_. ", min_size=1, max_size=12), max_size=4),
+)
+@PROPERTY
+def test_every_image_lands_in_its_place_and_nothing_else_does(tmp_path, places, padding, strangers):
+    folder = tmp_path / "raw"
+    shutil.rmtree(folder, ignore_errors=True)
+    named = {}
+    for row, column, field, channel in places:
+        name = f"{row:0{padding[0]}}-{column:0{padding[1]}}-f{field:0{padding[2]}}-{channel}.tif"
+        named[row, column, field, channel] = name
+    others = {f"x{name}x" for name in strangers}
+    touch(folder, *named.values(), *others)
+    found = inventory(folder)
+    fields = sorted({place[:3] for place in places})
+    letters = string.ascii_uppercase
+    assert [(r.well, r.field) for r in found.records] == [(f"{letters[y - 1]}{x:02d}", str(f)) for y, x, f in fields]
+    for record, place in zip(found.records, fields, strict=True):
+        for channel in ("dna", "actin"):
+            name = named.get((*place, channel))
+            assert [p.path.name for p in record.planes[channel.upper()]] == ([name] if name else [])
+    assert {file.name for file in found.files} == set(named.values())
+    assert set(found.unmatched) == others
+
+
+@given(names=st.lists(st.text("-0123456789fdnactis. _\u0660\xb2", min_size=1, max_size=20), min_size=1, max_size=6))
+@PROPERTY
+def test_any_names_end_in_an_inventory_or_a_clear_error(tmp_path, names):
+    folder = tmp_path / "raw"
+    shutil.rmtree(folder, ignore_errors=True)
+    touch(folder, *(f"a{n}" for n in names), *(f"{n}-dna.tif" for n in names))
+    with suppress(PlatemaeError):
+        assert isinstance(inventory(folder), Inventory)

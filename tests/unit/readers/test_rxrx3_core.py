@@ -1,12 +1,18 @@
 """RxRx3-core's parquet files, written after its page on Hugging Face and the README of rxrx-datasets."""
 
+import shutil
+from contextlib import suppress
+
 import imagecodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from platemae.errors import InputError, MissingError
+from platemae.errors import InputError, MissingError, PlatemaeError
+from platemae.readers.base import Inventory
 from platemae.readers.pixels import load_field
 from platemae.readers.rxrx3_core import inventory
 
@@ -103,3 +109,68 @@ def test_damaged_bytes_are_refused_when_pixels_are_read(core):
     record = inventory(folder, ENTRY | {"plate": "x_1_1"}).records[0]
     with pytest.raises(InputError, match="channel DNA: an image"):
         load_field(record)
+
+
+# -- any names, any order, any gap ------------------------------------------------------------------------------------
+
+PROPERTY = settings(
+    max_examples=40, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+OWN, OTHER = "compound-004/Plate7", "compound-004/Plate70"
+PLACES = st.tuples(
+    st.sampled_from([OWN, OWN, OTHER]),
+    st.sampled_from("A B Z AA AF".split()),
+    st.integers(1, 48),
+    st.integers(1, 2),
+    st.integers(1, 6),
+)
+
+
+def write_shards(folder, keys, shards, rows_a_group):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for number in range(shards):
+        part = keys[number::shards]
+        images = pa.array(
+            [{"bytes": b"", "path": ""}] * len(part), pa.struct({"bytes": pa.binary(), "path": pa.string()})
+        )
+        table = pa.table({"__key__": pa.array(part, pa.string()), "jp2": images})
+        pq.write_table(table, folder / f"train-{number}.parquet", row_group_size=rows_a_group)
+
+
+@given(
+    places=st.lists(PLACES, min_size=1, max_size=25, unique=True),
+    shards=st.integers(1, 3),
+    rows_a_group=st.integers(1, 5),
+)
+@PROPERTY
+def test_every_image_lands_in_its_place_and_nothing_else_does(tmp_path, places, shards, rows_a_group):
+    keys = [f"{plate}/{row}{column:02d}_s{site}_{channel}" for plate, row, column, site, channel in places]
+    write_shards(tmp_path / "core", keys, shards, rows_a_group)
+    own = [place[1:] for place in places if place[0] == OWN]
+    if not own:
+        with pytest.raises(InputError, match="no parquet file holds images"):
+            inventory(tmp_path / "core", ENTRY)
+        return
+    found = inventory(tmp_path / "core", ENTRY)
+    fields = sorted({place[:3] for place in own}, key=lambda place: (len(place[0]), place))
+    assert [(r.well, r.field) for r in found.records] == [(f"{row}{x:02d}", str(site)) for row, x, site in fields]
+    channels = sorted({place[3] for place in own})
+    for record, place in zip(found.records, fields, strict=True):
+        for channel, planes in zip(channels, record.planes.values(), strict=True):
+            row, column, site = place
+            expected = [f"{OWN}/{row}{column:02d}_s{site}_{channel}"] if (*place, channel) in own else []
+            assert [pq.read_table(p.path)["__key__"][p.index[0]].as_py() for p in planes] == expected
+
+
+@given(
+    keys=st.lists(
+        st.one_of(st.none(), st.text("AFs_/w0123456789.jp", max_size=12).map(lambda text: f"{OWN}/{text}"), st.text()),
+        max_size=6,
+    )
+)
+@PROPERTY
+def test_any_keys_end_in_an_inventory_or_a_clear_error(tmp_path, keys):
+    write_shards(tmp_path / "core", keys, 1, 2)
+    with suppress(PlatemaeError):
+        assert isinstance(inventory(tmp_path / "core", ENTRY), Inventory)

@@ -275,7 +275,8 @@ def test_what_the_disk_refuses_names_the_field_and_leaves_nothing(
     loaded = []
     sources = [replace(s, load=lambda s=s: loaded.append(s) or s.load()) for s in sources]
     channels = [StoreChannel(c, c) for c in "abc"]
-    with pytest.raises(DiskError, match=r"plate P, well A\d\d, field 0 cannot be written: ") as caught:
+    named = r"plate P, well A\d\d, field 0 \(one file of channels a, b, c\) cannot be written: "
+    with pytest.raises(DiskError, match=named) as caught:
         write_plate(tmp_path / "P.zarr", "P", sources, channels, 1.0, chunk_px=32, threads=2, form=form)
     assert "run again" in caught.value.remedy
     assert len(loaded) < 10  # the others are not tried
