@@ -49,7 +49,9 @@ def tiles(images_RCHW: np.ndarray) -> np.ndarray:
     step = max(1, -(-images_RCHW.shape[-1] // TILE_PX))
     images_RCHW = images_RCHW[..., ::step, ::step]
     rows, channels, height, width = images_RCHW.shape
-    low_C, high_C = np.nanpercentile(images_RCHW[0], (0.5, 99.5), axis=(1, 2))
+    crop_CHW = images_RCHW[0]
+    crop_CHW = np.where(np.isnan(crop_CHW).all(axis=(1, 2), keepdims=True), 0.0, crop_CHW)  # spoilt pixels have no grey
+    low_C, high_C = np.nanpercentile(crop_CHW, (0.5, 99.5), axis=(1, 2))
     span_C11 = np.maximum(high_C - low_C, 1e-6)[:, None, None]
     grey_RCHW = np.clip((images_RCHW - low_C[:, None, None]) / span_C11, 0, 1) * 255
     page = np.full((rows * (height + GAP_PX) - GAP_PX, channels * (width + GAP_PX) - GAP_PX, 3), 255, np.uint8)
