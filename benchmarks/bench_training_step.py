@@ -1,157 +1,114 @@
-"""One training step against transformers.ViTMAEForPreTraining at an equal configuration, alternating in one run.
+"""A training step against transformers' and lightly's masked autoencoders at an equal configuration, in one run.
 
-Both sides: forward, backward, clipped gradient norm, optimiser step, the loss read back; the same sizes, mask ratio,
-precision, threads and torch version; pixels in memory. Ours standardises its crops and uses Lion (the papers' recipe),
-the peer gets AdamW; a second row adds our Fourier term, which the peer has not.
+ViT-S/16 on 6 x 256 x 256, mask 0.75, decoder 512 x 8; all sides take turns, see ``mae_step.py``. ``ceiling`` is the
+crops a second that the step's matrix products would take at the rate of plain ones in the same run. A row adds our
+Fourier term, which no peer has; the last one says where our step's time goes.
 
-The peer lives in an environment of its own, see ``peers.txt``: the interpreter is $PLATEMAE_PEERS_PYTHON, or
-``.venv-peers/bin/python``. Without it the rows say so. ``python benchmarks/bench_training_step.py`` prints the rows.
+``python benchmarks/bench_training_step.py`` prints the rows.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from mae_step import Job, Ours, Peer, in_turns, matmul_rate, median_ratio, open_peers
+from torch.profiler import ProfilerActivity, profile
 
-from platemae.models.registry import build
-from platemae.models.settings import Architecture, Objective
-from platemae.training.optim import make_lion
-from platemae.training.settings import TrainSettings
+from platemae.models.settings import Architecture
 
-HERE = Path(__file__).resolve().parent
+SPEC = Architecture(drop_path=0.0)
 ROUNDS = 5
-CPU_SIZES = {
-    "crop_px": 128, "patch_px": 16, "width": 192, "depth": 6, "heads": 3,
-    "decoder_width": 128, "decoder_depth": 2, "decoder_heads": 4, "batch": 16, "steps": 2,
-}  # fmt: skip
-GPU_SIZES = {
-    "crop_px": 256, "patch_px": 16, "width": 384, "depth": 12, "heads": 6,
-    "decoder_width": 512, "decoder_depth": 8, "decoder_heads": 16, "batch": 256, "steps": 10,
-}  # fmt: skip
-CHANNELS, MASK_RATIO = 6, 0.75
+MATMUL_EDGE = {"cpu": 2048, "cuda": 8192}
+PARTS = {
+    "matrix products": ("::mm", "::addmm", "::bmm", "::baddbmm"),
+    "attention kernel": ("::_scaled_dot_product", "::_softmax"),
+    "norms": ("layer_norm", "::linalg_vector_norm"),
+    "GELU": ("::gelu",),
+    "optimiser (foreach)": ("::lerp", "::sign", "::_foreach"),
+}
+"""Operators by a part of their name; all others are element-wise work, copies and fills."""
 
 
-def job_of(device: str, precision: str) -> dict[str, Any]:
-    """Return the sizes of one comparison."""
-    sizes = GPU_SIZES if device == "cuda" else CPU_SIZES
-    common = {"device": device, "precision": precision, "channels": CHANNELS, "mask_ratio": MASK_RATIO}
-    return sizes | common | {"threads": os.cpu_count() or 1}
+def job_of(device: str, precision: str) -> Job:
+    """Return the job of a device; a CPU without AMX multiplies bfloat16 slowly and gets fewer crops."""
+    if device == "cuda":
+        return Job(device, precision, batch=256, steps=10, warm_up=5, threads=os.cpu_count() or 1)
+    slow = precision == "bfloat16" and not torch.cpu._is_amx_tile_supported()
+    return Job(device, precision, batch=2 if slow else 8, threads=os.cpu_count() or 1)
 
 
-def our_step(job: dict[str, Any], fourier_weight: float) -> tuple[Callable[[], None], int]:
-    """Return a function that takes one step, and the number of trained parameters."""
-    spec = Architecture(
-        **{k: job[k] for k in ("crop_px", "patch_px", "width", "depth", "heads")},
-        **{k: job[k] for k in ("decoder_width", "decoder_depth", "decoder_heads")},
-        drop_path=0.0,
-    )
-    device = torch.device(job["device"])
-    module = build("mae", spec.to_dict(), CHANNELS).to(device).train()
-    optimizer = make_lion(module, TrainSettings(lr=1e-4))
-    objective = Objective(mask_ratio=MASK_RATIO, fourier_weight=fourier_weight)
-    x_BCHW = torch.rand(job["batch"], CHANNELS, spec.crop_px, spec.crop_px, device=device) * 255
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    bfloat16 = job["precision"] == "bfloat16"
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        noise_BN = torch.rand(job["batch"], spec.n_patches, device=device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            losses = module(x_BCHW, noise_BN, None, objective)
-        losses[0].backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        losses[0].item()
-
-    return step, sum(p.numel() for p in parameters)
-
-
-def peers_python() -> Path | None:
-    """Return the interpreter of the peers' environment; None when there is none."""
-    path = Path(os.environ.get("PLATEMAE_PEERS_PYTHON", HERE.parent / ".venv-peers" / "bin" / "python"))
-    return path if path.exists() else None
-
-
-class Peer:
-    """The peer's process: waits between its rounds, so that one side runs at a time."""
-
-    def __init__(self, python: Path, job: dict[str, Any]) -> None:
-        self.process = subprocess.Popen(
-            [str(python), str(HERE / "peer_vitmae.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.parameters = int(json.loads(self._ask(json.dumps(job)))["parameters"])
-
-    def _ask(self, line: str) -> str:
-        assert self.process.stdin is not None and self.process.stdout is not None  # noqa: PT018
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError("the peer's process ended; see its message above")
-        return answer
-
-    def round(self) -> float:
-        """Return the seconds of one round."""
-        return float(self._ask("go"))
-
-    def close(self) -> None:
-        """End the process."""
-        self.process.communicate()
-
-
-def measure_one(device: str, precision: str, fourier_weight: float, python: Path | None) -> dict[str, Any]:
-    """Return one row: crops a second, median of alternating rounds."""
+def measure_one(device: str, precision: str) -> list[dict[str, Any]]:
+    """Return the rows of one precision."""
     job = job_of(device, precision)
-    torch.set_num_threads(job["threads"])
-    step, parameters = our_step(job, fourier_weight)
-    step()
-    peer = Peer(python, job) if python else None
-    crops = job["batch"] * job["steps"]
-    ours, theirs = [], []
-    for _ in range(ROUNDS):
-        if peer:
-            theirs.append(crops / peer.round())
-        begin = time.perf_counter()
-        for _ in range(job["steps"]):
-            step()
-        ours.append(crops / (time.perf_counter() - begin))
-    note = f"{parameters / 1e6:.2f} M parameters, peer "
-    note += f"{peer.parameters / 1e6:.2f} M; " if peer else "absent (see benchmarks/peers.txt); "
-    if peer:
+    peers: dict[str, Peer] = open_peers(job, SPEC)
+    ours = Ours(job, "mae", SPEC)
+    with_fourier = Ours(job, "mae", SPEC, fourier_weight=0.01)
+    sides = {**peers, "ours": ours, "with Fourier term": with_fourier}
+    edge = MATMUL_EDGE[device]
+    times, rates = in_turns(sides, ROUNDS, lambda: matmul_rate(device, precision, edge))
+    for peer in peers.values():
         peer.close()
-    sizes = f"{CHANNELS} x {job['crop_px']}^2 / {job['patch_px']}, {job['width']} x {job['depth']}, decoder "
-    sizes += f"{job['decoder_width']} x {job['decoder_depth']}, batch {job['batch']}, {device} {precision}"
+    ceiling = statistics.median(rates) / ours.step_flops
+    task = f"ViT-S/16, {job.channels} x {SPEC.crop_px}^2, mask {job.mask_ratio}, decoder {SPEC.decoder_width} x "
+    task += f"{SPEC.decoder_depth}, batch {job.batch}, {device} {precision}"
+    rows = []
+    for name in ("ours", "with Fourier term"):
+        label = "MAE training step" if name == "ours" else "the same with the Fourier term"
+        rows.append(_row(f"{label}, {task}", name, times, job, ceiling))
+    rows[0]["note"] += f"; {sum(p.numel() for p in ours.parameters) / 1e6:.2f} M parameters"
+    rows[0]["note"] += "".join(f", {name} {peer.n_parameters / 1e6:.2f} M" for name, peer in peers.items())
+    if device == "cpu" and precision == "bfloat16" and not torch.cpu._is_amx_tile_supported():
+        rows[0]["note"] += "; this CPU has no AMX: its bfloat16 figures say little"
+    return [*rows, {"task": f"where the time of our step goes, {device} {precision}", "note": profiled(ours)}]
+
+
+def _row(task: str, name: str, times: dict[str, Any], job: Job, ceiling: float) -> dict[str, Any]:
+    """Return a row: ratio to the faster peer, where there are peers, else to the ceiling."""
+    crops_per_s = {key: job.crops / statistics.median(wall for wall, _ in value) for key, value in times.items()}
+    peers = [key for key in times if key not in ("ours", "with Fourier term")]
+    note = [f"{crops_per_s[name] / ceiling:.2f} of the matrix products' rate ({ceiling:.3g} crops/s)"]
+    for peer in peers:
+        clock, processor = (median_ratio(times[name], times[peer], which) for which in (0, 1))
+        note.append(f"{clock:.2f} times {peer} ({crops_per_s[peer]:.3g}; by processor time {processor:.2f})")
+    faster = max(peers, key=crops_per_s.__getitem__, default=None)
+    walls = [job.crops / wall for wall, _ in times[name]]
+    note.append(f"median of {len(walls)}, {min(walls):.3g} to {max(walls):.3g}; torch {torch.__version__}")
     return {
-        "task": f"MAE training step{' with the Fourier term' if fourier_weight else ''}, {sizes}",
-        "ours": round(statistics.median(ours), 2),
-        "peer": round(statistics.median(theirs), 2) if theirs else None,
-        "ceiling": None,
+        "task": task,
+        "ours": crops_per_s[name],
+        "peer": crops_per_s[faster] if faster else None,
+        "ceiling": ceiling,
         "unit": "crops/s",
-        "ratio": round(statistics.median(o / t for o, t in zip(ours, theirs, strict=True)), 3) if theirs else None,
-        "note": note + f"spread {min(ours):.1f}-{max(ours):.1f}, torch {torch.__version__}",
+        "ratio": median_ratio(times[name], times[faster]) if faster else crops_per_s[name] / ceiling,
+        "note": ("" if peers else "no peers (see benchmarks/peers.txt), ratio to the ceiling; ") + "; ".join(note),
     }
+
+
+def profiled(ours: Ours) -> str:
+    """Return the shares of a step's operators in the time of all."""
+    cuda = ours.job.device == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]) as found:
+        ours.step()
+    shares = dict.fromkeys([*PARTS, "element-wise, copies, fills"], 0.0)
+    for event in found.key_averages():
+        if event.key.startswith("aten::"):
+            part = next((part for part, keys in PARTS.items() if any(key in event.key for key in keys)), None)
+            spent = event.self_device_time_total if cuda else event.self_cpu_time_total
+            shares[part or "element-wise, copies, fills"] += spent
+    total = sum(shares.values())
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return "by torch's profiler: " + ", ".join(f"{part} {spent / total:.0%}" for part, spent in ordered)
 
 
 def measure() -> list[dict[str, Any]]:
     """Return the rows of this machine: its GPU where there is one, else its CPU."""
-    python = peers_python()
-    if torch.cuda.is_available():
-        return [measure_one("cuda", p, f, python) for p in ("float32", "bfloat16") for f in (0.0, 0.01)]
-    precisions = ["float32", *(["bfloat16"] if torch.cpu._is_amx_tile_supported() else [])]
-    return [measure_one("cpu", p, f, python) for p in precisions for f in (0.0, 0.01)]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return [row for precision in ("float32", "bfloat16") for row in measure_one(device, precision)]
 
 
 if __name__ == "__main__":
-    if peers_python() is None:
-        print("the peer is absent: make its environment as benchmarks/peers.txt says", file=sys.stderr)
     for row in measure():
-        print(row)
+        print(row, flush=True)

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,14 @@ def section(name: str, rows: list[dict[str, Any]]) -> str:
     """Return one benchmark as a Markdown table, with the machine it ran on."""
     load = os.getloadavg()[0]
     when = f"{datetime.now(UTC):%Y-%m-%d}, {cpu()}, {os.cpu_count()} cores, load {load:.1f}"
-    lines = [f"## {name}", "", when, "", "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(cell(row.get(column)) for column in COLUMNS) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return f"## {name}\n\n{when}\n\n{table(rows, COLUMNS)}\n"
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as a Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(cell(row.get(column)) for column in columns) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def cpu() -> str:
