@@ -23,8 +23,8 @@ def in_child(prepare: Callable[..., tuple[Any, ...]], work: Callable[..., Any], 
 
     Returns
     -------
-    ``seconds``, ``cpu_seconds`` and ``mib`` of the work alone, the preparation's result being there already; ``peak_mib``
-    of the whole process.
+    ``seconds``, ``cpu_seconds`` and ``mib`` of the work alone, the preparation's result being there already, and
+    ``peak_mib`` of the whole process.
     """
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()

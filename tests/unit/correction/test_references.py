@@ -192,6 +192,20 @@ def test_pca_cs_component_that_is_constant_in_a_unit_keeps_the_deviation_of_all(
     assert fitted.batch_facts(stats["p1"])["constant_components"] == 5
 
 
+@pytest.mark.parametrize("kind", ["tvn", "pca_cs", "sphere"])
+def test_fewer_controls_than_dimensions_lose_nothing_in_silence_and_never_blow_up(kind: str) -> None:
+    """PEERS 1.4: 23 controls, 64 dimensions; the published code returns 23 columns, one of them noise of size 1e15."""
+    screen, cls = Screen(1, 23, 64), resolve(kind)
+    stats = screen.stats()
+    fitted = cls.fit(stats, {"p0": "p0"}, cls.Settings())
+    y = fitted.transform(screen.x, stats["p0"])
+    facts = fitted.facts()
+    assert (facts["n_controls"], facts["dims"], facts["rank"]) == (23, 64, 22)
+    assert facts["components"] == y.shape[1] == (64 if kind == "sphere" else 22)
+    assert np.linalg.matrix_rank(y) == 22
+    assert np.abs(y).max() < 1e3
+
+
 @pytest.mark.parametrize("kind", PLATEWISE)
 @pytest.mark.parametrize("few", ["pool", "skip"])
 def test_units_without_controls_stay_finite(kind: str, few: str) -> None:
