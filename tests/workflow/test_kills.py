@@ -1,5 +1,6 @@
 """Kill -9 of a stage, or of Snakemake and its parent, then run again: complete, with equal results."""
 
+import json
 import os
 import signal
 import subprocess
@@ -43,8 +44,8 @@ def undisturbed(tmp_path_factory, project, tiny_screen):
     return digests(made)
 
 
-def start(made):
-    command = [sys.executable, "-m", "platemae.cli", "run", *TARGET]
+def start(made, *more):
+    command = [sys.executable, "-m", "platemae.cli", "run", *TARGET, *more]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=made.root, env=made.environment, **quiet)
 
@@ -97,6 +98,17 @@ def test_killed_and_run_again(tmp_path, project, tiny_screen, undisturbed, stage
     assert left == [], "nothing half-written stays"
     again = made.run(*TARGET)
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_training_that_is_asked_to_stop_goes_on_in_the_next_try(tmp_path, project, tiny_screen, undisturbed):
+    made = project_with_longer_training(tmp_path / "project", project, tiny_screen)
+    run = start(made, "--", "--retries", "1")
+    wait_for(made, "train-model").send_signal(signal.SIGUSR1)
+    assert run.wait(timeout=600) == 0
+    assert digests(made) == undisturbed
+    facts = json.loads((made.root / "results/models/mae/model.json").read_text())
+    assert facts["training"]["attempts"] == 2
+    assert facts["training"]["gpu_hours"] == 0
 
 
 def test_a_lock_without_a_holder_is_not_cleared(fresh_project):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -77,7 +76,7 @@ def job_end() -> float | None:
         if os.environ.get(name):
             return parse_end(os.environ[name], name)
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None or shutil.which("squeue") is None:
+    if job is None:
         return None
     line = ["squeue", "--noheader", "--jobs", job, "--format", "%e"]
     try:
@@ -105,12 +104,13 @@ def parse_end(text: str, where: str) -> float:
 
 @contextmanager
 def ends_at(end: str | None) -> Iterator[None]:
-    """Tell this process and those it starts when the job ends; None leaves that to the environment."""
-    if end is None:
+    """Tell this process and those it starts when the job ends; None: what ``job_end`` finds, asked once for all."""
+    found = job_end() if end is None else parse_end(end, "--end-time")
+    if found is None:
         yield
         return
     before = os.environ.get(END_TIME)
-    os.environ[END_TIME] = str(parse_end(end, "--end-time"))
+    os.environ[END_TIME] = str(found)
     try:
         yield
     finally:

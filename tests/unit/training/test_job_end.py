@@ -55,11 +55,13 @@ def test_times_are_read() -> None:
 
 
 def test_slurm_says_when_the_job_ends(
-    monkeypatch: pytest.MonkeyPatch, program: Callable[[str, str], None], caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, program: Callable[[str, str], None], tmp_path: Path
 ) -> None:
-    program("squeue", '[ "$3" = 17 ] && echo 2026-11-21T18:00:00')
+    program("squeue", f'echo asked >> {tmp_path}/squeue; [ "$3" = 17 ] && echo 2026-11-21T18:00:00')
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    assert job_end() == time.mktime((2026, 11, 21, 18, 0, 0, 0, 0, -1))
+    with ends_at(None):
+        assert job_end() == StopRequest()._end == time.mktime((2026, 11, 21, 18, 0, 0, 0, 0, -1))
+    assert (tmp_path / "squeue").read_text() == "asked\n", "once for all processes"
     monkeypatch.setenv("SLURM_JOB_END_TIME", "1700000000")
     assert job_end() == 1.7e9
     with ends_at("1800000000"):
@@ -67,7 +69,7 @@ def test_slurm_says_when_the_job_ends(
     assert job_end() == 1.7e9
 
 
-@pytest.mark.parametrize("script", ["echo N/A", "exit 1"])
+@pytest.mark.parametrize("script", ["echo N/A", "exit 1", "sleep 0"])
 def test_a_job_without_a_known_end_goes_on(
     monkeypatch: pytest.MonkeyPatch, program: Callable[[str, str], None], script: str
 ) -> None:
