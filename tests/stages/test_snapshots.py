@@ -130,6 +130,45 @@ def test_a_snapshot_of_other_code_or_of_no_training_is_refused(results, cfg):
         run(results, cfg | {"snapshot": 3}, model="m@3", threads=1, code="other")
 
 
+def test_a_snapshot_holds_the_average_where_that_is_exported(results, cfg, monkeypatch):
+    seen = {}
+    update = loop._Run._update
+
+    def looking(self, *arguments):
+        found = update(self, *arguments)
+        if self.step == 7:  # the eighth step, just taken
+            seen.update({name: value.clone() for name, value in self.network.average.state().items()})
+        return found
+
+    monkeypatch.setattr(loop._Run, "_update", looking)
+    averaged = cfg | {"train": cfg["train"] | {"ema_decay": 0.9}}
+    train(results, averaged, snapshots=STEPS)
+    train(results, averaged | {"snapshot": 8}, "m@8")
+    found = weights(results, "m@8")
+    assert all(torch.equal(found[name], value) for name, value in seen.items())
+
+
+@pytest.mark.slow
+def test_two_processes_keep_the_snapshot_of_one(results, make_screen, cfg):
+    alone = make_screen("alone")
+    for found, more in ((alone, {}), (results, {"processes": 2})):
+        train(found, cfg, snapshots=(8,), **more)
+    one, two = (train(found, cfg | {"snapshot": 8}, "m@8").counts for found in (alone, results))
+    assert one["steps"] == two["steps"] == 8
+    assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-4)
+
+
+def test_a_classifier_has_snapshots_with_their_accuracy(results, train_cfg):
+    architecture = {"crop_px": 16, "stem": 8, "growth": 4, "blocks": "1", "embedding": 12}
+    cfg = train_cfg("wsl", architecture)
+    cfg["model"] |= {"preset": "wsl_tiny", "backbone": None, "label": "perturbation", "domain": "plate"}
+    train(results, cfg, snapshots=(8,))
+    manifest = train(results, cfg | {"snapshot": 8}, "m@8")
+    assert manifest.counts["steps"] == 8
+    assert manifest.counts["classes"] == 3
+    assert load_model(results.model("m@8"))[1]["labels"]["classes"] == ["g0", "g1", "g2"]
+
+
 # -- divergence -------------------------------------------------------------------------------------------------------
 
 
