@@ -13,7 +13,8 @@ import numpy as np
 
 HIDDEN = (44, 82, 150)
 """Colour of what the network did not see; no grey of a crop is like it."""
-TILE_PX, GAP_PX = 128, 3
+TILE_PX, SMALL_PX, GAP_PX = 128, 64, 3
+"""Largest tile, what a smaller crop is enlarged to, and what lies between."""
 
 
 def png(image_HW3: np.ndarray) -> bytes:
@@ -46,8 +47,9 @@ def tiles(images_RCHW: np.ndarray) -> np.ndarray:
     numpy.ndarray
         (height, width, 3) uint8, on white.
     """
-    step = max(1, -(-images_RCHW.shape[-1] // TILE_PX))
-    images_RCHW = images_RCHW[..., ::step, ::step]
+    side = images_RCHW.shape[-1]
+    step, times = max(1, -(-side // TILE_PX)), max(1, SMALL_PX // side)
+    images_RCHW = images_RCHW[..., ::step, ::step].repeat(times, axis=-1).repeat(times, axis=-2)
     rows, channels, height, width = images_RCHW.shape
     crop_CHW = images_RCHW[0]
     crop_CHW = np.where(np.isnan(crop_CHW).all(axis=(1, 2), keepdims=True), 0.0, crop_CHW)  # spoilt pixels have no grey

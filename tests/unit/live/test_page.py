@@ -28,16 +28,18 @@ def test_png_is_read_by_another_library():
     assert np.array_equal(png_decode(png(image)), image)
 
 
-def test_tiles_show_rows_by_what_and_columns_by_channel():
-    target = np.random.default_rng(1).normal(size=(2, 8, 8))
+@pytest.mark.parametrize(("side", "shown"), [(64, 64), (8, 64), (256, 128)])
+def test_tiles_show_rows_by_what_and_columns_by_channel(side, shown):
+    target = np.random.default_rng(1).normal(size=(2, side, side))
     seen = target.copy()
-    seen[:, :4] = np.nan
+    seen[:, : side // 2] = np.nan
     image = tiles(np.stack([target, seen, np.zeros_like(target)]))
-    assert image.shape == (3 * 8 + 2 * GAP_PX, 2 * 8 + GAP_PX, 3)
-    second = image[8 + GAP_PX : 16 + GAP_PX, :8]
-    assert (second[:4] == HIDDEN).all()
-    assert (second[4:] == image[4:8, :8]).all(), "what is seen is that of the crop"
-    assert (second[4:, :, 0] == second[4:, :, 2]).all(), "grey"
+    assert image.shape == (3 * shown + 2 * GAP_PX, 2 * shown + GAP_PX, 3)
+    half = shown // 2
+    second = image[shown + GAP_PX : 2 * shown + GAP_PX, :shown]
+    assert (second[:half] == HIDDEN).all()
+    assert (second[half:] == image[half:shown, :shown]).all(), "what is seen is that of the crop"
+    assert (second[half:, :, 0] == second[half:, :, 2]).all(), "grey"
 
 
 @pytest.mark.parametrize("n", [1, 3, 5 * MAX_POINTS + 1])
