@@ -38,6 +38,8 @@ class Correction(Protocol):
     def fit(cls, stats_by_plate: Mapping[str, ControlStats], batch_of: Mapping[str, str], settings: Any) -> Self:
         """Learn the basis from the control statistics of the fit plates.
 
+        A joint correction (``contracts.JOINT_CORRECTIONS``) also takes ``rows``: each plate's wells and their names.
+
         Parameters
         ----------
         stats_by_plate
