@@ -104,6 +104,7 @@ def train(
     mine.micro_batches(settings.global_batch, settings.accumulate)
     if settings.accumulate > 1 and getattr(module, "batch_statistics", False):
         what = f"accumulate {settings.accumulate} would give each micro-batch statistics of its own"
+        # No matter of the machine, but like one it is no part of the training's key: a corrected value must be tried.
         remedy = "Take accumulate: 1 for this model; activation_checkpointing and more processes save memory, too."
         raise MachineError(what, "train: accumulate", remedy)
     report = on_event if mine.is_main else _silent

@@ -17,6 +17,7 @@ from torch import distributed as dist
 from torch import nn
 
 from platemae.models.registry import build
+from platemae.training import compiling
 from platemae.training.distributed import Ranks, ranks
 from platemae.training.loop import train
 from platemae.training.preempt import Interrupted
@@ -43,10 +44,9 @@ class Family:
     def settings(self, **changes: Any) -> TrainSettings:
         """Return the settings, with changes; what cuts batches is left out where they cannot be."""
         own = {"steps": STEPS, "global_batch": 24 if self.labelled else 8, "lr": 1e-3, "precision": "float32"}
+        own |= {"log_every": 1, "validate_every": 3, "checkpoint_minutes": 0, "device": "cpu"}
         more = {k: v for k, v in changes.items() if not (k == "accumulate" and self.labelled)}
-        return TrainSettings(
-            **(own | {"log_every": 1, "validate_every": 3, "checkpoint_minutes": 0} | self.train | more)
-        )
+        return TrainSettings(**(own | self.train | more))
 
     @property
     def labelled(self) -> bool:
@@ -95,11 +95,13 @@ FAMILIES = {
 def main(folder: Path, stop_at: int, changes: dict[str, Any]) -> None:
     """Train all families in float64 under torchrun or alone, and keep histories and weights."""
     torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    torch.Tensor.float = torch.Tensor.double  # type: ignore[assignment]  # what is computed in float32 elsewhere
+    if changes.pop("double", True):  # the compiler sees through the second line
+        torch.set_default_dtype(torch.float64)
+        torch.Tensor.float = torch.Tensor.double  # type: ignore[assignment]  # what is computed in float32 elsewhere
     mine = ranks()
+    compiling.BACKEND = changes.pop("backend", compiling.BACKEND)
     if mine.world_size > 1:
-        dist.init_process_group("gloo")
+        dist.init_process_group("nccl" if changes.get("device") == "cuda" else "gloo")
     for name, family in FAMILIES.items():
         module = family.network()
         try:

@@ -15,9 +15,12 @@ import pytest
 import torch
 
 from platemae.errors import ConfigError, TrainingError
+from platemae.models.registry import build
+from platemae.models.settings import architecture
 from platemae.training.distributed import Ranks, choose_device, ranks
 from platemae.training.launch import command, launch
 from platemae.training.randomness import TRAIN, VALIDATE, draw
+from platemae.training.sharding import shards
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +45,28 @@ def test_parts_tile_the_batch() -> None:
     assert rows == list(range(12))
     with pytest.raises(ConfigError, match="multiple of 5"):
         Ranks(0, 5).part(12)
+
+
+def test_micro_batches_tile_the_part() -> None:
+    mine = Ranks(1, 2)
+    rows = [row for micro in mine.micro_batches(12, 3) for row in range(12)[mine.part(12)][micro]]
+    assert rows == [6, 7, 8, 9, 10, 11]
+    for count in (4, 7):
+        with pytest.raises(ConfigError, match=f"accumulate {count}"):
+            mine.micro_batches(12, count)
+
+
+def test_large_networks_are_held_in_parts_by_several_gpus() -> None:
+    """By parameters: ViT-L with its decoder is large, ViT-B and CA-MAE B/16 are not."""
+    gpu, two = torch.device("cuda"), Ranks(0, 2)
+    with torch.device("meta"):
+        large, small = (build("mae", architecture(preset).to_dict(), 6) for preset in ("vit_l16", "vit_b8"))
+        channels = build("camae", architecture("camae_b16").to_dict(), 6)
+    assert [shards("auto", net, two, gpu) for net in (large, small, channels)] == [True, False, False]
+    assert not shards("auto", large, two, torch.device("cpu"))
+    assert not shards("ddp", large, two, gpu)
+    assert shards("fsdp", small, two, torch.device("cpu"))
+    assert not shards("fsdp", large, Ranks(), gpu)
 
 
 def test_cpu_is_the_cpu() -> None:

@@ -29,6 +29,9 @@ from platemae.training.settings import TrainSettings
         {"fourier_weight": 1.0},
         {"clip_norm": -1.0},
         {"checkpoint_minutes": -1.0},
+        {"accumulate": 0},
+        {"ema_decay": 1.0},
+        {"sharding": "zero"},
     ],
 )
 def test_wrong_values_are_named(wrong: dict[str, object]) -> None:
@@ -39,7 +42,11 @@ def test_wrong_values_are_named(wrong: dict[str, object]) -> None:
 def test_identity_is_what_moves_the_weights() -> None:
     settings = TrainSettings()
     assert replace(settings, log_every=3, checkpoint_minutes=1.0, device="cpu").identity() == settings.identity()
+    free = {"accumulate": 4, "activation_checkpointing": True, "compile": True, "sharding": "fsdp", "device": "cpu"}
+    assert replace(settings, **free).identity() == settings.identity()  # type: ignore[arg-type]
     assert replace(settings, lr=2e-4).identity() != settings.identity()
+    assert replace(settings, ema_decay=0.99).identity() == settings.identity() | {"ema_decay": 0.99}
+    assert "ema_decay" not in settings.identity()  # as it was before there was an average
     assert TrainSettings(betas=[0.9, 0.95]).identity() == settings.identity()  # type: ignore[arg-type]
 
 
