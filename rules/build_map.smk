@@ -2,7 +2,7 @@ rule build_map:
     input:
         corrected=manifests(
             "corrected/{model}/{correction}/{plate}.manifest.json",
-            lambda wildcards: PLATE_NAMES,
+            lambda wildcards: MAP_PLATES,
         ),
     output:
         manifest="maps/{model}/{correction}.manifest.json",

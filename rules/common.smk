@@ -9,6 +9,7 @@ from platemae.config.slices import (
     check_cells,
     check_images,
     feature_plates,
+    map_plates,
     fit_name,
     unit_plates,
 )
@@ -31,6 +32,7 @@ RESULTS = str(Path(workflow.basedir, CONFIG.results))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
 BASE = TABLE.parent
 PLATE_NAMES = sorted(plate.plate for plate in PLATES)
+MAP_PLATES = map_plates(CONFIG, PLATES)
 PROFILES = [model.name for model in CONFIG.rows if model.kind in TABLE_KINDS]
 NETWORKS = [model.name for model in CONFIG.rows if model.kind not in TABLE_KINDS]
 

@@ -9,7 +9,7 @@ rule render_report:
             "corrected/{model}/{correction}/{plate}.manifest.json",
             model=names("models"),
             correction=names("corrections"),
-            plate=PLATE_NAMES,
+            plate=MAP_PLATES,
         ),
         template=f"{workflow.basedir}/src/platemae/report/templates/index.html.j2",
     output:

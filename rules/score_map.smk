@@ -5,7 +5,7 @@ rule score_map:
         relations=relation_files,
         wells=expand(
             "corrected/{{model}}/{{correction}}/{plate}.manifest.json",
-            plate=PLATE_NAMES,
+            plate=MAP_PLATES,
         ),
     output:
         manifest="scores/{model}/{correction}.manifest.json",

@@ -141,6 +141,11 @@ NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}$")
 """What a plate, model, correction, dataset or channel may be called: it becomes part of a path."""
 
 
+def is_optimised(kind: str, steps: int) -> bool:
+    """Tell whether a model is optimised step by step; with no step it is the floor of its kind."""
+    return kind in TRAINED_KINDS and steps > 0
+
+
 @dataclass(frozen=True)
 class Manifest:
     """The currency between stages: what was made, in under 100 kB.

@@ -107,13 +107,14 @@ def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) ->
     """Return the entries of the configuration that name plates which plates.tsv lacks."""
     known = {plate.plate for plate in plates}
     problems = []
+    named = [("map.plates", config.map.plates)]
     for section, key in NAMED_PLATES:
-        for entry in getattr(config, section):
-            names = getattr(entry, key)
-            unknown = sorted(set(names) - known) if isinstance(names, list) else []
-            if unknown:
-                what = f"{section}.{entry.name}.{key}: no such plate: {', '.join(unknown)}"
-                problems.append(ConfigError(what, where, f"plates of plates.tsv: {', '.join(sorted(known))}"))
+        named += [(f"{section}.{entry.name}.{key}", getattr(entry, key)) for entry in getattr(config, section)]
+    for place, names in named:
+        unknown = sorted(set(names) - known) if isinstance(names, list) else []
+        if unknown:
+            what = f"{place}: no such plate: {', '.join(unknown)}"
+            problems.append(ConfigError(what, where, f"plates of plates.tsv: {', '.join(sorted(known))}"))
     return problems
 
 

@@ -14,6 +14,7 @@ from platemae.errors import MissingError, TrainingError
 from platemae.layout import Results
 from platemae.making.key import training_key
 from platemae.models.export import load_model
+from platemae.models.registry import build
 from platemae.models.timm_gate import ensure_torchvision_importable
 from platemae.stages import embed_plate, train_model
 
@@ -27,6 +28,10 @@ def results(make_screen) -> Results:
 
 def train(results: Results, cfg: dict, model: str = "m") -> Manifest:
     return train_model.run(results, cfg, model=model, threads=1, code="code")
+
+
+def weights_file(results: Results) -> Path:
+    return results.model("m") / "model.safetensors"
 
 
 def history(results: Results) -> pd.DataFrame:
@@ -93,6 +98,36 @@ def wsl_cfg(train_cfg):
 
 def of_domain(*plates: str, exact: bool = False, fields: int = 0) -> dict:
     return {"domain": {"plates": list(plates), "exact": exact, "fields": fields}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [("mae", None), ("camae", None), ("munet", MUNET), ("wsl", WSL)],
+)
+def test_without_a_step_any_kind_is_the_network_as_it_was_drawn(results, train_cfg, kind, own):
+    """The floor of its kind: random weights, its validation loss, no state, and it embeds."""
+    cfg = train_cfg(kind, own, steps=0, seed=3)
+    cfg["model"] |= {"preset": "tiny" if kind == "mae" else f"{kind}_tiny"}
+    cfg["model"] |= {"backbone": None, "label": "perturbation", "domain": "plate"} if kind == "wsl" else {}
+    manifest = train(results, cfg)
+    facts = load_model(results.model("m"))[1]
+    fresh = build(kind, facts["architecture"], 2, seed=3).state_dict()
+    assert all(torch.equal(fresh[name], value) for name, value in load_file(weights_file(results)).items())
+    assert (manifest.counts["kind"], manifest.counts["steps"], manifest.counts["flops"]) == (kind, 0, 0)
+    if kind != "wsl":  # which has no well of validation with a label it knows; others start at the input's variance
+        assert manifest.counts["val_mse"] == pytest.approx(manifest.counts["input_variance"], rel=0.1)
+    assert [path.name for path in (results.root / "models").iterdir()] == ["m"]
+    domain = of_domain("P1") if kind == "wsl" else {}
+    assert embed(results, **domain).n_obs == 4
+
+
+def test_wsl_without_a_step_guesses(results, wsl_cfg):
+    """With labels that it knows in the wells of validation: the loss of chance among three classes, near log 3."""
+    path = results.dataset("screen")
+    table = pd.read_parquet(path)
+    table.loc[(table["well"] == "A01") & (table["plate"] == "P2"), "split"] = "validation"
+    table.to_parquet(path)
+    assert train(results, wsl_cfg(steps=0)).counts["val_loss"] == pytest.approx(np.log(3), rel=0.5)
 
 
 def test_wsl_says_what_it_learned_from(results, wsl_cfg):

@@ -149,6 +149,18 @@ def test_a_new_plate(done):
     }
 
 
+def test_a_plate_that_leaves_the_maps(done):
+    change(done, map=lambda _: {"plates": ["P1"]})
+    assert done.stale() == {"build_map": 4, **AFTER_MAPS}
+
+
+def test_a_plate_to_train_on_alone(done):
+    """It is neither embedded nor scored."""
+    keep_plates(done.root, ("P1", "P2", "P3"))
+    change(done, map=lambda _: {"plates": ["P1", "P2"]})
+    assert done.stale() == {"ingest_plate": 1, "qc_plate": 1, "render_report": 1}
+
+
 def test_a_new_model(done):
     change(done, models=lambda models: [*models, models[0] | {"name": "floor", "kind": "untrained"}])
     assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}

@@ -282,7 +282,9 @@ class DatasetEntry(Section):
 class TrainSection(Section):
     """train_model: optimisation; a model's own `train` overrides single values."""
 
-    steps: int = Field(default=800, ge=1, description="optimiser steps")
+    steps: int = Field(
+        default=800, ge=0, description="optimiser steps; 0: random weights, the floor of any kind that is trained here"
+    )
     global_batch: int = Field(default=64, ge=1, description="crops a step, over all processes")
     lr: float = Field(
         default=1e-3, gt=0, description="peak learning rate of Lion; the papers use 1e-4 up to ViT-B and 3e-5 for ViT-L"
@@ -693,6 +695,9 @@ class MapSection(Section):
     )
     aggregate: Literal["mean", "median"] = Field(
         default="mean", description="how wells become a guide and guides become a gene"
+    )
+    plates: list[Name] | Literal["all"] = Field(
+        default="all", description="plates whose wells become the maps and are scored; on others models only train"
     )
 
 

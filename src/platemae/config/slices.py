@@ -12,7 +12,7 @@ from typing import Any
 
 from platemae.config.plates import Plate
 from platemae.config.sections import Config, EmbedSection, ModelEntry, Snapshot, TrainSection
-from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS
+from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS, is_optimised
 from platemae.errors import ConfigError
 from platemae.fingerprint import digest_json
 from platemae.selection import WORDS, selection_name
@@ -139,8 +139,9 @@ def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, An
     keys: tuple[str, ...] = ("name", "kind", "preset", "architecture", "dataset", "intensity")
     own = _OWN_DEFAULTS.get(entry.kind, {})
     train = _dump(TrainSection(**(_dump(config.train) | own | entry.train)))
-    if entry.kind not in TRAINED_KINDS:  # what is not optimised must not be made again for an optimiser's setting
-        train |= {key: _dump(TrainSection())[key] for key in OPTIMISER_KEYS}
+    if not is_optimised(entry.kind, train["steps"]):  # then an optimiser's setting must not make it again
+        kept = ("steps",) if entry.kind in TRAINED_KINDS else ()
+        train |= {key: value for key, value in _dump(TrainSection()).items() if key in set(OPTIMISER_KEYS) - set(kept)}
     keys += _OWN_KEYS.get(entry.kind, ())
     return {"model": {key: _dump(entry)[key] for key in keys}, "train": train}
 
@@ -223,6 +224,11 @@ def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate:
     return [plate] if unit == "plate" else sorted(p.plate for p in plates if p.batch == batch)
 
 
+def map_plates(config: Config, plates: Sequence[Plate]) -> list[str]:
+    """Return the plates whose wells become the maps and are scored."""
+    return _named({p.plate: p for p in plates}, config.map.plates)
+
+
 def _correct(config: Config, plates: dict[str, Plate], model: str, correction: str, plate: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
     return {
@@ -234,7 +240,7 @@ def _correct(config: Config, plates: dict[str, Plate], model: str, correction: s
 def _score(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
     return {
         "benchmarks": [_dump(b) for b in config.benchmarks],
-        "plates": sorted(plates),
+        "plates": map_plates(config, list(plates.values())),
         "overlap": _overlap(config, plates, model),
     }
 
@@ -242,12 +248,13 @@ def _score(config: Config, plates: dict[str, Plate], model: str, correction: str
 def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
     """Return what training saw of the scored plates: nothing, their images, their labels, too, or nobody knows."""
     entry = config.entry("models", model)
-    if entry.kind in (*TABLE_KINDS, "untrained", "pretrained"):
+    learned = is_optimised(entry.kind, entry.train.get("steps", config.train.steps)) or entry.kind == "tile_pca"
+    if not learned and entry.kind != "checkpoint":
         return "none"
     if entry.kind == "checkpoint":
         return "unknown"
     trained = _named(plates, config.entry("datasets", entry.dataset).plates)
-    if not set(trained) & set(plates):
+    if not set(trained) & set(map_plates(config, list(plates.values()))):
         return "none"
     return "labels" if entry.kind == "wsl" else "images"
 
@@ -287,6 +294,7 @@ def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
     return {
         "report": _dump(config.report),
         "plates": sorted(plates),
+        "map_plates": map_plates(config, list(plates.values())),
         "models": [
             {
                 "name": m.name,
@@ -318,7 +326,10 @@ _SLICES: dict[str, Any] = {
     "summarize_controls": _summarize,
     "fit_correction": _correction,
     "correct_plate": _correct,
-    "build_map": lambda config, plates, model, correction: {"map": _dump(config.map), "plates": sorted(plates)},
+    "build_map": lambda config, plates, model, correction: {
+        "map": {key: value for key, value in _dump(config.map).items() if key != "plates"},
+        "plates": map_plates(config, list(plates.values())),
+    },
     "score_map": _score,
     "compare_models": _compare,
     "render_report": _report,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from platemae.config.plates import resolve as resolve_path
-from platemae.contracts import TRAINED_KINDS
+from platemae.contracts import is_optimised
 from platemae.data.crops import default_cache_bytes, training_batches
 from platemae.data.dataset import open_training_set
 from platemae.data.groups import groups_of, read_groups
@@ -56,8 +56,8 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
         labels=None if labels is None else labels.of_F["train"],
         device=distributed.choose_device(settings.device, mine),
     )
-    if entry["kind"] in TRAINED_KINDS:
-        checked = validation if labels is None else _labelled_validation(model)
+    checked = validation if labels is None else _labelled_validation(model)
+    if is_optimised(entry["kind"], settings.steps):
         watch = Watch(state, _about(model), threads, log_event, lambda: crops_so_far(model))
         keep = Keeper(results, model, checked, state, watch)
         try:
@@ -76,7 +76,7 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
         model.module.take_weights(None if entry["file"] is None else resolve_path(entry["file"], base), entry["sha256"])
     else:
         module.to(device(settings))
-        model.history = [untrained_row(model)]
+        model.history = [untrained_row(model, checked)]
     write_files(made, model, facts_of(results, model), reconstructions(model))
 
 

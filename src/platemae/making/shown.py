@@ -13,6 +13,7 @@ import torch
 
 from platemae.making.files import LOSSES
 from platemae.making.model import Model
+from platemae.training.loop import Batch
 from platemae.training.randomness import VALIDATE, draw
 
 SHOWN_CROPS = 12
@@ -20,16 +21,18 @@ SHOWN = ("target", "masked", "reconstruction")
 
 
 @torch.no_grad()
-def untrained_row(model: Model) -> dict[str, Any]:
+def untrained_row(model: Model, validation: Sequence[Batch]) -> dict[str, Any]:
     """Return the history of a network that was not trained: its validation loss, at step 0."""
     module, seed = model.module.eval(), model.settings.seed
     sums, count, device = np.zeros(3), 0, next(module.parameters()).device
-    for index, x_BCHW in enumerate(model.validation):
+    for index, batch in enumerate(validation):
+        x_BCHW, *more = (torch.as_tensor(part).to(device) for part in (batch if isinstance(batch, tuple) else (batch,)))
         noise_BN, _ = draw(seed, VALIDATE, index, len(x_BCHW), module.noise_sizes, slice(None))
-        parts = module(torch.from_numpy(x_BCHW).to(device), noise_BN.to(device), None, model.settings.objective)
+        parts = module(x_BCHW, noise_BN.to(device), None, model.settings.objective, *more)
         sums += len(x_BCHW) * np.array([float(part) for part in parts])
         count += len(x_BCHW)
-    return {"step": 0, "crops": 0} | dict(zip(LOSSES[3:], (sums / count).tolist(), strict=True))
+    losses = (sums / count).tolist() if count else []  # a classifier without a known label to check has none
+    return {"step": 0, "crops": 0} | (dict(zip(LOSSES[3:], losses, strict=True)) if losses else {})
 
 
 @torch.no_grad()

@@ -42,7 +42,7 @@ def take(results: Results, cfg: dict[str, Any], made: Path, base: Path, threads:
     # A network for any channels has a decoder for those of its training alone.
     whole = len(data.channels) == taken.module.n_channels
     if model.masks:
-        model.history = [untrained_row(model) if whole else {"step": 0, "crops": 0}]
+        model.history = [untrained_row(model, validation) if whole else {"step": 0, "crops": 0}]
     shown = reconstructions(model) if whole else dict.fromkeys(SHOWN, validation[0][:0])
     here = facts_of(results, model)
     write_files(made, model, here | _taken_facts(taken, here), shown)

@@ -34,7 +34,7 @@ def channel_problems(config: Config, channels: Channels) -> list[ConfigError]:
                 what = f"plate {name} has no channel of {lacking}, which others of the training set have"
                 remedy = "give channels their stains in `readers`, or leave the plate out of the dataset"
                 problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))
-            elif lacking and models:
+            elif lacking and models and (config.map.plates == "all" or name in config.map.plates):
                 what = f"plate {name} has no channel of {lacking}, which these models look at: {models}"
                 remedy = "give channels their stains in `readers`, or give the plate a configuration of its own"
                 problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))

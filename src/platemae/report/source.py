@@ -39,7 +39,7 @@ class Source:
     results
         The results folder.
     cfg
-        ``report``, ``plates``, ``models``, ``corrections``, ``benchmarks`` as the stage gets them.
+        ``report``, ``plates``, ``map_plates``, ``models``, ``corrections``, ``benchmarks`` as the stage gets them.
     """
 
     results: Results
@@ -49,6 +49,11 @@ class Source:
     def plates(self) -> list[str]:
         """Names of the plates."""
         return list(self.cfg["plates"])
+
+    @property
+    def map_plates(self) -> list[str]:
+        """Names of the plates that are scored; on the others models only train."""
+        return list(self.cfg["map_plates"])
 
     @property
     def models(self) -> list[str]:
@@ -117,12 +122,12 @@ class Source:
         yield from (("train_model", {"model": model}) for model in self.networks)
         for model in self.models:
             stage = "import_profiles" if model in profiles else "embed_plate"
-            yield from ((stage, {"model": model, "plate": plate}) for plate in self.plates)
+            yield from ((stage, {"model": model, "plate": plate}) for plate in self.map_plates)
         for stage in ("fit_correction", "correct_plate", "build_map", "score_map"):
             for model in self.models:
                 for correction in self.corrections:
                     pair = {"model": model, "correction": correction}
-                    plates = [{"plate": plate} for plate in self.plates] if stage == "correct_plate" else [{}]
+                    plates = [{"plate": plate} for plate in self.map_plates] if stage == "correct_plate" else [{}]
                     yield from ((stage, pair | plate) for plate in plates)
         yield "compare_models", {}
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from platemae.contracts import TRAINED_KINDS, Manifest
+from platemae.contracts import Manifest, is_optimised
 from platemae.data.lease import lease
 from platemae.data.training_state import TrainingState, lasts
 from platemae.errors import PlatemaeError
@@ -94,7 +94,7 @@ def run(
     """
     entry = cfg["model"]
     target = results.model(model)
-    if entry["kind"] not in TRAINED_KINDS:
+    if not is_optimised(entry["kind"], cfg["train"]["steps"]):
         made = target.with_name(f".{model}.making")
         shutil.rmtree(made, ignore_errors=True)  # of a job that was killed
         if reader_of(entry["kind"]):

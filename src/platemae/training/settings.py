@@ -25,7 +25,7 @@ class TrainSettings:
     Attributes
     ----------
     steps
-        Optimiser steps.
+        Optimiser steps; 0 leaves the network as it was drawn.
     global_batch
         Crops a step over all processes.
     lr
@@ -98,8 +98,8 @@ class TrainSettings:
 
     def _problems(self) -> list[str]:
         checks = {
-            "steps, global_batch and log_every must be at least 1": min(self.steps, self.global_batch, self.log_every)
-            >= 1,
+            "global_batch and log_every must be at least 1": min(self.global_batch, self.log_every) >= 1,
+            "steps must not be negative": self.steps >= 0,
             "lr must be positive": self.lr > 0,
             "weight_decay and clip_norm must not be negative": min(self.weight_decay, self.clip_norm) >= 0,
             "betas must be two numbers in [0, 1)": len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas),

@@ -9,8 +9,8 @@ PLATES = [Plate(p, b, "synthetic", p, "layout.tsv") for p, b in (("P1", "b1"), (
 DATA = {"dataset": "screen", "intensity": "controls"}
 
 
-def slices(stage, embed=None, **entry):
-    config = Config(models=[DATA | {"name": "m"} | entry], embed=embed or {})
+def slices(stage, embed=None, sections=None, **entry):
+    config = Config(models=[DATA | {"name": "m"} | entry], embed=embed or {}, **(sections or {}))
     wildcards = {"embed_plate": {"plate": "P2"}, "score_map": {"correction": "tvn"}}.get(stage, {})
     return stage_config(config, PLATES, stage, model="m", **wildcards)
 
@@ -42,6 +42,30 @@ def test_labels_belong_to_the_classifier_alone():
 )
 def test_scores_say_what_training_saw(kind, seen):
     assert slices("score_map", kind=kind)["overlap"] == seen
+
+
+@pytest.mark.parametrize("kind", ["mae", "camae", "munet", "wsl"])
+def test_without_a_step_a_model_has_seen_nothing_and_no_optimiser_moves_it(kind):
+    floor = {"kind": kind, "train": {"steps": 0}}
+    assert slices("score_map", **floor)["overlap"] == "none"
+    assert slices("score_map", kind=kind, sections={"train": {"steps": 0}})["overlap"] == "none"
+    cut = slices("train_model", **floor)
+    assert cut["train"]["steps"] == 0
+    assert cut == slices("train_model", **floor, sections={"train": {"steps": 300, "lr": 0.5}})
+    assert cut != slices("train_model", **floor, sections={"train": {"seed": 1}})
+
+
+def test_plates_outside_the_map_only_train():
+    sections = {"map": {"plates": ["P3", "P2"]}, "datasets": [{"name": "screen", "plates": ["P1"]}]}
+    assert slices("score_map", kind="wsl", sections=sections)["overlap"] == "none"
+    assert slices("score_map", kind="wsl", sections=sections)["plates"] == ["P2", "P3"]
+    sections["datasets"] = [{"name": "screen", "plates": ["P1", "P2"]}]
+    assert slices("score_map", kind="wsl", sections=sections)["overlap"] == "labels"
+    config = Config(**sections)
+    cut = stage_config(config, PLATES, "build_map", model="mae_tiny", correction="none")
+    assert cut == {"map": {"entity": "gene", "aggregate": "mean"}, "plates": ["P2", "P3"]}
+    assert stage_config(config, PLATES, "render_report")["map_plates"] == ["P2", "P3"]
+    assert stage_config(config, PLATES, "render_report")["plates"] == ["P1", "P2", "P3"]
 
 
 @pytest.mark.parametrize(

@@ -238,14 +238,16 @@ def test_a_plate_outside_the_training_set_needs_its_stains_too(project):
     table.write_text(table.read_text().replace("P2\tb1\tscope", "P2\tb1\tother"))
     _, problems = change(project, readers=[one, other], datasets=[{"name": "screen", "plates": ["P1"]}])
     assert problems == ["plate P2 has no channel of ER, which these models look at: mae_tiny, untrained"]
+    assert change(project, map={"plates": ["P1"]})[1] == []  # P2 is not embedded then
 
 
 def test_what_a_run_refuses_at_its_start_the_doctor_tells_too(project):
-    _, problems = change(project, datasets=[{"name": "screen", "plates": ["P1", "P9"]}])
-    assert problems == ["datasets.screen.plates: no such plate: P9"]
+    datasets = [{"name": "screen", "plates": ["P1", "P9"]}]
+    _, problems = change(project, datasets=datasets, map={"plates": ["P8"]})
+    assert problems == ["map.plates: no such plate: P8", "datasets.screen.plates: no such plate: P9"]
     config = yaml.safe_load(project.read_text())
     ingest = {"dtype": "uint8", "uint8_range": {"DNA": [0, 4095]}}
-    project.write_text(yaml.safe_dump({k: v for k, v in config.items() if k != "datasets"}))
+    project.write_text(yaml.safe_dump({k: v for k, v in config.items() if k not in ("datasets", "map")}))
     assert change(project, ingest=ingest)[1] == ["the 8-bit store has no range for ER"] * 2
 
 

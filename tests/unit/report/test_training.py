@@ -8,9 +8,11 @@ import pytest
 from platemae.report.sections.training import _facts, flat
 
 
-@pytest.mark.parametrize(("kind", "shown"), [("mae", True), ("untrained", False), ("tile_pca", False)])
-def test_a_model_that_was_not_optimised_has_no_steps_and_no_learning_rate(tmp_path, kind, shown):
-    facts = {"kind": kind, "settings": {"steps": 800, "lr": 0.001, "mask_ratio": 0.75}, "training": {"steps": 0}}
+@pytest.mark.parametrize(
+    ("kind", "steps", "shown"), [("mae", 800, True), ("mae", 0, False), ("untrained", 0, False), ("tile_pca", 0, False)]
+)
+def test_a_model_that_was_not_optimised_has_no_steps_and_no_learning_rate(tmp_path, kind, steps, shown):
+    facts = {"kind": kind, "settings": {"steps": steps, "lr": 0.001, "mask_ratio": 0.75}, "training": {"steps": steps}}
     (tmp_path / "model.json").write_text(json.dumps(facts))
     source = SimpleNamespace(trainings=["m"], results=SimpleNamespace(model=lambda model: tmp_path))
     (table,) = (block for block in _facts(source) if hasattr(block, "rows"))

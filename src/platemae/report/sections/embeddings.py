@@ -79,7 +79,7 @@ def _sample(source: Source, model: str) -> tuple[pd.DataFrame, Features, int]:
     expected = len(source.fields[["plate", "well"]].drop_duplicates())
     share = min(1.0, MAX_WELLS / max(expected, 1))
     kept_obs, kept_x, total = [], [], 0
-    for plate in source.plates:
+    for plate in source.map_plates:
         path = source.results.embedding(model, plate)
         if path.is_file():
             wells = read_wells(path)
@@ -97,7 +97,7 @@ def _sample(source: Source, model: str) -> tuple[pd.DataFrame, Features, int]:
 def _corrected(source: Source, model: str, correction: str, names: pd.Index) -> Features | None:
     """Return the corrected rows of the named wells, or None where one of them is missing."""
     found_names, found_x = [], []
-    for plate in source.plates:
+    for plate in source.map_plates:
         path = source.results.corrected(model, correction, plate)
         if path.is_file():
             wells = read_wells(path)

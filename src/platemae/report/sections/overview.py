@@ -50,7 +50,7 @@ def _verdicts(source: Source) -> list[Block]:
     heading = Heading("What the scores say")
     if not len(scores):
         return [heading, Text("No score was measured, so nothing can be said about the models.", "note")]
-    verdicts = judge(scores, len(source.plates))
+    verdicts = judge(scores, len(source.map_plates))
     leading = _leading(verdicts)
     more = len(verdicts) - len(leading)
     rest = [Text(f"{more} more verdicts stand in the section Scores.", "note")] if more else []

@@ -32,7 +32,7 @@ def build(source: Source) -> Section:
         "overlap: the data cannot tell them apart."
     )
     blocks.append(Text(intro))
-    for verdict in judge(scores, len(source.plates)):
+    for verdict in judge(scores, len(source.map_plates)):
         blocks += _group(verdict, source.corrections)
     return Section("scores", "Scores", [*blocks, _all_rows(scores), *_published(source)])
 

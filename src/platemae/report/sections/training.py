@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from platemae.contracts import OPTIMISER_KEYS, TRAINED_KINDS
+from platemae.contracts import OPTIMISER_KEYS, is_optimised
 from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
 from platemae.report.figures import curves
 from platemae.report.source import Source
@@ -107,7 +107,8 @@ def _chosen(facts: dict[str, Any]) -> dict[str, Any]:
     """
     intensity = facts.get("intensity")
     chosen = facts | {"intensity": intensity.get("name") if isinstance(intensity, dict) else intensity}
-    if facts.get("kind") not in TRAINED_KINDS and isinstance(settings := facts.get("settings"), dict):
+    steps = int((facts.get("training") or {}).get("steps", 0))
+    if not is_optimised(str(facts.get("kind")), steps) and isinstance(settings := facts.get("settings"), dict):
         chosen["settings"] = {key: value for key, value in settings.items() if key not in OPTIMISER_KEYS}
     first = ("training", "kind", "dataset", "intensity", "channels")
     return {key: chosen.get(key) for key in (*first, *facts) if key != "name"}
