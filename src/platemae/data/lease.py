@@ -113,8 +113,8 @@ def _alive(path: Path) -> bool:
     if held is None:
         return False
     if held["host"] != socket.gethostname():
-        mine = slurm_job()
-        if mine and mine["job"] == held.get("job") and int(mine["restart"]) > int(held.get("restart", 0)):
+        mine, restart = slurm_job(), held.get("restart")
+        if mine and mine["job"] == held.get("job") and isinstance(restart, int) and int(mine["restart"]) > restart:
             return False  # SLURM ends a job before it starts it again
         try:
             return time.time() - path.stat().st_mtime < SILENT_SECONDS

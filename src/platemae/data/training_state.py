@@ -165,8 +165,9 @@ class TrainingState:
             return
         if records and found["error"] == DivergedError.__name__:
             return
-        remedy = f"{found['remedy']} Other settings or data start anew; --retrain tries this training again."
-        raise _LASTING[found["error"]](f"an earlier attempt failed: {found['why']}", found["where"], remedy)
+        remedy = f"{found.get('remedy', '')} Other settings or data start anew; --retrain tries this training again."
+        what = f"an earlier attempt failed: {found.get('why', '?')}"
+        raise _LASTING[found["error"]](what, str(found.get("where", "")), remedy.strip())
 
 
 def lasts(error: PlatemaeError) -> bool:

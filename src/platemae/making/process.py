@@ -25,7 +25,7 @@ from platemae.training.launch import launch
 from platemae.training.preempt import Interrupted
 
 STAGE = "train_model"
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("platemae.making.process")  # this module is __main__ in each process
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ def _attempt(results: Results, cfg: dict[str, Any], state: TrainingState, machin
     try:
         train_in_processes(results, cfg, state.folder, machines)
     except PlatemaeError as error:
-        state.note(error)
+        with suppress(OSError):  # a full disk must not hide the error
+            state.note(error)
         page.close(state.folder, "failed" if lasts(error) else "continue", error.what)
         raise
     except Exception as error:
