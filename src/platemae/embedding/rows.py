@@ -16,7 +16,8 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from platemae.embedding.plate import Job, Look, Part
+from platemae.embedding.look import Look
+from platemae.embedding.plate import Job, Part
 from platemae.embedding.table import assemble_rows, wells_of
 from platemae.errors import InputError
 

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from platemae.contracts import CELLS_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest
-from platemae.embedding.plate import Domain, Job, Look, Part, embed_plate, look_at
+from platemae.embedding.look import Look, look_at
+from platemae.embedding.plate import Domain, Job, Part, embed_plate
 from platemae.embedding.resample import size_warnings
 from platemae.embedding.rows import choose_cells, in_order, table_of
 from platemae.embedding.settings import EmbedSettings
