@@ -98,7 +98,12 @@ def encode(x_CYX: np.ndarray, layout: ShardLayout) -> list[bytes]:
 
 
 def read_window(
-    path: Path, layout: ShardLayout, y: tuple[int, int], x: tuple[int, int], start: int = 0, size: int | None = None
+    path: Path | str,
+    layout: ShardLayout,
+    y: tuple[int, int],
+    x: tuple[int, int],
+    start: int = 0,
+    size: int | None = None,
 ) -> np.ndarray:
     """Read rows ``y[0]:y[1]`` and columns ``x[0]:x[1]`` of all channels.
 
@@ -150,7 +155,7 @@ def read_window(
     return out_CYX
 
 
-def _read_index(handle: int, layout: ShardLayout, path: Path, start: int, size: int) -> tuple[bytes, int]:
+def _read_index(handle: int, layout: ShardLayout, path: Path | str, start: int, size: int) -> tuple[bytes, int]:
     """Return the index, its checksum tested, and where it begins: behind the last chunk."""
     length = prod(layout.grid) * _ENTRY.size
     end = size - length - CHECKSUM_BYTES
@@ -179,7 +184,7 @@ def _overlap(
     return source, (slice(rows[0] - y, rows[1] - y), slice(columns[0] - x, columns[1] - x))
 
 
-def _decode(raw: bytes, chunk_CYX: np.ndarray, path: Path) -> None:
+def _decode(raw: bytes, chunk_CYX: np.ndarray, path: Path | str) -> None:
     # The header states the decoded size; a damaged file must not make the codec write past the chunk.
     sizes = struct.unpack_from("<III", raw, 4) if len(raw) >= 16 else (0, 0, 0)
     if sizes[0] != chunk_CYX.nbytes or sizes[2] != len(raw):
@@ -190,5 +195,5 @@ def _decode(raw: bytes, chunk_CYX: np.ndarray, path: Path) -> None:
         raise _damaged("has a chunk that cannot be decoded", path) from None
 
 
-def _damaged(what: str, path: Path) -> InputError:
+def _damaged(what: str, path: Path | str) -> InputError:
     return InputError(f"a field of the plate store {what}", str(path), "ingest the plate again")
