@@ -161,7 +161,7 @@ def of_several(store: PlateStore) -> list[dict[str, Any]]:
     """Return the rows of two threads and two processes, and the cores that GPUs need."""
     source, crop = crop_source(store, 256, 0), 256
     one, two_threads, two_processes = [], [], []
-    for _ in range(3):
+    for _ in range(2):
         one += in_processes(source, 1, 1)
         two_threads += in_processes(source, 1, 2)
         two_processes.append(sum(in_processes(source, 2, 1)))
@@ -200,8 +200,11 @@ def in_processes(source: CropSource, processes: int, threads: int) -> list[float
 def _load(source: CropSource, threads: int, barrier: Any, answers: Any) -> None:
     work = loading(source, STEPS[256], threads)
     loading(source, 1, threads)()
-    barrier.wait()
-    answers.put(STEPS[256] * BATCH / timed(work)[0])
+    rates = []
+    for _ in range(REPEATS):
+        barrier.wait()
+        rates.append(STEPS[256] * BATCH / timed(work)[0])
+    answers.put(statistics.median(rates))
 
 
 def cores(name: str, preset: str, per_core: float) -> dict[str, Any]:

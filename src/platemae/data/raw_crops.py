@@ -57,13 +57,19 @@ class RawCrops:
         def there(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array).to(device, non_blocking=non_blocking)
 
-        # The conversion follows the transfer: source pixels are a half or a quarter of the bytes.
-        x_BCSS = there(self.pixels_BCSS).to(torch.float32, copy=True)
-        x_BCSS.sub_(there(self.low_BC)[:, :, None, None]).mul_(there(self.factor_BC)[:, :, None, None]).clamp_(0, TOP)
+        pixels_BCSS, low_BC, factor_BC = there(self.pixels_BCSS), there(self.low_BC), there(self.factor_BC)
+        if pixels_BCSS.device.type == "cpu":  # one by one, as a crop stays in the processor's cache: 1.7 times as fast
+            x_BCSS = torch.empty(pixels_BCSS.shape)
+            for i, (turns, mirror) in enumerate(zip(self.turns_B.tolist(), self.mirror_B.tolist(), strict=True)):
+                x_BCSS[i] = _turned(_mapped(pixels_BCSS[i], low_BC[i], factor_BC[i]), turns, mirror)
+            return x_BCSS
+        return self.turned_together(_mapped(pixels_BCSS, low_BC, factor_BC))
+
+    def turned_together(self, x_BCSS: Tensor) -> Tensor:
+        """Turn and mirror crops in place, those of one symmetry at once: few kernels, as a GPU wants it."""
         for turns, mirror, rows in self._symmetries():
-            index = there(rows)
-            turned = torch.rot90(x_BCSS[index], turns, (2, 3))
-            x_BCSS[index] = turned.flip(3) if mirror else turned
+            index = torch.from_numpy(rows).to(x_BCSS.device)
+            x_BCSS[index] = _turned(x_BCSS[index], turns, mirror)
         return x_BCSS
 
     def _symmetries(self) -> Iterator[tuple[int, bool, np.ndarray]]:
@@ -71,6 +77,17 @@ class RawCrops:
         symmetry_B = self.turns_B * 2 + self.mirror_B
         for symmetry in np.unique(symmetry_B[symmetry_B > 0]):
             yield int(symmetry) // 2, bool(symmetry % 2), np.flatnonzero(symmetry_B == symmetry)
+
+
+def _mapped(pixels: Tensor, low: Tensor, factor: Tensor) -> Tensor:
+    """Return pixels (..., C, S, S) on the scale 0..255, given both (..., C); float32 after the transfer, not before."""
+    x = pixels.to(torch.float32, copy=True)
+    return x.sub_(low[..., None, None]).mul_(factor[..., None, None]).clamp_(0, TOP)
+
+
+def _turned(x: Tensor, turns: int, mirror: bool) -> Tensor:
+    turned = torch.rot90(x, turns, (-2, -1))
+    return turned.flip(-1) if mirror else turned
 
 
 def empty_pixels(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Source pixels become the network's input on its device: the same values as a loop over crops gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,9 @@ def test_batches_come_in_order_with_their_labels():
 def test_unset_pixels_have_shape_and_type():
     assert empty_pixels((2, 3), np.dtype(np.uint16)).dtype == np.uint16
     assert empty_pixels((2, 3), np.dtype(np.float32)).shape == (2, 3)
+
+
+def test_turning_those_of_one_symmetry_at_once_equals_one_by_one():
+    crops = raw()
+    upright = replace(crops, turns_B=np.zeros(B, np.int64), mirror_B=np.zeros(B, bool)).to("cpu")
+    assert torch.equal(crops.turned_together(upright), crops.to("cpu"))
