@@ -50,7 +50,7 @@ def start(made, *more):
     return subprocess.Popen(command, cwd=made.root, env=made.environment, **quiet)
 
 
-def wait_for(made, stage, seconds=120):
+def wait_for(made, stage, seconds=600):
     """Return the process of a stage of this project once it has begun its work."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
