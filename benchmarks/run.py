@@ -1,7 +1,8 @@
 """Run the side-by-side measurements and write RESULTS.md: ``python benchmarks/run.py [NAME ...]``.
 
-Each ``bench_*.py`` has ``measure() -> list of rows`` with task, ours, peer, ceiling, unit, ratio and note. Ratios come
-from one run on one machine; absolute figures of a shared CPU say little.
+Each ``bench_*.py`` has ``measure() -> list of rows`` with task, ours, peer, ceiling, unit, ratio and note, or with
+``COLUMNS`` of its own; one with ``LONG`` is measured only when it is named.
+Ratios come from one run on one machine; absolute figures of a shared CPU say little.
 """
 
 from __future__ import annotations
@@ -27,20 +28,28 @@ the note says. Judge the ratios: absolute figures of a shared CPU say little.
 
 
 def main(names: list[str]) -> int:
-    """Measure the named benchmarks, or all, and replace their sections in RESULTS.md."""
+    """Measure the named benchmarks, or all short ones, and replace their sections in RESULTS.md."""
     sys.path.insert(0, str(HERE))
     known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
     unknown = sorted(set(names) - set(known))
     if unknown:
         print(f"no such benchmark: {', '.join(unknown)}; known: {', '.join(known)}", file=sys.stderr)
         return 2
-    sections = read_sections(HERE / "RESULTS.md")
-    for name in names or known:
+    modules = {name: importlib.import_module(f"bench_{name}") for name in names or known}
+    for name, module in modules.items():
+        if not names and getattr(module, "LONG", False):
+            print(f"left out, as it takes long: {name}", file=sys.stderr)
+            continue
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        sections[name] = section(name, importlib.import_module(f"bench_{name}").measure())
-        text = HEAD + "".join(f"\n{sections[key]}" for key in sorted(sections))
-        (HERE / "RESULTS.md").write_text(text)
+        write_section(name, module.measure(), getattr(module, "COLUMNS", COLUMNS))
     return 0
+
+
+def write_section(name: str, rows: list[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> None:
+    """Replace one benchmark's section in RESULTS.md."""
+    sections = read_sections(HERE / "RESULTS.md") | {name: section(name, rows, columns)}
+    text = HEAD + "".join(f"\n{sections[key]}" for key in sorted(sections))
+    (HERE / "RESULTS.md").write_text(text)
 
 
 def read_sections(path: Path) -> dict[str, str]:
@@ -49,11 +58,11 @@ def read_sections(path: Path) -> dict[str, str]:
     return {part.split("\n", 1)[0].removeprefix("## "): part.rstrip() + "\n" for part in parts}
 
 
-def section(name: str, rows: list[dict[str, Any]]) -> str:
+def section(name: str, rows: list[dict[str, Any]], columns: Sequence[str] = COLUMNS) -> str:
     """Return one benchmark as a Markdown table, with the machine it ran on."""
     load = os.getloadavg()[0]
     when = f"{datetime.now(UTC):%Y-%m-%d}, {cpu()}, {os.cpu_count()} cores, load {load:.1f}"
-    return f"## {name}\n\n{when}\n\n{table(rows, COLUMNS)}\n"
+    return f"## {name}\n\n{when}\n\n{table(rows, columns)}\n"
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
