@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -60,6 +61,10 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+        # DDP must go before its process group: were it the last to hold the group, it could wait for the group's threads
+        # with Python's lock in hand, which they want, for ever.
+        self.model = self.body
+        gc.collect()
 
     def _units(self) -> list[nn.Module]:
         units: list[nn.Module] = self.body.units()  # type: ignore[operator]
