@@ -13,7 +13,7 @@ import yaml
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-GENES = [f"G{index}" for index in range(12)]
+GENES = [f"G{index}" for index in range(24)]
 PLATES = ("P1", "P2", "P3")
 CORRECTIONS = [
     {"name": "none", "kind": "none"},
@@ -24,13 +24,13 @@ CORRECTIONS = [
 
 
 def write_screen(folder):
-    """Write three plates of 12 genes in two wells; genes 2k and 2k + 1 share a direction, plates an offset."""
+    """Write three plates of 24 genes; genes 2k and 2k + 1 share a direction, plates an offset."""
     rng = np.random.default_rng(0)
-    directions = 3 * rng.standard_normal((6, 8))
+    directions = 3 * rng.standard_normal((12, 8))
     tables, rows = [], []
     for number, plate in enumerate(PLATES):
         wells = [f"{row}{column:02d}" for row in "AB" for column in range(1, 13)]
-        layout = pd.DataFrame({"well": wells, "gene": GENES * 2, "control_type": "treatment"})
+        layout = pd.DataFrame({"well": wells, "gene": GENES, "control_type": "treatment"})
         layout["perturbation"] = layout["gene"] + "_" + layout["well"].str[0]
         layout.to_csv(folder / f"{plate}.tsv", sep="\t", index=False)
         x = np.vstack([directions[GENES.index(gene) // 2] for gene in layout["gene"]])
@@ -40,7 +40,7 @@ def write_screen(folder):
     pd.concat(tables).to_csv(folder / "profiles.csv", index=False)
     columns = ["plate", "batch", "reader", "path", "layout"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "plates.tsv", sep="\t", index=False)
-    pairs = [(f"G{2 * k}", f"G{2 * k + 1}") for k in range(6)]
+    pairs = [(f"G{2 * k}", f"G{2 * k + 1}") for k in range(12)]
     pd.DataFrame(pairs, columns=["entity1", "entity2"]).to_csv(folder / "relations.csv", index=False)
 
 
