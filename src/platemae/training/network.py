@@ -61,8 +61,8 @@ class Network:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        # DDP must go before its process group: were it the last to hold the group, it could wait for the group's threads
-        # with Python's lock in hand, which they want, for ever.
+        # DDP must go before its process group: as the last to hold the group it could wait for the group's threads, for
+        # ever, with Python's lock in hand, which they want.
         self.model = self.body
         gc.collect()
 
