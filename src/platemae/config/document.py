@@ -17,7 +17,7 @@ HEAD = """\
 # yaml-language-server: $schema=workflow/schemas/config.schema.json
 # platemae: every scientific knob, grouped by stage, each at its default. Threads, partitions and GPUs belong to
 # workflow/profiles. Relative paths start at the folder of the Snakefile. Written by `make config`; a test keeps it
-# equal to src/platemae/config/sections.py. A file of your own need only name what differs.
+# equal to src/platemae/config/sections/. A file of your own need only name what differs.
 """
 
 

@@ -1,0 +1,136 @@
+"""The whole configuration, and whether its parts agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from platemae.config.sections.base import Section
+from platemae.config.sections.corrections import CorrectionEntry
+from platemae.config.sections.embedding import EmbedSection
+from platemae.config.sections.maps import BenchmarkEntry, MapSection, ReportSection
+from platemae.config.sections.models import ModelEntry, Snapshot
+from platemae.config.sections.plates import IngestSection, LayoutsSection, ReaderEntry
+from platemae.config.sections.quality import IntensityEntry, MeasureSection, QcSection
+from platemae.config.sections.training import DatasetEntry, TrainSection
+from platemae.contracts import POOLINGS
+
+
+class Config(Section):
+    """The whole configuration: science only; threads, partitions and GPUs belong to the profiles."""
+
+    results: str = Field(default="results", description="folder of all outputs, relative to where the run starts")
+    plates: str = Field(
+        default="demo-screen/plates.tsv",
+        description="table of plates: plate, batch, reader, path, layout, maybe cells; paths in it start at its own "
+        "folder or at $PLATEMAE_DATA",
+    )
+    readers: list[ReaderEntry] = Field(
+        default_factory=lambda: [ReaderEntry(name="synthetic", kind="synthetic")],
+        description="how raw folders are read",
+    )
+    layouts: LayoutsSection = LayoutsSection()
+    ingest: IngestSection = IngestSection()
+    qc: QcSection = QcSection()
+    intensity: list[IntensityEntry] = Field(
+        default_factory=lambda: [IntensityEntry(name="controls")], description="maps from source values to 0..255"
+    )
+    datasets: list[DatasetEntry] = Field(
+        default_factory=lambda: [DatasetEntry(name="screen")], description="training sets"
+    )
+    train: TrainSection = TrainSection()
+    embed: EmbedSection = EmbedSection()
+    measure: MeasureSection = MeasureSection()
+    models: list[ModelEntry] = Field(
+        default_factory=lambda: [
+            ModelEntry(name="mae_tiny", kind="mae", dataset="screen", intensity="controls"),
+            ModelEntry(name="untrained", kind="untrained", dataset="screen", intensity="controls"),
+            ModelEntry(name="intensity_means", kind="profiles", source="intensity_means"),
+        ],
+        description="rows of the tables",
+    )
+    corrections: list[CorrectionEntry] = Field(
+        default_factory=lambda: [
+            CorrectionEntry(name="none", kind="none"),
+            CorrectionEntry(name="centerscale", kind="centerscale"),
+            CorrectionEntry(name="tvn", kind="tvn"),
+        ],
+        description="batch corrections",
+    )
+    map: MapSection = MapSection()
+    benchmarks: list[BenchmarkEntry] = Field(
+        default_factory=lambda: [
+            BenchmarkEntry(name="planted", kind="known_relations", relations="relations.csv"),
+            BenchmarkEntry(name="replicates", kind="replicate_consistency"),
+        ],
+        description="how maps are scored",
+    )
+    report: ReportSection = ReportSection()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Config:
+        problems = [*_duplicates(self), *_dangling(self), *_late_snapshots(self), *_unpooled(self)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def rows(self) -> list[ModelEntry]:
+        """The models of the tables: every entry of ``models``, its snapshots before it."""
+        return [row for entry in self.models for row in (*Snapshot.of(entry), entry)]
+
+    def entry(self, section: str, name: str) -> Any:
+        """Return the entry of a list section by its name; of models, snapshots are found, too.
+
+        Raises
+        ------
+        KeyError
+            When there is no such entry.
+        """
+        for entry in self.rows if section == "models" else getattr(self, section):
+            if entry.name == name:
+                return entry
+        raise KeyError(f"{section} has no entry {name}")
+
+
+LIST_SECTIONS = ("readers", "intensity", "datasets", "models", "corrections", "benchmarks")
+
+
+def _duplicates(config: Config) -> Iterator[str]:
+    for section in LIST_SECTIONS:
+        names = [entry.name for entry in (config.rows if section == "models" else getattr(config, section))]
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            yield f"{section}: the name {name} is used twice"
+
+
+def _dangling(config: Config) -> Iterator[str]:
+    for model in config.models:
+        for key, section in (("dataset", "datasets"), ("intensity", "intensity")):
+            wanted, known = getattr(model, key), [entry.name for entry in getattr(config, section)]
+            if wanted is not None and wanted not in known:
+                yield f"models.{model.name}.{key}: {wanted} is not in {section} ({', '.join(known)})"
+
+
+def _late_snapshots(config: Config) -> Iterator[str]:
+    for model in config.models:
+        steps = model.train.get("steps", config.train.steps)
+        late = [step for step in model.snapshots if step >= steps]
+        if late:
+            late_steps = ", ".join(map(str, late))
+            yield f"models.{model.name}.snapshots: {late_steps} of {steps} steps; {model.name} itself is the last"
+
+
+def _unpooled(config: Config) -> Iterator[str]:
+    """Yield the models that lack a pooling which they are asked for; of a weights file only the file knows."""
+    for model in config.models:
+        offered = POOLINGS.get(model.kind)
+        if offered is None:
+            continue
+        embed = EmbedSection(**(config.embed.model_dump() | model.embed))
+        lacking = [name for name in embed.poolings if re.sub(r"[0-9]+$", "", name) not in offered]
+        if lacking:
+            has = ", ".join(f"{name}1 and so on" if name == "block" else name for name in offered)
+            yield f"models.{model.name}.embed.pooling: kind {model.kind} has no {', '.join(lacking)}; it has {has}"
