@@ -14,7 +14,7 @@ pytestmark = [
 
 def raw(seed: int, dtype) -> RawCrops:
     rng = np.random.default_rng(seed)
-    pixels = empty_pixels((32, 3, 64, 64), np.dtype(dtype))
+    pixels = empty_pixels((32, 3, 64, 64), np.dtype(dtype), pinned=True)
     pixels[:] = rng.integers(0, 250, pixels.shape)
     low, factor = rng.uniform(0, 90, (2, 32, 3)).astype(np.float32)
     return RawCrops(pixels, low, factor, rng.integers(0, 4, 32), rng.random(32) < 0.5)
@@ -35,4 +35,4 @@ def test_batches_equal_the_cpus(dtype):
 
 
 def test_pixels_are_pinned():
-    assert torch.from_numpy(empty_pixels((4, 4), np.dtype(np.uint16))).is_pinned()
+    assert torch.from_numpy(empty_pixels((4, 4), np.dtype(np.uint16), pinned=True)).is_pinned()

@@ -146,11 +146,11 @@ class CropSource:
         """Return the sampler of crops of these fields."""
         return Sampler(self.heights, self.widths, self.crop, batch, seed, flip, groups, per_field)
 
-    def raw(self, specs: Sequence[CropSpec]) -> RawCrops:
-        """Return crops in source pixels, with what makes a network's input of them."""
+    def raw(self, specs: Sequence[CropSpec], pinned: bool = False) -> RawCrops:
+        """Return crops in source pixels, in pinned memory if asked, with what makes a network's input of them."""
         plates = [self.plates[self.fields[spec.field][0]] for spec in specs]
         dtype = np.result_type(*{plate.store.dtype for plate in self.plates.values()})
-        pixels_BCSS = empty_pixels((len(specs), self.n_channels, self.crop, self.crop), dtype)
+        pixels_BCSS = empty_pixels((len(specs), self.n_channels, self.crop, self.crop), dtype, pinned)
         for index, run in groupby(range(len(specs)), key=lambda i: specs[i].field):
             rows = list(run)
             self._cut(index, [specs[i] for i in rows], pixels_BCSS[rows[0] : rows[-1] + 1])
@@ -229,7 +229,7 @@ def training_batches(
 
     def batch(step: int) -> Any:
         specs = sampler.specs(step, rank, world)
-        crops = source.raw(specs)
+        crops = source.raw(specs, pinned=torch.device(device).type == "cuda")
         return crops, None if labels is None else labels[[spec.field for spec in specs]]
 
     def batches(start: int) -> Iterator[Any]:

@@ -41,6 +41,8 @@ class TrainingSet:
         Edge of a pixel in micrometres.
     plates
         Names of the plates.
+    cache
+        Holds the copies that crops are read from: they may be removed when it goes.
     """
 
     train: CropSource
@@ -48,6 +50,7 @@ class TrainingSet:
     channels: tuple[StoreChannel, ...]
     pixel_size_um: float
     plates: tuple[str, ...]
+    cache: NodeCache | None = None
 
     def validation_batches(self, count: int, batch: int, seed: int) -> list[np.ndarray]:
         """Return ``count`` fixed crops of validation wells as batches (B, C, S, S) float32."""
@@ -150,7 +153,7 @@ def open_training_set(
             )
         used = {name: plates[name] for name in dict.fromkeys(rows["plate"])}
         sources.append(CropSource(used, _fields(rows), crop, memory))
-    return TrainingSet(sources[0], sources[1], channels, _pixel_size(plates), tuple(plates))
+    return TrainingSet(sources[0], sources[1], channels, _pixel_size(plates), tuple(plates), cache)
 
 
 def _fields(rows: pd.DataFrame) -> list[tuple[str, str]]:

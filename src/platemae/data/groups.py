@@ -57,7 +57,10 @@ def groups_of(group_F: np.ndarray | None, fields: np.ndarray) -> Groups:
     """Return the given fields in their groups, in the order of the groups' names."""
     if group_F is None:
         return (tuple(fields.tolist()),)
-    return tuple(tuple(fields[group_F[fields] == name].tolist()) for name in np.unique(group_F[fields]))
+    _, number_F, count_G = np.unique(group_F[fields], return_inverse=True, return_counts=True)
+    # One sort, not a pass over the fields for each group: a genome-wide screen has 20,000 perturbations.
+    parts = np.split(fields[np.argsort(number_F, kind="stable")], np.cumsum(count_G)[:-1])
+    return tuple(tuple(part.tolist()) for part in parts if len(part))
 
 
 def sampling_key(results: Results, dataset: str, train: dict[str, Any]) -> dict[str, Any]:

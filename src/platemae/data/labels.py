@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -121,12 +121,16 @@ class DomainSampler(Sampler):
 
     def domain_of(self, step: int) -> tuple[int, int]:
         """Return the domain of a step, and how many steps it had before."""
-        sizes = [self.per_field * sum(map(len, groups)) for groups in self.domains]
-        quotas = tuple(-(-size // self.batch) for size in sizes)
-        number, place = divmod(step, sum(quotas))
-        order = _round(self.seed, number, quotas)
+        number, place = divmod(step, sum(self._quotas))
+        order = _round(self.seed, number, self._quotas)
         domain = int(order[place])
-        return domain, number * quotas[domain] + int((order[:place] == domain).sum())
+        return domain, number * self._quotas[domain] + int((order[:place] == domain).sum())
+
+    @cached_property
+    def _quotas(self) -> tuple[int, ...]:
+        """Batches of each domain in a round; asked for with every crop, of groups without number."""
+        sizes = [self.per_field * sum(map(len, groups)) for groups in self.domains]
+        return tuple(-(-size // self.batch) for size in sizes)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,5 +143,6 @@ def _describe(held: dict[str, Any] | None) -> str:
 
 def _beat(path: Path, stop: threading.Event) -> None:
     while not stop.wait(BEAT_SECONDS):
-        if _is_mine(path):
-            os.utime(path)
+        with suppress(OSError):  # a file system that fails once must not silence the heart for good
+            if _is_mine(path):
+                os.utime(path)

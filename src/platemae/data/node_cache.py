@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from platemae.errors import ConfigError
+from platemae.errors import MachineError
 from platemae.store.plate_reader import PlateStore
 
 GIGABYTE = 10**9
@@ -42,8 +42,9 @@ class NodeCache:
 
     Raises
     ------
-    ConfigError
-        When a variable is not set here, or the folder cannot be made.
+    MachineError
+        When a variable is not set here, or the folder cannot be made. The cache is no part of a training's key, so that
+        a lasting error would outlive its correction.
     """
 
     def __init__(self, folder: str, limit_gb: float) -> None:
@@ -51,30 +52,36 @@ class NodeCache:
         unset = re.findall(r"\$\{?\w+\}?", path)
         if unset:
             what = f"the environment has no {', '.join(unset)} here"
-            raise ConfigError(what, "train.cache", "Set it where jobs start, or name a folder.")
+            raise MachineError(what, "train.cache", "Set it where jobs start, or name a folder.")
         # A folder of our own: what lies in it may be removed.
         self.folder, self.limit = Path(path).absolute() / "platemae-plates", int(limit_gb * GIGABYTE)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             what = f"the folder for copies of plates cannot be made: {error.strerror}"
-            raise ConfigError(what, f"train.cache: {path}", "Name a folder on a disk of the node.") from None
+            raise MachineError(what, f"train.cache: {path}", "Name a folder on a disk of the node.") from None
         self._held: list[IO[str]] = []
 
     def path_of(self, store: Path) -> Path:
         """Return where to read a plate: its copy, made now if need be, else the store itself.
 
-        The copy stays locked until this process ends.
+        The copy stays locked for as long as this object lives.
         """
         source = PlateStore(store)
         entry = self.folder / source.digest[:32]
-        copy = entry / source.path.name
-        if not self._hold(entry):
-            with self._alone():
-                # Another process may have made it while this one waited.
-                if not self._hold(entry) and not (self._make(source.path, entry) and self._hold(entry)):
-                    return store
-        return copy
+        try:
+            return entry / source.path.name if self._have(source.path, entry) else store
+        except OSError as error:  # such as a folder of somebody else
+            _logger.warning("%s is read where it lies: %s cannot be used (%s)", store, self.folder, error)
+            return store
+
+    def _have(self, source: Path, entry: Path) -> bool:
+        """Hold the copy of a store, made now if need be; False where it cannot be had."""
+        if self._hold(entry):
+            return True
+        with self._alone():
+            # Another process may have made it while this one waited.
+            return self._hold(entry) or (self._make(source, entry) and self._hold(entry))
 
     def _hold(self, entry: Path) -> bool:
         """Share the lock of a complete copy; False when there is none."""

@@ -90,9 +90,9 @@ def _turned(x: Tensor, turns: int, mirror: bool) -> Tensor:
     return turned.flip(-1) if mirror else turned
 
 
-def empty_pixels(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return an unset array; beside a GPU in pinned memory, from which transfers overlap with the training step."""
-    if not torch.cuda.is_available():
+def empty_pixels(shape: tuple[int, ...], dtype: np.dtype, pinned: bool = False) -> np.ndarray:
+    """Return an unset array; in pinned memory, which needs a GPU, transfers from it overlap with the training step."""
+    if not pinned:  # pinned memory would also give a process that has not chosen its GPU a context on the first
         return np.empty(shape, dtype)
     kind = torch.from_numpy(np.empty(0, dtype)).dtype
     return torch.empty(shape, dtype=kind, pin_memory=True).numpy()

@@ -45,8 +45,9 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     module = build(entry["kind"], spec, len(data.channels), settings.seed)
     validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
     model = Model(entry, settings, data, module, validation, labels)
+    here = distributed.choose_device(settings.device, mine)
     # On a CPU the step needs the cores itself; beside a GPU all of them decode.
-    readers = threads if torch.cuda.is_available() else max(1, threads // 4)
+    readers = threads if here.type == "cuda" else max(1, threads // 4)
     batches = training_batches(
         data.train,
         _sampler(results, model, cfg["train"]),
@@ -54,7 +55,7 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
         world=mine.world_size,
         threads=readers,
         labels=None if labels is None else labels.of_F["train"],
-        device=distributed.choose_device(settings.device, mine),
+        device=here,
     )
     checked = validation if labels is None else _labelled_validation(model)
     if is_optimised(entry["kind"], settings.steps):

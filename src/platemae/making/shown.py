@@ -59,10 +59,9 @@ def reconstructions(model: Model, count: int = SHOWN_CROPS) -> dict[str, np.ndar
 def crops_so_far(model: Model) -> np.ndarray | None:
     """Return what a network in training makes of three crops, (K, 3, C, H, W); the training does not notice.
 
-    None where it reconstructs nothing, and where each process holds a part of it: one process alone cannot run it.
+    None where it reconstructs nothing.
     """
-    parted = any(hasattr(weights, "full_tensor") for weights in model.module.parameters())
-    if parted or not model.masks or not hasattr(model.module, "reconstruct") or not model.validation:
+    if not model.masks or not hasattr(model.module, "reconstruct") or not model.validation:
         return None
     was_training = model.module.training
     try:

@@ -126,7 +126,7 @@ class _Source:
     def batch(self, specs):
         return np.array([spec.field for spec in specs], np.float32)[:, None, None, None]
 
-    def raw(self, specs):
+    def raw(self, specs, pinned=False):
         none_B1 = np.zeros((len(specs), 1), np.float32)
         turns_B = np.zeros(len(specs), np.int64)
         return RawCrops(self.batch(specs), none_B1, none_B1 + 1, turns_B, turns_B > 0)

@@ -116,6 +116,17 @@ def test_a_copy_that_differs_is_not_used(tmp_path, cache, monkeypatch, caplog):
     assert [p for p in cache.folder.iterdir() if p.is_dir()] == []
 
 
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path, cache, monkeypatch, caplog):
+    def denied(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(node_cache, "_lock_file", denied)
+    store = plate(tmp_path, "P1", 0)
+    with caplog.at_level(logging.WARNING):
+        assert cache.path_of(store) == store
+    assert "cannot be used" in caplog.text
+
+
 def test_processes_share_one_copy(tmp_path):
     store = plate(tmp_path, "P1", 0)
     code = """
