@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -60,7 +59,7 @@ class Family:
         def stream(start: int) -> Iterator[Any]:
             for step in itertools.count(start):
                 if step == stop_at and mine.is_main:
-                    os.kill(os.getpid(), signal.SIGUSR1)
+                    signal.raise_signal(signal.SIGUSR1)
                 batch = self.batch(step)
                 yield tuple(values[part] for values in batch) if self.labelled else batch[part]
 
