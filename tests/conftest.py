@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time is no property that a test here asserts: on a busy machine any example may take long.
+settings.register_profile("platemae", deadline=None)
+settings.load_profile("platemae")
 
 PROJECT = Path(__file__).resolve().parents[1]
 

@@ -131,10 +131,10 @@ def _wrong_side(node: ast.expr, listed: bool) -> Iterator[str]:
 
 
 def _is_constant(node: ast.expr) -> bool:
+    types: tuple[type, ...] = (str, int, float)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return _is_constant(node.operand) and not isinstance(ast.literal_eval(node.operand), str)
-    plain = isinstance(node, ast.Constant) and isinstance(node.value, str | int | float)
-    return plain and not isinstance(node.value, bool)  # type: ignore[attr-defined]
+        node, types = node.operand, (int, float)
+    return isinstance(node, ast.Constant) and type(node.value) in types  # bool is a subclass of int
 
 
 def _evaluate(node: ast.expr, obs: pd.DataFrame) -> Mask:

@@ -2,6 +2,8 @@
 
 import json
 
+import anndata
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -27,9 +29,9 @@ def results(tmp_path):
     return made
 
 
-def scored(results, *entries):
+def scored(results, *entries, aggregate="mean"):
     benchmarks = [BenchmarkEntry(n_bootstrap=50, n_shuffles=50, **entry).model_dump(mode="json") for entry in entries]
-    cfg = {"benchmarks": benchmarks, "plates": ["P1", "P2"], "overlap": "images"}
+    cfg = {"benchmarks": benchmarks, "plates": ["P1", "P2"], "aggregate": aggregate, "overlap": "images"}
     manifest = score_map.run(results, cfg, model="m", correction="none", base=results.root)
     return pd.read_parquet(results.scores("m", "none")), manifest
 
@@ -56,6 +58,30 @@ def test_a_benchmark_of_wells_reads_wells(results):
     table, _ = scored(results, {"name": "dose", "kind": "control_axis"})
     assert table["value"].isna().all()
     assert json.loads(table["detail"].iloc[0])["missing"].startswith("two wells of each control (24 negcon")
+
+
+def test_finer_rows_become_replicates_as_in_the_map(results):
+    dose = {"name": "dose", "kind": "control_axis"}
+    rng = np.random.default_rng(0)
+    paths = [results.corrected("m", "none", plate) for plate in ("P1", "P2")]
+    for path in paths:
+        wells = anndata.read_h5ad(path)
+        wells.obs["Metadata_Concentration"] = rng.integers(1, 9, len(wells)).astype(float)
+        wells.obs["Metadata_Control_Type"] = np.where(wells.obs["Metadata_Gene"] == "G0", "poscon", "treatment")
+        wells.obs.iloc[:12, wells.obs.columns.get_loc("Metadata_Control_Type")] = "negcon"
+        write_anndata(wells, path)
+    of_wells, _ = scored(results, dose)
+    for path in paths:
+        wells = anndata.read_h5ad(path)
+        fields = [wells.copy() for _ in range(3)]
+        for field, sign in zip(fields[1:], (1, -1), strict=True):  # the median of three is the well itself
+            field.X = wells.X + sign * np.abs(rng.normal(scale=9, size=wells.shape))
+        write_anndata(anndata.concat(fields, index_unique="_"), path)
+    by_median, _ = scored(results, dose, aggregate="median")
+    by_mean, _ = scored(results, dose)
+    np.testing.assert_allclose(by_median["value"], of_wells["value"], rtol=1e-6)
+    assert of_wells["value"].notna().all()
+    assert abs(by_mean["value"] - of_wells["value"]).max() > 0.01
 
 
 def test_equal_input_gives_an_equal_digest(results):

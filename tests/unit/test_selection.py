@@ -76,6 +76,9 @@ def test_columns_of_a_query() -> None:
         "lambda: 1",
         "1 == 1",
         "Metadata_Compound is 'DMSO'",
+        "Metadata_Concentration == --1",
+        "Metadata_Concentration == -'1'",
+        "Metadata_Concentration == -True",
         "(" * 500,
     ],
 )

@@ -160,10 +160,13 @@ def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> 
     entry = config.entry("models", model)
     embed = _dump(EmbedSection(**(_dump(config.embed) | entry.embed)))
     of_domain = {key: embed.pop(f"domain_{key}") for key in ("exact", "fields")}
-    if embed["rows"] != "cell":
-        embed = {key: value for key, value in embed.items() if key not in ("cell_border", "mask_neighbours")}
-    found = {"embed": embed, "kind": entry.kind, "exclude_failed": _excludes(config)}
-    if entry.kind != "wsl" or entry.domain == "none":
+    has_domain = entry.kind == "wsl" and entry.domain != "none"
+    unread: tuple[str, ...] = ("cell_border", "mask_neighbours")
+    if embed["rows"] == "cell":
+        unread = () if has_domain else ("tiling",)  # statistics of a domain are taken of tiles, whatever the rows
+    embed = {key: value for key, value in embed.items() if key not in unread}
+    found = {"embed": embed, "exclude_failed": _excludes(config)}
+    if not has_domain:
         return found
     batch = plates[plate].batch
     together = sorted(p.plate for p in plates.values() if p.batch == batch) if entry.domain == "batch" else [plate]
@@ -241,6 +244,7 @@ def _score(config: Config, plates: dict[str, Plate], model: str, correction: str
     return {
         "benchmarks": [_dump(b) for b in config.benchmarks],
         "plates": map_plates(config, list(plates.values())),
+        "aggregate": config.map.aggregate,
         "overlap": _overlap(config, plates, model),
     }
 

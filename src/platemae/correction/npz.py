@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import numpy.typing as npt
@@ -68,10 +69,12 @@ def load_npz(
     try:
         with np.load(path, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
+            if not isinstance(meta, dict):
+                raise ValueError("its header is no mapping")
             if kind is not None and meta.get("kind") != kind:
                 what = f"a file of kind {meta.get('kind')} where {kind} is needed"
                 raise ContractError(what, str(path), "name the file that a correction of this kind wrote")
             return {name: file[name] for name in names}, meta
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, OSError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
         remedy = "delete it and run the stage that writes it again"
         raise ContractError(f"not a complete platemae array file ({error})", str(path), remedy) from error

@@ -33,8 +33,8 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, plate: str, thread
     results
         Paths.
     cfg
-        ``embed``, see `EmbedSettings`, and ``kind`` of the model; ``exclude_failed``, whether the gate leaves out
-        fields that failed QC; for a model with statistics of a domain, ``domain`` (plates, exact, fields).
+        ``embed``, see `EmbedSettings`; ``exclude_failed``, whether the gate leaves out fields that failed QC; for a
+        model with statistics of a domain, ``domain`` (plates, exact, fields).
     model, plate
         Names.
     threads

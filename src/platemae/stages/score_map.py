@@ -59,5 +59,6 @@ def _read_map(path: Path) -> anndata.AnnData:
 
 
 def _wells(results: Results, cfg: dict[str, Any], model: str, correction: str) -> anndata.AnnData:
-    parts = [read_replicates(results.corrected(model, correction, plate)) for plate in cfg["plates"]]
+    paths = [results.corrected(model, correction, plate) for plate in cfg["plates"]]
+    parts = [read_replicates(path, cfg["aggregate"]) for path in paths]
     return anndata.concat(parts, join="inner")

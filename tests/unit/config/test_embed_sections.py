@@ -70,6 +70,7 @@ def test_the_job_reads_what_its_rows_need_and_the_stage_understands_it():
             cut[rows, mask] = stage_config(found, [POOLED], "embed_plate", model="m", plate="P2")["embed"]
     assert cut["well", False] == cut["well", True], "what only cells have moves no well"
     assert cut["cell", False] != cut["cell", True]
+    assert "tiling" not in cut["cell", False], "cells are no tiles"
     asked = EmbedSettings(rows="cell", poolings=("cls", "mean"), pixel_size=0.65, mask_neighbours=True)
     assert EmbedSettings.from_config(cut["cell", True]) == asked
     plain = stage_config(config("mae"), [POOLED], "embed_plate", model="m", plate="P2")["embed"]

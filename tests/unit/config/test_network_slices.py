@@ -25,6 +25,8 @@ def test_a_munet_masks_a_quarter_unless_told_otherwise():
 def test_a_domain_is_a_plate_or_all_plates_of_its_batch(domain, plates):
     found = slices("embed_plate", kind="wsl", domain=domain, embed={"domain_exact": True, "domain_fields": 7})
     assert found["domain"] == {"plates": plates, "exact": True, "fields": 7}
+    of_cells = slices("embed_plate", kind="wsl", domain=domain, embed={"rows": "cell", "tiling": "drop"})
+    assert of_cells["embed"]["tiling"] == "drop", "the domain's statistics are those of tiles"
 
 
 def test_without_a_domain_there_are_no_statistics_to_take():

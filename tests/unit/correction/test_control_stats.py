@@ -1,5 +1,6 @@
 """Statistics of control wells against the rows they come from."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from platemae.correction import control_stats
 from platemae.correction.control_stats import ControlStats
+from platemae.correction.npz import load_npz
 from platemae.errors import ContractError, InputError, MissingError
 
 
@@ -118,6 +120,17 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="not a complete platemae array file"):
         ControlStats.load(path)
     np.savez(path, n=np.array([{}], dtype=object), mean=np.zeros(1), scatter=np.zeros((1, 1)), meta=np.array("{}"))
+    with pytest.raises(ContractError, match="not a complete platemae array file"):
+        ControlStats.load(path)
+    np.savez(path, n=np.array(1), mean=np.zeros(1), scatter=np.zeros((1, 1)), meta=np.array("[]"))
+    with pytest.raises(ContractError, match="no mapping"):
+        load_npz(path, ("mean",), "tvn")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("meta.npy", bytes(4000))
+        at = archive.infolist()[0].header_offset + 30 + len("meta.npy")
+    packed = bytearray(path.read_bytes())
+    packed[at : at + 4] = b"\xff" * 4  # no deflate stream begins like this
+    path.write_bytes(packed)
     with pytest.raises(ContractError, match="not a complete platemae array file"):
         ControlStats.load(path)
 

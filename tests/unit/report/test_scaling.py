@@ -79,6 +79,13 @@ def test_overlapping_intervals_are_told(source):
     assert any("their intervals overlap" in block.text for block in build(source).blocks if isinstance(block, Text))
 
 
+def test_a_correction_may_be_called_null(source):
+    path = source.results.tables() / "scaling.csv"
+    path.write_text(path.read_text().replace(",none,", ",null,"))
+    (figure,) = (block for block in build(source).blocks if isinstance(block, Figure))
+    assert "correction null" in base64.b64decode(figure.uri.split(",")[1]).decode()
+
+
 def test_without_trainings_a_sentence(tmp_path):
     section = build(SimpleNamespace(results=Results(tmp_path), cfg={"models": []}))
     assert [type(block) for block in section.blocks] == [Text]

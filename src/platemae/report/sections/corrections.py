@@ -39,8 +39,8 @@ def build(source: Source) -> Section:
     fits.sort(key=lambda record: source.corrections.index(record.wildcards["correction"]))
     intro = (
         "A correction learns from the wells that it is fitted on, here called controls: negative controls, unless the "
-        "column fitted on says otherwise; all wells would take biology away, too. With fewer controls than dimensions it "
-        "keeps the rank that they span; a ridge bounds how much a direction is amplified."
+        "column fitted on says otherwise; all wells would take biology away, too. With fewer controls than dimensions "
+        "it keeps the rank that they span; a ridge bounds how much a direction is amplified."
     )
     blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits), *_plates(source)]
     return Section("corrections", "Corrections", blocks)

@@ -47,10 +47,11 @@ def build(source: Source) -> Section:
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame()
-    if path.stem == "fourier":
-        return pd.read_csv(path, dtype={"model": str, "diverged_at": str})
-    table = pd.read_csv(path, dtype=dict.fromkeys(("model", "benchmark", "source", "best_wsl", "overlap"), str))
-    return table.fillna({"source": "", "overlap": ""})
+    fourier = path.stem == "fourier"
+    words = ["diverged_at"] if fourier else ["correction", "benchmark", "source", "best_wsl", "overlap"]
+    # Nothing but an empty cell is missing: pandas would also take a correction called null for a gap.
+    table = pd.read_csv(path, dtype=dict.fromkeys(["model", *words], str), keep_default_na=False, na_values=[""])
+    return table if fourier else table.fillna({"source": "", "overlap": ""})
 
 
 def _benchmark(source: Source, rows: pd.DataFrame, title: str) -> list[Block]:
