@@ -1,6 +1,6 @@
 """Transformer blocks. Names of parameters follow PAPER.md 1.9.
 
-Shape legend: B batch, T tokens (class token included), D width, A heads, F features of a head.
+Shape legend: B batch, T tokens (class token included), Q tokens that ask, D width, A heads, F features of a head.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from platemae.models.masking import take
 
 NORM_EPSILON = 1e-6
 
@@ -128,11 +130,19 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """Mix tokens."""
-        q, k, v = (_heads(part, self.heads) for part in self.qkv(x_BTD).chunk(3, dim=-1))
+    def forward(self, x_BTD: Tensor, index_BQ: Tensor | None = None) -> Tensor:
+        """Mix tokens: those of ``index_BQ`` alone, or all, each out of all."""
+        parts = self.qkv(x_BTD).chunk(3, dim=-1) if index_BQ is None else self._of_some(x_BTD, index_BQ)
+        q, k, v = (_heads(part, self.heads) for part in parts)
         mixed: Tensor = self.proj(attend(q, k, v).transpose(1, 2).flatten(2))
         return mixed
+
+    def _of_some(self, x_BTD: Tensor, index_BQ: Tensor) -> tuple[Tensor, ...]:
+        """Project queries of some tokens, keys and values of all."""
+        width = x_BTD.shape[-1]
+        weights, biases = (whole.split([width, 2 * width]) for whole in (self.qkv.weight, self.qkv.bias))
+        q_BQD = F.linear(take(x_BTD, index_BQ), weights[0], biases[0])
+        return q_BQD, *F.linear(x_BTD, weights[1], biases[1]).chunk(2, dim=-1)
 
 
 class Mlp(nn.Module):
@@ -159,8 +169,17 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPSILON)
         self.mlp = Mlp(width, int(width * mlp_ratio))
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """Apply the block."""
-        x_BTD = x_BTD + self.attn(self.norm1(x_BTD))
-        out: Tensor = x_BTD + self.mlp(self.norm2(x_BTD))
+    def forward(self, x_BTD: Tensor, index_BQ: Tensor | None = None) -> Tensor:
+        """Apply the block.
+
+        Parameters
+        ----------
+        x_BTD
+            Tokens.
+        index_BQ
+            Tokens that are wanted of it, each made from all; None for all. The others are not computed.
+        """
+        rest_BQD = x_BTD if index_BQ is None else take(x_BTD, index_BQ)
+        rest_BQD = rest_BQD + self.attn(self.norm1(x_BTD), index_BQ)
+        out: Tensor = rest_BQD + self.mlp(self.norm2(rest_BQD))
         return out

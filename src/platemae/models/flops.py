@@ -29,9 +29,17 @@ class Flops(NamedTuple):
 
 
 def _blocks(depth: int, tokens: int, width: int, mlp_ratio: float) -> int:
-    """Count attention and MLP: 4 D^2 + 2 D (ratio D) weights a token, and 2 T^2 D for scores and mixture."""
-    weights = 4 * width * width + 2 * width * int(width * mlp_ratio)
-    return depth * 2 * (tokens * weights + 2 * tokens * tokens * width)
+    """Count attention and MLP of blocks that compute all tokens."""
+    return depth * _block(tokens, tokens, width, mlp_ratio)
+
+
+def _block(asked: int, tokens: int, width: int, mlp_ratio: float) -> int:
+    """Count a block, D wide, that computes Q tokens out of T.
+
+    2 D^2 weights a token for keys and values, 2 D^2 + 2 D (ratio D) for what is asked, 2 Q T D for scores and mixture.
+    """
+    weights = 2 * width * width + 2 * width * int(width * mlp_ratio)
+    return 2 * (tokens * 2 * width * width + asked * weights + 2 * asked * tokens * width)
 
 
 def encoder_flops(spec: Architecture, n_channels: int, n_visible: int) -> int:
@@ -55,7 +63,9 @@ def training_flops(spec: Architecture, n_channels: int, mask_ratio: float) -> Fl
     visible = n_kept(spec.n_patches, mask_ratio)
     projection = 2 * (visible + 1) * spec.width * spec.decoder_width
     prediction = 2 * (spec.n_patches - visible) * spec.decoder_width * spec.patch_px**2 * n_channels
-    blocks = _blocks(spec.decoder_depth, spec.n_patches + 1, spec.decoder_width, spec.mlp_ratio)
+    tokens, width = spec.n_patches + 1, spec.decoder_width
+    blocks = _blocks(spec.decoder_depth - 1, tokens, width, spec.mlp_ratio)
+    blocks += _block(spec.n_patches - visible, tokens, width, spec.mlp_ratio)  # the last one: masked patches alone
     return Flops(encoder_flops(spec, n_channels, visible), projection + blocks + prediction)
 
 

@@ -120,7 +120,8 @@ class Decoder(nn.Module):
         filler_BME = self.mask_token.expand(*mask.hidden_BM.shape, -1)
         full = torch.cat([x_BTE[:, :1], restore(x_BTE[:, 1:], filler_BME, mask.restore_BN)], dim=1)
         x = full + self.pos_embeddings
-        for block in self.blocks:
+        *earlier, last = self.blocks
+        for block in earlier:
             x = block(x)
-        masked: Tensor = self.norm(take(x[:, 1:], mask.hidden_BM))
+        masked: Tensor = self.norm(last(x, 1 + mask.hidden_BM))  # nothing reads its other tokens
         return masked

@@ -94,6 +94,25 @@ def test_decoder_block_equals_loops() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+def test_some_tokens_of_a_block_are_those_of_all_forward_and_backward() -> None:
+    block = _randomised(Block(8, 2, 4.0))
+    generator = torch.Generator().manual_seed(1)
+    x_BTD = torch.randn(3, 7, 8, dtype=torch.float64, generator=generator)
+    index_BQ = torch.tensor([[4, 1, 6], [0, 2, 1], [3, 5, 0]])
+    weight_BQD = torch.randn(3, 3, 8, dtype=torch.float64, generator=generator)
+    results = []
+    for few in (True, False):
+        block.zero_grad()
+        leaf = x_BTD.clone().requires_grad_()
+        found = (
+            block(leaf, index_BQ) if few else torch.stack([x[i] for x, i in zip(block(leaf), index_BQ, strict=True)])
+        )
+        (found * weight_BQD).sum().backward()
+        results.append([found.detach(), leaf.grad, *(p.grad for p in block.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
 def test_parameter_names_follow_the_released_layout() -> None:
     names = {
         *("in_norm.weight", "in_norm.bias", "in_proj.weight", "q_norm.weight", "q_norm.bias", "k_norm.weight"),

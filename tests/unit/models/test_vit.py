@@ -34,6 +34,23 @@ def test_decoder_has_the_papers_size() -> None:
         assert _millions(Decoder(PRESETS["vit_s16"])) == pytest.approx(25.22, abs=0.006)
 
 
+@pytest.mark.parametrize("depth", [1, 3])
+def test_the_decoder_gives_what_all_its_tokens_through_all_its_blocks_give(depth: int) -> None:
+    torch.manual_seed(0)
+    decoder = Decoder(Architecture(crop_px=16, patch_px=4, decoder_width=16, decoder_depth=depth, decoder_heads=2))
+    decoder.double()
+    mask = mask_from_noise(torch.rand(3, 16), 0.75)
+    x_BTE = torch.randn(3, 5, 16, dtype=torch.float64)
+    all_BTE = decoder.mask_token.expand(3, 17, 16).clone()
+    for sample, keep_K in enumerate(mask.keep_BK.tolist()):
+        all_BTE[sample, [0, *(1 + place for place in keep_K)]] = x_BTE[sample]
+    all_BTE = all_BTE + decoder.pos_embeddings
+    for block in decoder.blocks:
+        all_BTE = block(all_BTE)
+    expected = decoder.norm(torch.stack([x[1 + i] for x, i in zip(all_BTE, mask.hidden_BM, strict=True)]))
+    torch.testing.assert_close(decoder(x_BTE, mask), expected, rtol=1e-10, atol=1e-10)
+
+
 def test_positions_follow_the_formula() -> None:
     side, width = 3, 16
     table = sincos_positions(side, width)[0].numpy()

@@ -20,7 +20,7 @@ from platemae.training.settings import TrainSettings
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"steps": 0},
+        {"steps": -1},
         {"lr": 0.0},
         {"betas": (0.9, 1.0)},
         {"warmup_fraction": 1.0},
