@@ -75,7 +75,7 @@ def test_a_well_of_blank_images_has_no_vector_or_a_finite_one(make_screen, train
     write_raw(tmp_path / "raw", every, {("B01", f, c) for f in ("1", "2") for c in ("w1", "w2")})
     qc_of(results, tmp_path, every, plate="P7")
     settings = {"tiling": "overlap", "pooling": "mean", "batch": 8}
-    cfg = {"embed": settings, "kind": "untrained", "exclude_failed": exclude_failed}
+    cfg = {"embed": settings, "exclude_failed": exclude_failed}
     manifest = embed_plate.run(results, cfg, model="m", plate="P7", threads=1)
     data = anndata.read_h5ad(results.embedding("m", "P7"))
     assert data.obs["Metadata_Well"].tolist() == wells

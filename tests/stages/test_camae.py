@@ -36,7 +36,7 @@ def results(make_screen, train_cfg) -> Results:
 
 def embed(results: Results, plate: str = "P1", pooling: str = "mean"):
     settings = {"tiling": "overlap", "pooling": pooling, "batch": 16}
-    cfg = {"embed": settings, "kind": "camae", "exclude_failed": True}
+    cfg = {"embed": settings, "exclude_failed": True}
     manifest = embed_plate(results, cfg, model="m", plate=plate, threads=1)
     return manifest, anndata.read_h5ad(results.embedding("m", plate))
 

@@ -39,7 +39,7 @@ def take(results: Results, train_cfg, file, model: str = "imported", sha256=None
 
 def embed(results: Results, model: str, **more) -> np.ndarray:
     settings = {"tiling": "overlap", "pooling": "mean", "batch": 16} | more
-    cfg = {"embed": settings, "kind": "checkpoint", "exclude_failed": True}
+    cfg = {"embed": settings, "exclude_failed": True}
     embed_plate(results, cfg, model=model, plate="P1", threads=1)
     return anndata.read_h5ad(results.embedding(model, "P1")).X
 

@@ -31,7 +31,7 @@ def results(make_screen, write_model_of) -> Results:
 
 def embed(results: Results, plate: str = "P1", tiling: str = "overlap", batch: int = 16, exclude_failed: bool = True):
     settings = {"tiling": tiling, "pooling": "mean", "batch": batch}
-    cfg = {"embed": settings, "kind": "untrained", "exclude_failed": exclude_failed}
+    cfg = {"embed": settings, "exclude_failed": exclude_failed}
     manifest = run(results, cfg, model="m", plate=plate, threads=1)
     return manifest, anndata.read_h5ad(results.embedding("m", plate))
 
@@ -120,7 +120,7 @@ def then_hang(data, path):
     print("written", flush=True)
     time.sleep(60)
 AnnData.write_h5ad = then_hang
-cfg = {"embed": {"tiling": "overlap", "pooling": "mean", "batch": 8}, "kind": "untrained", "exclude_failed": True}
+cfg = {"embed": {"tiling": "overlap", "pooling": "mean", "batch": 8}, "exclude_failed": True}
 run(Results(Path(sys.argv[1])), cfg, model="m", plate="P1", threads=1)
 """
     child = subprocess.Popen([sys.executable, "-c", code, str(results.root)], stdout=subprocess.PIPE, text=True)

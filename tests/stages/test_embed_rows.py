@@ -47,7 +47,7 @@ def add_cells(results: Results, plate: str = "P1", scale: float = 1.0) -> pd.Dat
 
 
 def embed(results: Results, plate: str = "P1", threads: int = 1, processes: int = 1, **embed):
-    cfg = {"embed": {"batch": 16} | embed, "kind": "untrained", "exclude_failed": True}
+    cfg = {"embed": {"batch": 16} | embed, "exclude_failed": True}
     manifest = run(results, cfg, model="m", plate=plate, threads=threads, processes=processes)
     return manifest, anndata.read_h5ad(results.embedding("m", plate))
 

@@ -40,7 +40,7 @@ def history(results: Results) -> pd.DataFrame:
 
 def embed(results: Results, plate: str = "P1", batch: int = 5, **more) -> anndata.AnnData:
     settings = {"tiling": "overlap", "pooling": "mean", "batch": batch}
-    cfg = {"embed": settings, "kind": "", "exclude_failed": True} | more
+    cfg = {"embed": settings, "exclude_failed": True} | more
     embed_plate.run(results, cfg, model="m", plate=plate, threads=1)
     return anndata.read_h5ad(results.embedding("m", plate))
 

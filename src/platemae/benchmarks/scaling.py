@@ -104,7 +104,8 @@ def fourier_table(study: Sequence[Mapping[str, Any]], trained: Mapping[str, Mapp
         Of each model ``model``, ``family``, ``fourier_weight``, ``seed``, and ``twins``: what is equal for trainings
         that differ in their seed alone. Snapshots are left out by the caller.
     trained
-        Facts of the trainings: ``grad_norm_median``, ``grad_norm_max``, ``loss_spikes``, maybe ``diverged_at``.
+        Facts of the trainings: ``grad_norm_median``, ``grad_norm_max``, ``loss_spikes``, maybe ``diverged_at``. A model
+        with none of them, such as one of no step, takes no part.
 
     Returns
     -------
@@ -114,7 +115,7 @@ def fourier_table(study: Sequence[Mapping[str, Any]], trained: Mapping[str, Mapp
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for entry in study:
-        if entry["model"] in trained:
+        if {"grad_norm_median", "diverged_at"} & trained.get(entry["model"], {}).keys():
             groups.setdefault(entry["twins"], []).append(entry)
     rows = [_steadiness(group, [trained[entry["model"]] for entry in group]) for group in groups.values()]
     return pd.DataFrame(rows, columns=list(FOURIER_COLUMNS))

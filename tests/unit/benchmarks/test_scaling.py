@@ -105,6 +105,7 @@ def test_seeds_are_one_row():
         entry("b", twins="y"),
         entry("a2", seed=1, twins="x"),
         entry("a3", seed=2, twins="x"),
+        entry("untrained", twins="z"),
     ]
     steady = {"grad_norm_median": 1.0, "grad_norm_max": 3.0, "loss_spikes": 1}
     trained = {
@@ -112,6 +113,7 @@ def test_seeds_are_one_row():
         "b": steady | {"grad_norm_max": 9.0},
         "a2": {"grad_norm_median": 5.0, "grad_norm_max": 50.0, "loss_spikes": 2, "diverged_at": 17},
         "a3": {"diverged_at": 0},
+        "untrained": facts(0, steps=0),
     }
     table = fourier_table(study, trained)
     assert tuple(table.columns) == FOURIER_COLUMNS
