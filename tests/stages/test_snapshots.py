@@ -122,6 +122,13 @@ def test_trained_again_all_snapshots_are_there(results, cfg):
         train(results, cfg | {"snapshot": 8}, "m@8", retrain=True)
 
 
+def test_training_again_for_one_model_keeps_the_snapshots_of_another(results, cfg):
+    train(results, cfg, snapshots=(3,))
+    train(results, cfg, "other", snapshots=(8,), retrain=True)
+    for name in ("m@3", "other@8"):
+        train(results, cfg | {"snapshot": int(name[-1])}, name)
+
+
 def test_a_snapshot_of_other_code_or_of_no_training_is_refused(results, cfg):
     with pytest.raises(MissingError, match="is gone"):
         train(results, cfg | {"snapshot": 3}, "m@3")

@@ -25,7 +25,7 @@ from platemae.making.files import export
 from platemae.making.key import training_key
 from platemae.making.make import make
 from platemae.making.process import Machines, train_in_processes
-from platemae.making.snapshots import ask, check_parent, kept
+from platemae.making.snapshots import ask, asked, check_parent, kept
 from platemae.making.take import take
 from platemae.models.sources import reader_of
 from platemae.training.checkpoint import CheckpointStore
@@ -110,11 +110,12 @@ def run(
         check_parent(state.finished, model, retrain=retrain)
     with lease(state.folder, WAIT_SECONDS), ends_at(end_time):
         started = state.finished.is_dir() or bool(CheckpointStore(state.folder, {}).files())
+        wanted = [*asked(state.folder), *(snapshots or ())]  # what another model asked for outlives --retrain
         state.enter(key, started=started, retrain=retrain, accept_code=accept_code)
         if "snapshot" in cfg:
             found = kept(state.folder, model, cfg["snapshot"])
             return export(found, target, state.accepted())
-        ask(state.folder, snapshots or ())
+        ask(state.folder, wanted)
         _link_page(results, model, state.folder)
         if not state.finished.is_dir():
             state.raise_if_failed(records=cfg["train"]["on_divergence"] == "record")
