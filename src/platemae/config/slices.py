@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from platemae.config.plates import Plate
-from platemae.config.sections import Config, EmbedSection, ModelEntry, Snapshot, TrainSection
+from platemae.config.sections import Config, CorrectionEntry, EmbedSection, ModelEntry, Snapshot, TrainSection
 from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS, is_optimised
 from platemae.errors import ConfigError
 from platemae.fingerprint import digest_json
@@ -194,13 +194,19 @@ def feature_plates(config: Config, plates: Sequence[Plate], model: str, plate: s
 
 def _correction(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
-    fit_plates = [] if entry.basis else _named(plates, entry.fit_plates)
+    fit_plates = [] if entry.basis else _fit_plates(config, plates, entry)
     shared = {key: getattr(entry, key) for key in ("kind", "batch_unit", "fit_on")}
     frozen = {"basis": basis_path(config, correction, model)} if entry.basis else {}
     return {
         "correction": shared | entry.settings | {"fit_plates": fit_plates} | frozen,
         "unit_of": {name: name if entry.batch_unit == "plate" else plates[name].batch for name in fit_plates},
     }
+
+
+def _fit_plates(config: Config, plates: dict[str, Plate], entry: CorrectionEntry) -> list[str]:
+    """Return the plates that a basis is fitted on; all are those of the maps, as others need not be embedded."""
+    named = config.map.plates if entry.fit_plates == "all" else entry.fit_plates
+    return _named(plates, named)
 
 
 def basis_path(config: Config, correction: str, model: str) -> str:
@@ -221,10 +227,11 @@ def _summarize(config: Config, plates: dict[str, Plate], model: str, fit_on: str
 
 
 def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate: str) -> list[str]:
-    """Return the plates whose controls align ``plate``: itself, or all plates of its batch."""
-    unit = config.entry("corrections", correction).batch_unit
+    """Return the plates whose controls align ``plate``: itself, or all plates of its batch that are on the maps."""
+    if config.entry("corrections", correction).batch_unit == "plate":
+        return [plate]
     batch = next(p.batch for p in plates if p.plate == plate)
-    return [plate] if unit == "plate" else sorted(p.plate for p in plates if p.batch == batch)
+    return sorted({plate} | {p.plate for p in plates if p.batch == batch} & set(map_plates(config, plates)))
 
 
 def map_plates(config: Config, plates: Sequence[Plate]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from platemae.config import Config
 from platemae.config.plates import Plate
-from platemae.config.slices import needs_controls
+from platemae.config.slices import map_plates, needs_controls
 from platemae.contracts import NETWORK_KINDS
 from platemae.correction.base import MIN_CONTROLS
 from platemae.errors import ConfigError
@@ -77,6 +77,7 @@ def _correction_problems(
     config: Config, plates: Sequence[Plate], selected: Mapping[str, Mapping[str, int]]
 ) -> list[ConfigError]:
     problems = []
+    mapped = set(map_plates(config, plates))
     for entry in config.corrections:
         where = f"corrections: {entry.name}"
         counts = {name: found[entry.fit_on] for name, found in selected.items() if entry.fit_on in found}
@@ -84,7 +85,7 @@ def _correction_problems(
             continue
         what_wells = "negative controls" if entry.fit_on == "negcon" else f"wells that fit_on selects ({entry.fit_on})"
         more_wells = "mark more wells `negcon`" if entry.fit_on == "negcon" else "let fit_on select more wells"
-        members = counts if entry.fit_plates == "all" else entry.fit_plates
+        members = mapped if entry.fit_plates == "all" else set(entry.fit_plates)
         if not entry.basis and sum(counts.get(name, 0) for name in members) < MIN_CONTROLS:
             remedy = f"{more_wells}, or use kind: none"
             problems.append(ConfigError(f"fewer than {MIN_CONTROLS} {what_wells} on all fit plates", where, remedy))
@@ -92,7 +93,7 @@ def _correction_problems(
         if not entry.looks_at_units or entry.few_controls != "error":
             continue
         of_unit: dict[str, int] = {}
-        for plate in plates:
+        for plate in (plate for plate in plates if plate.plate in mapped | members):
             unit = plate.batch if entry.batch_unit == "batch" else plate.plate
             of_unit[unit] = of_unit.get(unit, 0) + counts[plate.plate]
         few = [f"{unit} ({n})" for unit, n in of_unit.items() if n < MIN_CONTROLS]

@@ -4,6 +4,7 @@ import pytest
 
 from platemae.config import Config, stage_config
 from platemae.config.plates import Plate
+from platemae.config.slices import unit_plates
 
 PLATES = [Plate(p, b, "synthetic", p, "layout.tsv") for p, b in (("P1", "b1"), ("P2", "b1"), ("P3", "b2"))]
 DATA = {"dataset": "screen", "intensity": "controls"}
@@ -67,6 +68,12 @@ def test_plates_outside_the_map_only_train():
     cut = stage_config(config, PLATES, "build_map", model="mae_tiny", correction="none")
     assert cut == {"map": {"entity": "gene", "aggregate": "mean"}, "plates": ["P2", "P3"]}
     assert stage_config(config, PLATES, "render_report")["map_plates"] == ["P2", "P3"]
+    fitted = stage_config(config, PLATES, "fit_correction", model="mae_tiny", correction="tvn")
+    assert list(fitted["unit_of"]) == fitted["correction"]["fit_plates"] == ["P2", "P3"], "P1 need not be embedded"
+    batches = Config(**sections, corrections=[{"name": "tvn", "kind": "tvn", "batch_unit": "batch"}])
+    cut = stage_config(batches, PLATES, "correct_plate", model="mae_tiny", correction="tvn", plate="P2")
+    assert cut["unit_plates"] == ["P2"], "P1 is of its batch, and not embedded"
+    assert unit_plates(Config(corrections=batches.corrections), PLATES, "tvn", "P2") == ["P1", "P2"]
     assert stage_config(config, PLATES, "render_report")["plates"] == ["P1", "P2", "P3"]
 
 

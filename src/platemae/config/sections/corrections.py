@@ -71,7 +71,7 @@ class CorrectionEntry(Section):
     fit_plates: list[Name] | Literal["all"] = Field(
         default="all",
         description="plates that the basis is fitted on. Named: plates added later get it frozen, and nothing else "
-        "runs again; all: every new plate fits it again",
+        "runs again; all: those of `map.plates`, and every new one of these fits it again",
     )
     basis: str | None = Field(
         default=None,
