@@ -78,15 +78,16 @@ def training(results: Path, model: str) -> dict[str, Any]:
     path = results / "models" / model / "model.json"
     if not path.is_file():
         return {}
-    facts = json.loads(path.read_text())["training"]
+    described = json.loads(path.read_text())
+    facts = described["training"]
     count = {"crops": f"{facts['crops']:,}", "parameters": f"{facts['parameters']:,}"}
-    return count | {"TFLOP": f"{facts['flops'] / 1e12:.3g}", "validation": validation(facts)}
+    return count | {"TFLOP": f"{facts['flops'] / 1e12:.3g}", "validation": validation(facts, described["settings"])}
 
 
-def validation(facts: dict[str, Any]) -> str:
-    """Return the validation loss in words: squared error of masked pixels, or a classifier's cross entropy."""
+def validation(facts: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return the validation loss in words: squared error of hidden pixels, or a classifier's cross entropy."""
     if "val_mse" in facts:
-        return f"MSE {facts['val_mse']:.3f}"
+        return f"MSE {facts['val_mse']:.3f}, {settings['mask_ratio']:.0%} hidden"
     if "val_loss" not in facts:
         return ""
     right = f", {facts['val_accuracy']:.1%} right" if "val_accuracy" in facts else ""
