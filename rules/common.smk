@@ -201,10 +201,7 @@ def domain_manifests(wildcards):
     ]
 
 
-def relation_files(wildcards):
-    """Files of known relations that the benchmarks read."""
-    return [
-        str(resolve(entry.relations, TABLE.parent))
-        for entry in CONFIG.benchmarks
-        if entry.relations
-    ]
+def benchmark_files(wildcards):
+    """Files of known biology that the benchmarks read."""
+    files = [path for entry in CONFIG.benchmarks for _, path in entry.files()]
+    return sorted({str(resolve(path, BASE)) for path in files})

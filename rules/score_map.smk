@@ -2,7 +2,7 @@ rule score_map:
     input:
         map="maps/{model}/{correction}.manifest.json",
         table=ancient("maps/{model}/{correction}.h5ad"),
-        relations=relation_files,
+        known=benchmark_files,
         wells=expand(
             "corrected/{{model}}/{{correction}}/{plate}.manifest.json",
             plate=MAP_PLATES,

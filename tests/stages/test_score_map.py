@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from platemae.config.sections import BenchmarkEntry
+from platemae.config.sections import benchmark_entry
 from platemae.contracts import SCORE_COLUMNS
 from platemae.errors import PlatemaeError
 from platemae.layout import Results
@@ -30,13 +30,18 @@ def results(tmp_path):
 
 
 def scored(results, *entries, aggregate="mean"):
-    benchmarks = [BenchmarkEntry(n_bootstrap=50, n_shuffles=50, **entry).model_dump(mode="json") for entry in entries]
-    cfg = {"benchmarks": benchmarks, "plates": ["P1", "P2"], "aggregate": aggregate, "overlap": "images"}
+    benchmarks = [benchmark_entry(n_bootstrap=50, **entry).model_dump(mode="json") for entry in entries]
+    cfg = {
+        "benchmarks": benchmarks,
+        "plates": ["P1", "P2"],
+        "map": {"entity": "gene", "aggregate": aggregate},
+        "overlap": "images",
+    }
     manifest = score_map.run(results, cfg, model="m", correction="none", base=results.root)
     return pd.read_parquet(results.scores("m", "none")), manifest
 
 
-PAIRS = {"name": "planted", "kind": "known_relations", "relations": "pairs.csv"}
+PAIRS = {"name": "planted", "kind": "known_relations", "relations": "pairs.csv", "n_shuffles": 50}
 
 
 def test_planted_pairs_are_found_with_interval_and_chance(results):

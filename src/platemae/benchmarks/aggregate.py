@@ -5,8 +5,9 @@ Shapes: N wells, D dimensions, K guides, G genes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import anndata as ad
 import numpy as np
@@ -19,6 +20,8 @@ from platemae.errors import ConfigError, ContractError, InputError
 
 Method = Literal["mean", "median"]
 
+ENTITIES = {"gene": "Metadata_Gene", "compound": "Metadata_Compound", "perturbation": "Metadata_Perturbation"}
+"""Columns of ``obs`` by what the configuration calls a row of the map."""
 TREATMENT = "treatment"
 CELLS = "n_rows"
 """Column of ``obs``: cells that a row is the mean of."""
@@ -49,6 +52,11 @@ class AggregateSettings:
     null_from_controls: bool = False
     n_null: int = 999
     seed: int = 0
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Self:
+        """Return what the configuration's section ``map`` says."""
+        return cls(entity=ENTITIES[section["entity"]], method=section["aggregate"])
 
     def __post_init__(self) -> None:
         check_at_least(self.n_null, 1, "n_null")

@@ -19,9 +19,9 @@ LEVEL = 0.95
 """Coverage of every interval and range."""
 
 
-def multinomial_weights(n_units: int, n_boot: int, rng: np.random.Generator) -> IntArray:
+def multinomial_weights(n_units: int, n_bootstrap: int, rng: np.random.Generator) -> IntArray:
     """Draw (B, N) how often each unit appears in a resample of N units with replacement."""
-    return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_boot).astype(np.int64)
+    return rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_bootstrap).astype(np.int64)
 
 
 def percentile_interval(values_B: npt.NDArray[Any]) -> tuple[float, float]:
@@ -34,19 +34,19 @@ def percentile_interval(values_B: npt.NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def mean_interval(values_N: FloatArray, n_boot: int, seed: int) -> tuple[float, float]:
+def mean_interval(values_N: FloatArray, n_bootstrap: int, seed: int) -> tuple[float, float]:
     """Percentile interval of a mean, from resampling its units.
 
     Parameters
     ----------
     values_N
         One finite value a unit.
-    n_boot, seed
+    n_bootstrap, seed
         Replicates and their seed.
     """
     if not len(values_N):
         return np.nan, np.nan
-    weights_BN = multinomial_weights(len(values_N), n_boot, np.random.default_rng(seed))
+    weights_BN = multinomial_weights(len(values_N), n_bootstrap, np.random.default_rng(seed))
     return percentile_interval(weights_BN @ values_N / len(values_N))
 
 

@@ -22,7 +22,7 @@ from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.errors import ConfigError, ContractError
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from platemae.benchmarks.scored import Scored
 
 BENCHMARK = "replicate_consistency"
 _SETS = 256
@@ -36,16 +36,18 @@ class ConsistencySettings:
     ----------
     alpha
         A perturbation counts as consistent if its p is at most this.
-    n_boot, seed
+    n_bootstrap, seed
         Resamples of the perturbations for the interval, and their seed.
     """
 
+    file_keys: ClassVar[tuple[str, ...]] = ()
+
     alpha: float = 0.05
-    n_boot: int = 1000
+    n_bootstrap: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_boot, 1, "n_boot")
+        check_at_least(self.n_bootstrap, 1, "n_bootstrap")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha is {self.alpha}", "benchmarks: alpha", "use a number between 0 and 1")
 
@@ -56,14 +58,14 @@ class ReplicateConsistency:
     Settings: ClassVar[type[ConsistencySettings]] = ConsistencySettings
 
     @staticmethod
-    def score(gene_map: AnnData, settings: ConsistencySettings) -> pd.DataFrame:
+    def score(scored: Scored, settings: ConsistencySettings) -> pd.DataFrame:
         """Share of consistent perturbations, and their mean consistency.
 
         Parameters
         ----------
-        gene_map
-            With ``obs`` columns ``consistency`` and ``p``, NaN for perturbations with fewer than two replicates:
-            these are left out and counted.
+        scored
+            Its map, with ``obs`` columns ``consistency`` and ``p``, NaN for perturbations with fewer than two
+            replicates: these are left out and counted.
         settings
             See there.
 
@@ -72,6 +74,7 @@ class ReplicateConsistency:
         ContractError
             If the columns are not there.
         """
+        gene_map = scored.gene_map
         lost = [column for column in ("consistency", "p") if column not in gene_map.obs]
         if lost:
             raise ContractError(f"no column {' and '.join(lost)}", "perturbation map, obs", "run build_map again")
@@ -87,7 +90,7 @@ class ReplicateConsistency:
 def _mean_row(
     values_N: FloatArray, settings: ConsistencySettings, metric: str, detail: dict[str, Any]
 ) -> dict[str, Any]:
-    low, high = mean_interval(values_N, settings.n_boot, settings.seed)
+    low, high = mean_interval(values_N, settings.n_bootstrap, settings.seed)
     mean = float(values_N.mean()) if len(values_N) else np.nan
     row = {"benchmark": BENCHMARK, "source": "replicates", "metric": metric, "detail": detail}
     return {**row, "value": mean, "ci_low": low, "ci_high": high, "n": len(values_N)}

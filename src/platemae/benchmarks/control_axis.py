@@ -22,7 +22,7 @@ from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
 from platemae.benchmarks.rows import ScoreRow, score_table
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from platemae.benchmarks.scored import Scored
 
 BENCHMARK = "control_axis"
 FloatArray = npt.NDArray[np.float64]
@@ -34,33 +34,35 @@ class ControlAxisSettings:
 
     Parameters
     ----------
-    n_boot
+    n_bootstrap
         Resamples of the wells, for the intervals.
     seed
         Of the resamples.
     """
 
-    n_boot: int = 1000
+    file_keys: ClassVar[tuple[str, ...]] = ()
+
+    n_bootstrap: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_boot, 10, "n_bootstrap")
+        check_at_least(self.n_bootstrap, 10, "n_bootstrap")
 
 
 class ControlAxis:
     """Accuracy on the controls and dose correlation, on wells rather than on a map."""
 
     Settings: ClassVar[type[ControlAxisSettings]] = ControlAxisSettings
-    reads: ClassVar[str] = "wells"
 
     @staticmethod
-    def score(wells: AnnData, settings: ControlAxisSettings) -> pd.DataFrame:
-        """Score wells that carry ``Metadata_Control_Type`` and ``Metadata_Concentration``.
+    def score(scored: Scored, settings: ControlAxisSettings) -> pd.DataFrame:
+        """Score the wells, which carry ``Metadata_Control_Type`` and ``Metadata_Concentration``.
 
         Returns
         -------
         Two rows; a row without a value says in its detail what is missing.
         """
+        wells = scored.wells
         kind_W = wells.obs["Metadata_Control_Type"].astype(str).to_numpy()
         x_WD = np.asarray(wells.X, dtype=np.float64)
         groups = [x_WD[kind_W == name] for name in ("negcon", "poscon")]
@@ -116,4 +118,4 @@ def _interval(
     value: Callable[[npt.NDArray[np.int64]], float], n: int, settings: ControlAxisSettings
 ) -> tuple[float, float]:
     rng = np.random.default_rng(settings.seed)
-    return percentile_interval(np.array([value(rng.integers(0, n, n)) for _ in range(settings.n_boot)]))
+    return percentile_interval(np.array([value(rng.integers(0, n, n)) for _ in range(settings.n_bootstrap)]))

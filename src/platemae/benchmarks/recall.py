@@ -34,7 +34,7 @@ from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.errors import ConfigError
 
 if TYPE_CHECKING:
-    from anndata import AnnData
+    from platemae.benchmarks.scored import Scored
 
 BENCHMARK = "known_relations"
 _SHOWN = 20
@@ -47,13 +47,13 @@ class RecallSettings:
 
     Parameters
     ----------
-    sources
-        Name -> path of a relation file.
+    relations
+        Path of a relation file, or name -> path of several.
     thresholds
         Pairs (lo, hi) of null shares.
     min_entities
         A source with fewer genes in the map gives a row without a value.
-    n_boot
+    n_bootstrap
         Resamples of the genes, for the interval.
     n_shuffles
         Permutations of the gene labels, for the measured chance.
@@ -61,15 +61,17 @@ class RecallSettings:
         Of both.
     """
 
-    sources: Mapping[str, str] = field(default_factory=dict)
+    file_keys: ClassVar[tuple[str, ...]] = ("relations",)
+
+    relations: str | Mapping[str, str] = field(default_factory=dict)
     thresholds: tuple[tuple[float, float], ...] = ((0.05, 0.95), (0.1, 0.9))
     min_entities: int = 20
-    n_boot: int = 1000
+    n_bootstrap: int = 1000
     n_shuffles: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_boot, 1, "n_boot")
+        check_at_least(self.n_bootstrap, 1, "n_bootstrap")
         check_at_least(self.n_shuffles, 1, "n_shuffles")
         for lo, hi in self.thresholds:
             if not 0 < lo < hi < 1:
@@ -83,13 +85,13 @@ class KnownRelations:
     Settings: ClassVar[type[RecallSettings]] = RecallSettings
 
     @staticmethod
-    def score(gene_map: AnnData, settings: RecallSettings) -> pd.DataFrame:
+    def score(scored: Scored, settings: RecallSettings) -> pd.DataFrame:
         """Read the sources and score the map.
 
         Parameters
         ----------
-        gene_map
-            One row a gene, named in ``obs["gene"]``.
+        scored
+            Its map.
         settings
             With at least one source.
 
@@ -98,7 +100,10 @@ class KnownRelations:
         PlatemaeError
             As :func:`read_relations` and :func:`score_recall`.
         """
-        relations = {name: read_relations(Path(path)) for name, path in settings.sources.items()}
+        named = settings.relations
+        files = {Path(named).stem: named} if isinstance(named, str) else named
+        relations = {name: read_relations(Path(path)) for name, path in files.items()}
+        gene_map = scored.gene_map
         return score_recall(gene_map.X, gene_map.obs["gene"].astype(str).tolist(), relations, settings)
 
 
@@ -116,7 +121,7 @@ def score_recall(
     relations
         Source -> pairs.
     settings
-        ``sources`` is not looked at.
+        ``relations`` is not looked at.
 
     Returns
     -------
@@ -134,7 +139,7 @@ def score_recall(
         If a source shares no gene with the map.
     """
     if not relations:
-        raise ConfigError("no relation file is named", "benchmarks: sources", "give at least one name and path")
+        raise ConfigError("no relation file is named", "benchmarks: relations", "give at least one name and path")
     check_genes(genes)
     u_GD, usable_G = unit_rows(x_GD)
     kept = [gene for gene, usable in zip(genes, usable_G, strict=True) if usable]
@@ -174,7 +179,7 @@ class _Scores:
         left_P, right_P = (np.concatenate(side) for side in ([k.left for k in known], [k.right for k in known]))
         counts, values_P = histogram_and_values(u_GD, left_P, right_P)
         rng = np.random.default_rng(settings.seed)
-        resampled_BG = multinomial_weights(len(u_GD), settings.n_boot, rng)
+        resampled_BG = multinomial_weights(len(u_GD), settings.n_bootstrap, rng)
         resampled_BG = resampled_BG[pair_totals(resampled_BG) > 0]
         weights_BG = np.vstack([np.ones_like(resampled_BG, shape=(1, len(u_GD))), resampled_BG])
         totals_B = pair_totals(weights_BG)
@@ -235,7 +240,7 @@ def _source_rows(
         for source, chosen_P in pairs.levels():
             recall_B = scores.recall(pairs, chosen_P, threshold)
             low, high = percentile_interval(recall_B[1:])
-            used = {**detail, "n_boot": int(np.isfinite(recall_B[1:]).sum())}
+            used = {**detail, "n_bootstrap": int(np.isfinite(recall_B[1:]).sum())}
             spread: dict[str, Any] = {
                 "value": float(recall_B[0]),
                 "ci_low": low,

@@ -20,9 +20,10 @@ def resolve(kind: str) -> Any:
 
     Returns
     -------
-    A class with a dataclass ``Settings`` and ``score(gene_map: AnnData, settings) -> DataFrame`` in the columns of
-    :data:`platemae.benchmarks.rows.ROW_COLUMNS`. It is typed ``Any`` because a module imported here would count
-    as code of every benchmark.
+    A class with a dataclass ``Settings``, whose fields are keys of the config entry and whose ``file_keys`` tells
+    which of them hold files, and a static
+    ``score(scored: Scored, settings) -> DataFrame`` in the columns of :data:`platemae.benchmarks.rows.ROW_COLUMNS`.
+    It is typed ``Any`` because a module imported here would count as code of every benchmark.
 
     Raises
     ------

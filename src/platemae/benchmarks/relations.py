@@ -106,9 +106,10 @@ def _check_overlap(name: str, known: set[str], genes: Sequence[str]) -> None:
     if known & set(genes):
         return
     what = f"no gene of the map is in '{name}' (map: {_few(genes)}; source: {_few(sorted(known))})"
+    where = f"benchmarks: relations: {name}"
     if {gene.casefold() for gene in known} & {str(gene).casefold() for gene in genes}:
-        raise InputError(what, f"benchmarks: sources: {name}", "they differ in upper and lower case: write them alike")
-    raise InputError(what, f"benchmarks: sources: {name}", "use the same identifiers, or leave this source out")
+        raise InputError(what, where, "they differ in upper and lower case: write them alike")
+    raise InputError(what, where, "use the same identifiers, or leave this source out")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
@@ -36,7 +36,7 @@ def default_yaml() -> str:
     for key, info in Config.model_fields.items():
         value = getattr(config, key)
         if key in LIST_SECTIONS:
-            lines += ["", *_comment(info.description or ""), f"{key}:", *_entries(value)]
+            lines += ["", *_comment(info.description or ""), f"{key}:", *_entries(value, _classes(info.annotation))]
         elif isinstance(value, BaseModel):
             lines += ["", *_comment((type(value).__doc__ or "").strip()), f"{key}:", *_keys(value, "  ")]
         else:
@@ -44,10 +44,22 @@ def default_yaml() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _entries(entries: list[BaseModel]) -> list[str]:
+def _classes(annotation: Any) -> list[type[BaseModel]]:
+    """Return the classes that a list of entries may hold: one, or one a kind."""
+    (item,) = get_args(annotation)
+    found = [kind for kind in (item, *get_args(item)) if isinstance(kind, type)]
+    return found or [kind for union in get_args(item) for kind in get_args(union)]
+
+
+def _entries(entries: list[BaseModel], classes: list[type[BaseModel]]) -> list[str]:
     """Return the entries; the meaning of each key is given once, above the first entry."""
-    fields = type(entries[0]).model_fields
-    lines = [line for key, info in fields.items() for line in _comment(f"{key}: {info.description}", "  ")]
+    shared = {key: info for key, info in classes[0].model_fields.items() if _in_all(key, classes)}
+    lines = [line for key, info in shared.items() for line in _comment(f"{key}: {info.description}", "  ")]
+    for kind in classes[1:] and classes:
+        (name,) = get_args(kind.model_fields["kind"].annotation)
+        lines += _comment(f"kind {name}: {(kind.__doc__ or '').strip()}", "  ")
+        own = {key: info for key, info in kind.model_fields.items() if key not in {*shared, "kind"}}
+        lines += [line for key, info in own.items() for line in _comment(f"  {key}: {info.description}", "  ")]
     for entry in entries:
         shown = {
             key: value for key, value in entry.model_dump(mode="json").items() if _worth_showing(entry, key, value)
@@ -56,6 +68,10 @@ def _entries(entries: list[BaseModel]) -> list[str]:
             f"  {'- ' if i == 0 else '  '}{key}: {_scalar(value)}" for i, (key, value) in enumerate(shown.items())
         ]
     return lines
+
+
+def _in_all(key: str, classes: list[type[BaseModel]]) -> bool:
+    return all(key in kind.model_fields for kind in classes) and (key != "kind" or len(classes) == 1)
 
 
 def _worth_showing(entry: BaseModel, key: str, value: Any) -> bool:

@@ -247,11 +247,16 @@ def _correct(config: Config, plates: dict[str, Plate], model: str, correction: s
     }
 
 
+def _map(config: Config) -> dict[str, Any]:
+    """Return how wells become a map; which plates is told beside."""
+    return {key: value for key, value in _dump(config.map).items() if key != "plates"}
+
+
 def _score(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
     return {
         "benchmarks": [_dump(b) for b in config.benchmarks],
         "plates": map_plates(config, list(plates.values())),
-        "aggregate": config.map.aggregate,
+        "map": _map(config),
         "overlap": _overlap(config, plates, model),
     }
 
@@ -338,7 +343,7 @@ _SLICES: dict[str, Any] = {
     "fit_correction": _correction,
     "correct_plate": _correct,
     "build_map": lambda config, plates, model, correction: {
-        "map": {key: value for key, value in _dump(config.map).items() if key != "plates"},
+        "map": _map(config),
         "plates": map_plates(config, list(plates.values())),
     },
     "score_map": _score,

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any, ClassVar, Self
 from zlib import crc32
 
@@ -31,7 +30,7 @@ from platemae.correction.base import (
 )
 from platemae.correction.control_stats import ControlStats, FloatArray
 from platemae.correction.linalg import RANK_RTOL, principal_axes
-from platemae.correction.npz import load_npz, save_npz
+from platemae.correction.saved import SavedBasis
 from platemae.errors import ConfigError, ContractError, InputError
 
 Rows = Mapping[str, tuple[npt.NDArray[Any], Sequence[str]]]
@@ -62,7 +61,7 @@ class HarmonySettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Harmony:
+class Harmony(SavedBasis):
     """The aligned wells of all plates; :meth:`transform` looks them up by name.
 
     Parameters
@@ -79,7 +78,9 @@ class Harmony:
         Controls, plates and units that the axes were taken from.
     """
 
+    kind: ClassVar[str] = "harmony"
     Settings: ClassVar[type[HarmonySettings]] = HarmonySettings
+    axes_of: ClassVar[Mapping[str, str]] = {"aligned": "NE", "names": "N", "checks": "N"}
     DEFAULT_COMPONENTS: ClassVar[int] = 50
 
     settings: HarmonySettings
@@ -179,25 +180,6 @@ class Harmony:
     def batch_facts(self, batch_stats: ControlStats) -> dict[str, Any]:
         """Tell the unit's controls, which the alignment does not use."""
         return {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": "joint"}
-
-    def save(self, path: Path) -> None:
-        """Write the aligned wells."""
-        arrays = {"aligned": self.aligned, "names": self.names, "checks": self.checks}
-        meta = {"kind": "harmony", "settings": asdict(self.settings), "counts": asdict(self.counts), "dims": self.dims}
-        save_npz(path, arrays, meta)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        MissingError, ContractError
-            If the file is gone, not whole, or of another kind.
-        """
-        arrays, meta = load_npz(path, ("aligned", "names", "checks"), "harmony")
-        settings, counts = HarmonySettings(**meta["settings"]), FitCounts(**meta["counts"])
-        return cls(settings, arrays["aligned"], arrays["names"], arrays["checks"], meta["dims"], counts)
 
 
 def _harmonypy() -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -24,7 +23,7 @@ from platemae.correction.base import (
 )
 from platemae.correction.checks import check_width
 from platemae.correction.control_stats import ControlStats, FloatArray
-from platemae.correction.npz import load_npz, save_npz
+from platemae.correction.saved import SavedBasis
 
 Per = Literal["batch", "global"]
 
@@ -51,7 +50,7 @@ class MomentSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class MomentCorrection:
+class MomentCorrection(SavedBasis):
     """x <- (x - mean of controls) / scale, with the scale of the subclass.
 
     Parameters
@@ -68,6 +67,7 @@ class MomentCorrection:
     scales: ClassVar[bool]
     """Whether to divide by the standard deviation; a zero deviation counts as 1."""
     Settings: ClassVar[type[MomentSettings]] = MomentSettings
+    axes_of: ClassVar[Mapping[str, str]] = {"mean": "D", "std": "D"}
 
     settings: MomentSettings
     mean: FloatArray
@@ -135,20 +135,3 @@ class MomentCorrection:
         _, std_D = self._moments(batch_stats)
         facts = {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": self._policy(batch_stats)}
         return {**facts, "constant_features": int((std_D == 0).sum())} if self.scales else facts
-
-    def save(self, path: Path) -> None:
-        """Write the pooled moments."""
-        meta = {"kind": self.kind, "settings": asdict(self.settings), "counts": asdict(self.counts)}
-        save_npz(path, {"mean": self.mean, "std": self.std}, meta)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        MissingError, ContractError
-            If the file is gone, not whole, or of another kind.
-        """
-        arrays, meta = load_npz(path, ("mean", "std"), cls.kind)
-        return cls(cls.Settings(**meta["settings"]), arrays["mean"], arrays["std"], FitCounts(**meta["counts"]))

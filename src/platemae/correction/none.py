@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from platemae.correction.base import FitCounts, apply_affine
 from platemae.correction.control_stats import ControlStats
-from platemae.correction.npz import load_npz, save_npz
+from platemae.correction.saved import SavedBasis
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class NoSettings:
 
 
 @dataclass(frozen=True)
-class NoCorrection:
+class NoCorrection(SavedBasis):
     """Embeddings as they are; needs no control well.
 
     Parameters
@@ -32,7 +31,9 @@ class NoCorrection:
         Controls, plates and units seen, for the facts.
     """
 
+    kind: ClassVar[str] = "none"
     Settings: ClassVar[type[NoSettings]] = NoSettings
+    axes_of: ClassVar[Mapping[str, str]] = {}
 
     dims: int
     counts: FitCounts
@@ -69,19 +70,3 @@ class NoCorrection:
     def batch_facts(self, batch_stats: ControlStats) -> dict[str, Any]:
         """Tell the unit's controls, which are not used."""
         return {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": "none"}
-
-    def save(self, path: Path) -> None:
-        """Write the width."""
-        save_npz(path, {}, {"kind": "none", "dims": self.dims, "counts": asdict(self.counts)})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        MissingError, ContractError
-            If the file is gone, not whole, or of another kind.
-        """
-        _, meta = load_npz(path, (), "none")
-        return cls(meta["dims"], FitCounts(**meta["counts"]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -31,7 +30,7 @@ from platemae.correction.checks import check_width
 from platemae.correction.control_stats import ControlStats, FloatArray
 from platemae.correction.linalg import RANK_RTOL, numerical_rank, principal_axes, psd_factor
 from platemae.correction.moments import Per
-from platemae.correction.npz import load_npz, save_npz
+from platemae.correction.saved import SavedBasis
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class PCACSSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class PCACS:
+class PCACS(SavedBasis):
     """The axes of step 1; :meth:`transform` adds step 2.
 
     Parameters
@@ -81,7 +80,9 @@ class PCACS:
         What these were taken from.
     """
 
+    kind: ClassVar[str] = "pca_cs"
     Settings: ClassVar[type[PCACSSettings]] = PCACSSettings
+    axes_of: ClassVar[Mapping[str, str]] = {"mean": "D", "axes": "DE", "values": "D"}
 
     settings: PCACSSettings
     mean: FloatArray
@@ -168,23 +169,3 @@ class PCACS:
         """Tell controls, components constant in the unit, and policy."""
         facts = {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": self._policy(batch_stats)}
         return {**facts, "constant_components": self._scale(batch_stats)[1]}
-
-    def save(self, path: Path) -> None:
-        """Write the basis."""
-        arrays = {"mean": self.mean, "axes": self.axes, "values": self.values}
-        meta = {"kind": "pca_cs", "settings": asdict(self.settings), "counts": asdict(self.counts)}
-        save_npz(path, arrays, meta | {"rank": self.rank, "unresolved": self.unresolved})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        MissingError, ContractError
-            If the file is gone, not whole, or of another kind.
-        """
-        arrays, meta = load_npz(path, ("mean", "axes", "values"), "pca_cs")
-        settings, counts = PCACSSettings(**meta["settings"]), FitCounts(**meta["counts"])
-        of_controls = arrays["mean"], arrays["axes"], arrays["values"], meta["rank"], meta["unresolved"]
-        return cls(settings, *of_controls, counts)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -32,7 +31,7 @@ from platemae.correction.base import (
 from platemae.correction.checks import check_width
 from platemae.correction.control_stats import ControlStats, FloatArray
 from platemae.correction.linalg import RANK_RTOL, numerical_rank, principal_axes
-from platemae.correction.npz import load_npz, save_npz
+from platemae.correction.saved import SavedBasis
 
 Method = Literal["pca", "zca", "pca_cor", "zca_cor"]
 
@@ -67,7 +66,7 @@ class SphereSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Sphere:
+class Sphere(SavedBasis):
     """One affine map for all wells.
 
     Parameters
@@ -84,7 +83,9 @@ class Sphere:
         What these were taken from.
     """
 
+    kind: ClassVar[str] = "sphere"
     Settings: ClassVar[type[SphereSettings]] = SphereSettings
+    axes_of: ClassVar[Mapping[str, str]] = {"mean": "D", "whiten": "DE", "values": "D"}
 
     settings: SphereSettings
     mean: FloatArray
@@ -150,21 +151,3 @@ class Sphere:
     def batch_facts(self, batch_stats: ControlStats) -> dict[str, Any]:
         """Tell controls and policy."""
         return {"unit": batch_stats.unit, "n_controls": batch_stats.n, "policy": self._policy(batch_stats)}
-
-    def save(self, path: Path) -> None:
-        """Write the basis."""
-        arrays = {"mean": self.mean, "whiten": self.whiten, "values": self.values}
-        save_npz(path, arrays, {"kind": "sphere", "settings": asdict(self.settings), "counts": asdict(self.counts)})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        MissingError, ContractError
-            If the file is gone, not whole, or of another kind.
-        """
-        arrays, meta = load_npz(path, ("mean", "whiten", "values"), "sphere")
-        settings, counts = SphereSettings(**meta["settings"]), FitCounts(**meta["counts"])
-        return cls(settings, arrays["mean"], arrays["whiten"], arrays["values"], counts)

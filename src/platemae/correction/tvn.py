@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,7 +32,7 @@ from platemae.correction.base import (
 from platemae.correction.checks import check_width
 from platemae.correction.control_stats import ControlStats, FloatArray
 from platemae.correction.linalg import RANK_RTOL, InverseRoot, inverse_root, numerical_rank, psd_factor, whitening
-from platemae.correction.npz import load_npz, save_npz
+from platemae.correction.saved import SavedBasis
 from platemae.errors import ConfigError
 
 
@@ -72,7 +71,7 @@ class TVNSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class TVN:
+class TVN(SavedBasis):
     """The basis of steps 1 to 3; :meth:`transform` adds step 4.
 
     Parameters
@@ -89,7 +88,9 @@ class TVN:
         What these were taken from.
     """
 
+    kind: ClassVar[str] = "tvn"
     Settings: ClassVar[type[TVNSettings]] = TVNSettings
+    axes_of: ClassVar[Mapping[str, str]] = {"mean": "D", "scale": "D", "whiten": "DE", "values": "D"}
 
     settings: TVNSettings
     mean: FloatArray
@@ -186,21 +187,3 @@ class TVN:
         rank = self._root(batch_stats).rank if policy == "own" else 0
         facts = {"unit": batch_stats.unit, "n_controls": batch_stats.n, "rank": rank}
         return {**facts, "ridge": self.settings.ridge, "policy": policy}
-
-    def save(self, path: Path) -> None:
-        """Write the basis."""
-        arrays = {"mean": self.mean, "scale": self.scale, "whiten": self.whiten, "values": self.values}
-        save_npz(path, arrays, {"kind": "tvn", "settings": asdict(self.settings), "counts": asdict(self.counts)})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Raises
-        ------
-        MissingError, ContractError
-            If the file is gone, not whole, or of another kind.
-        """
-        arrays, meta = load_npz(path, ("mean", "scale", "whiten", "values"), "tvn")
-        settings, counts = TVNSettings(**meta["settings"]), FitCounts(**meta["counts"])
-        return cls(settings, arrays["mean"], arrays["scale"], arrays["whiten"], arrays["values"], counts)

@@ -12,8 +12,6 @@ from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
 from platemae.tables import read_replicates, write_anndata
 
-ENTITIES = {"gene": "Metadata_Gene", "compound": "Metadata_Compound", "perturbation": "Metadata_Perturbation"}
-
 
 def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -> Manifest:
     """Aggregate the wells of all plates to one row a gene, compound or perturbation.
@@ -28,9 +26,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -
     method = cfg["map"]["aggregate"]
     parts = [read_replicates(results.corrected(model, correction, plate), method) for plate in cfg["plates"]]
     wells = anndata.concat(parts, join="inner")
-    entity = ENTITIES[cfg["map"]["entity"]]
-    settings = AggregateSettings(entity=entity, method=method)
-    gene_map = build_gene_map(wells.X, wells.obs, settings)
+    gene_map = build_gene_map(wells.X, wells.obs, AggregateSettings.of(cfg["map"]))
     notes = dict(gene_map.uns["notes"])
     write_anndata(gene_map, results.map(model, correction))
     bad = notes.pop("not_finite")

@@ -9,8 +9,10 @@ from typing import Any
 import anndata
 import pandas as pd
 
+from platemae.benchmarks.aggregate import AggregateSettings
 from platemae.benchmarks.registry import resolve as resolve_benchmark
 from platemae.benchmarks.rows import stamp
+from platemae.benchmarks.scored import Scored
 from platemae.config.plates import resolve as resolve_path
 from platemae.contracts import Manifest
 from platemae.errors import MissingError
@@ -28,15 +30,15 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     PlatemaeError
         When the map or a relation file is missing or wrong.
     """
-    inputs = {
-        "map": lambda: _read_map(results.map(model, correction)),
-        "wells": lambda: _wells(results, cfg, model, correction),
-    }
+    scored = Scored(
+        lambda: _read_map(results.map(model, correction)),
+        lambda: _read_wells(results, cfg, model, correction),
+        AggregateSettings.of(cfg["map"]),
+    )
     tables = []
     for entry in cfg["benchmarks"]:
         cls = resolve_benchmark(entry["kind"])
-        data = inputs[getattr(cls, "reads", "map")]()
-        table = cls.score(data, _settings(cls.Settings, entry, base))
+        table = cls.score(scored, _settings(cls.Settings, entry, base))
         tables.append(table.assign(benchmark=entry["name"]))
     scores = stamp(pd.concat(tables, ignore_index=True), model, correction, cfg["overlap"])
     write_parquet(scores, results.scores(model, correction))
@@ -44,12 +46,15 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
 
 
 def _settings(cls: Any, entry: dict[str, Any], base: Path) -> Any:
-    """Return a benchmark's settings from its configuration entry."""
-    values: dict[str, Any] = {"n_boot": entry["n_bootstrap"], "n_shuffles": entry["n_shuffles"], "seed": entry["seed"]}
-    if entry["relations"]:
-        values["sources"] = {Path(entry["relations"]).stem: str(resolve_path(entry["relations"], base))}
-    known = {f.name for f in fields(cls)}
-    return cls(**{key: value for key, value in values.items() if key in known})
+    """Return a benchmark's settings from its configuration entry; files start at ``base``."""
+    values = {f.name: entry[f.name] for f in fields(cls) if f.name in entry}
+    for key in cls.file_keys:
+        named = values[key]
+        if isinstance(named, dict):
+            values[key] = {name: str(resolve_path(path, base)) for name, path in named.items()}
+        elif named is not None:
+            values[key] = str(resolve_path(named, base))
+    return cls(**values)
 
 
 def _read_map(path: Path) -> anndata.AnnData:
@@ -58,7 +63,7 @@ def _read_map(path: Path) -> anndata.AnnData:
     return anndata.read_h5ad(path)
 
 
-def _wells(results: Results, cfg: dict[str, Any], model: str, correction: str) -> anndata.AnnData:
+def _read_wells(results: Results, cfg: dict[str, Any], model: str, correction: str) -> anndata.AnnData:
     paths = [results.corrected(model, correction, plate) for plate in cfg["plates"]]
-    parts = [read_replicates(path, cfg["aggregate"]) for path in paths]
+    parts = [read_replicates(path, cfg["map"]["aggregate"]) for path in paths]
     return anndata.concat(parts, join="inner")

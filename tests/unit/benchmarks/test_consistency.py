@@ -11,6 +11,7 @@ from scipy.stats import kstest
 
 from platemae.benchmarks.bootstrap import mean_interval, multinomial_weights, percentile_interval
 from platemae.benchmarks.consistency import ConsistencySettings, ReplicateConsistency, consistency
+from platemae.benchmarks.scored import Scored
 from platemae.errors import ConfigError, ContractError
 
 
@@ -88,7 +89,7 @@ def test_pool_smaller_than_the_perturbation_gives_no_p() -> None:
 
 def test_score_reports_share_mean_interval_and_chance() -> None:
     obs = pd.DataFrame({"consistency": [0.9, 0.1, 0.5, np.nan], "p": [0.001, 0.6, 0.05, np.nan]}, index=list("abcd"))
-    table = ReplicateConsistency.score(ad.AnnData(np.zeros((4, 2)), obs=obs), ConsistencySettings())
+    table = ReplicateConsistency.score(Scored(lambda: ad.AnnData(np.zeros((4, 2)), obs=obs)), ConsistencySettings())
     share, mean = table.iloc[0], table.iloc[1]
     assert (share["metric"], share["threshold"], share["chance"], share["n"]) == ("share_consistent", 0.05, 0.05, 3)
     assert share["value"] == pytest.approx(2 / 3)
@@ -99,7 +100,7 @@ def test_score_reports_share_mean_interval_and_chance() -> None:
 
 def test_score_without_any_measured_perturbation_is_nan_with_the_count() -> None:
     obs = pd.DataFrame({"consistency": [np.nan] * 3, "p": [np.nan] * 3}, index=list("abc"))
-    table = ReplicateConsistency.score(ad.AnnData(np.zeros((3, 2)), obs=obs), ConsistencySettings())
+    table = ReplicateConsistency.score(Scored(lambda: ad.AnnData(np.zeros((3, 2)), obs=obs)), ConsistencySettings())
     assert table["value"].isna().all()
     assert table["n"].tolist() == [0, 0]
     assert json.loads(table["detail"][0])["n_dropped"] == 3
@@ -107,7 +108,7 @@ def test_score_without_any_measured_perturbation_is_nan_with_the_count() -> None
 
 def test_map_without_the_columns_is_refused() -> None:
     with pytest.raises(ContractError, match="no column consistency and p"):
-        ReplicateConsistency.score(ad.AnnData(np.zeros((3, 2))), ConsistencySettings())
+        ReplicateConsistency.score(Scored(lambda: ad.AnnData(np.zeros((3, 2)))), ConsistencySettings())
 
 
 def test_bad_settings_are_named() -> None:

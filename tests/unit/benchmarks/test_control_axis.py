@@ -9,6 +9,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import NearestCentroid
 
 from platemae.benchmarks.control_axis import ControlAxis, ControlAxisSettings, leave_one_out_hits
+from platemae.benchmarks.scored import Scored
 
 
 def wells(x, kinds, doses):
@@ -26,6 +27,10 @@ def test_hits_equal_scikit_learns_nearest_centroid(shift):
     np.testing.assert_array_equal(leave_one_out_hits(negative, positive), expected)
 
 
+def score(table, settings):
+    return ControlAxis.score(Scored(read_wells=lambda: table), settings)
+
+
 def test_dose_equals_spearman_of_the_projection():
     rng = np.random.default_rng(0)
     dose = np.repeat(np.arange(1, 7), 4)
@@ -34,7 +39,9 @@ def test_dose_equals_spearman_of_the_projection():
     x[5:10] += 2
     x[10:] += np.linspace(-1, 1, len(dose))[:, None]
     kinds = ["negcon"] * 5 + ["poscon"] * 5 + ["treatment"] * len(dose)
-    table = ControlAxis.score(wells(x, kinds, [0] * 10 + list(dose)), ControlAxisSettings(n_boot=200))
+    table = ControlAxis.score(
+        Scored(None, lambda: wells(x, kinds, [0] * 10 + list(dose))), ControlAxisSettings(n_bootstrap=200)
+    )
     row = table.set_index("metric").loc["dose_spearman"]
     x = x.astype(np.float32).astype(float)
     axis = x[5:10].mean(0) - x[:5].mean(0)
@@ -49,9 +56,9 @@ def test_random_wells_are_at_chance():
     values = []
     for _ in range(40):
         kinds = ["negcon"] * 20 + ["poscon"] * 20 + ["treatment"] * 30
-        table = ControlAxis.score(
+        table = score(
             wells(rng.normal(size=(70, 5)), kinds, [0] * 40 + list(rng.integers(1, 9, 30))),
-            ControlAxisSettings(n_boot=10),
+            ControlAxisSettings(n_bootstrap=10),
         )
         values.append(table["value"].to_numpy())
     accuracy, dose = np.mean(values, axis=0)
@@ -60,6 +67,8 @@ def test_random_wells_are_at_chance():
 
 
 def test_missing_controls_are_said_not_scored():
-    table = ControlAxis.score(wells(np.ones((3, 2)), ["negcon"] * 3, [0] * 3), ControlAxisSettings())
+    table = ControlAxis.score(
+        Scored(None, lambda: wells(np.ones((3, 2)), ["negcon"] * 3, [0] * 3)), ControlAxisSettings()
+    )
     assert table["value"].isna().all()
     assert table["detail"].str.contains("two wells of each control").all()

@@ -80,7 +80,7 @@ def test_bbbc021_mechanisms_are_found_after_tvn(bbbc021: tuple[pd.DataFrame, np.
     same = (mechanism[:, None] == mechanism) & (compound[:, None] != compound)
     relations = known([(names[i], names[j]) for i, j in zip(*np.nonzero(np.triu(same)), strict=True)])
     assert len(relations.pairs) == 305
-    scores = score_recall(gene_map.X, names, {"moa": relations}, RecallSettings(n_boot=200))
+    scores = score_recall(gene_map.X, names, {"moa": relations}, RecallSettings(n_bootstrap=200))
     recall, shuffled = first(scores, "recall", "moa"), first(scores, "recall_shuffled", "moa")
     assert recall["value"] >= 0.45
     assert recall["ci_low"] > shuffled["ci_high"]
@@ -108,7 +108,7 @@ def test_fly_complexes_are_found_after_scaling_by_batch() -> None:
     interactions = pd.read_csv(folder / "dpim_interactions.csv")
     scored = list(zip(interactions["Interactor_1"], interactions["Interactor_2"], strict=True))
     sources = {"complexes": known(pairs), "interactions": known(scored)}
-    scores = score_recall(gene_map.X, gene_map.obs["gene"].tolist(), sources, RecallSettings(n_boot=100))
+    scores = score_recall(gene_map.X, gene_map.obs["gene"].tolist(), sources, RecallSettings(n_bootstrap=100))
     for source in sources:
         recall, shuffled = first(scores, "recall", source), first(scores, "recall_shuffled", source)
         assert recall["value"] >= 0.25
@@ -131,7 +131,7 @@ def test_weak_expression_screen_stays_at_chance() -> None:
     y = correct(TVN, TVNSettings(), x, obs["Metadata_Plate"], (kind != "trt_oe").to_numpy())
     gene_map = build_gene_map(y, obs, AggregateSettings(n_null=99))
     sources = {name: read_relations(DATA / "relations-efaar" / f"{name}.txt") for name in ("Reactome", "StringDB")}
-    scores = score_recall(gene_map.X, gene_map.obs["gene"].tolist(), sources, RecallSettings(n_boot=300))
+    scores = score_recall(gene_map.X, gene_map.obs["gene"].tolist(), sources, RecallSettings(n_bootstrap=300))
     for source in sources:
         recall, shuffled = first(scores, "recall", source), first(scores, "recall_shuffled", source)
         assert recall["value"] < 0.2

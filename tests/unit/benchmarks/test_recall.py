@@ -12,10 +12,11 @@ from platemae.benchmarks import cosine
 from platemae.benchmarks.annotations import Relations
 from platemae.benchmarks.recall import KnownRelations, RecallSettings, score_recall
 from platemae.benchmarks.rows import ROW_COLUMNS, stamp
+from platemae.benchmarks.scored import Scored
 from platemae.contracts import SCORE_COLUMNS
 from platemae.errors import ConfigError, ContractError, InputError
 
-FAST = {"n_boot": 20, "n_shuffles": 20}
+FAST = {"n_bootstrap": 20, "n_shuffles": 20}
 
 
 def names(count: int) -> list[str]:
@@ -104,7 +105,7 @@ def test_bootstrap_weights_equal_explicit_copies_of_genes(ties: bool, monkeypatc
 
     monkeypatch.setattr("platemae.benchmarks.recall.percentile_interval", spy)
     monkeypatch.setattr("platemae.benchmarks.recall._REPLICATES", 7)
-    config = RecallSettings(thresholds=((0.2, 0.8),), min_entities=2, n_boot=30, n_shuffles=2, seed=3)
+    config = RecallSettings(thresholds=((0.2, 0.8),), min_entities=2, n_bootstrap=30, n_shuffles=2, seed=3)
     score_recall(x, names(12), {"s": relations(pairs)}, config)
     draws = np.random.default_rng(3).multinomial(12, [1 / 12] * 12, size=30)
     expected = [slow_recall(x, pairs, 0.2, 0.8, row.tolist()) for row in draws]
@@ -115,7 +116,7 @@ def test_blocks_and_narrow_windows_change_nothing(monkeypatch: pytest.MonkeyPatc
     rng = np.random.default_rng(2)
     x = rng.standard_normal((150, 8)) + 2 * rng.standard_normal((10, 8))[rng.integers(0, 10, 150)]
     source = {"s": relations(random_pairs(300, 150))}
-    config = RecallSettings(n_boot=60, n_shuffles=10)
+    config = RecallSettings(n_bootstrap=60, n_shuffles=10)
     whole = score_recall(x, names(150), source, config)
     monkeypatch.setattr(cosine, "_ROWS", 17)
     narrow = cosine._window
@@ -125,7 +126,7 @@ def test_blocks_and_narrow_windows_change_nothing(monkeypatch: pytest.MonkeyPatc
 
 def test_random_vectors_are_at_chance_and_the_interval_covers_it() -> None:
     x = np.random.default_rng(0).standard_normal((300, 64))
-    table = score_recall(x, names(300), {"s": relations(random_pairs(3000, 300))}, RecallSettings(n_boot=200))
+    table = score_recall(x, names(300), {"s": relations(random_pairs(3000, 300))}, RecallSettings(n_bootstrap=200))
     recall = table[table["metric"] == "recall"]
     np.testing.assert_allclose(recall["chance"], [0.1, 0.2])
     np.testing.assert_allclose(recall["value"], recall["chance"], atol=0.025)
@@ -143,7 +144,7 @@ def planted(genes: int = 200, module: int = 4, seed: int = 1) -> tuple[np.ndarra
 
 def test_planted_modules_are_recalled_and_shuffled_labels_are_not() -> None:
     x, pairs = planted()
-    table = score_recall(x, names(200), {"s": relations(pairs)}, RecallSettings(n_boot=100))
+    table = score_recall(x, names(200), {"s": relations(pairs)}, RecallSettings(n_bootstrap=100))
     recall, shuffled = (table[table["metric"] == metric].iloc[0] for metric in ("recall", "recall_shuffled"))
     assert recall["value"] == 1.0
     assert recall["ci_low"] > 0.9
@@ -161,7 +162,7 @@ def test_opposite_vectors_count_too() -> None:
 
 def test_shuffled_recall_equals_recall_with_names_permuted() -> None:
     x, pairs = planted(genes=40)
-    config = RecallSettings(n_boot=5, n_shuffles=1, seed=9, thresholds=((0.05, 0.95),))
+    config = RecallSettings(n_bootstrap=5, n_shuffles=1, seed=9, thresholds=((0.05, 0.95),))
     table = score_recall(x, names(40), {"s": relations(pairs)}, config)
     rng = np.random.default_rng(9)
     rng.multinomial(40, np.full(40, 1 / 40), size=5)
@@ -177,7 +178,7 @@ def test_interval_resamples_genes_not_pairs() -> None:
     modules = np.arange(240) // 12
     x[modules % 4 == 0] += 4 * rng.standard_normal((20, 30))[modules[modules % 4 == 0]]
     pairs = [(i, j) for i in range(240) for j in range(i + 1, 240) if modules[i] == modules[j]]
-    config = RecallSettings(n_boot=300, thresholds=((0.05, 0.95),))
+    config = RecallSettings(n_bootstrap=300, thresholds=((0.05, 0.95),))
     row = score_recall(x, names(240), {"s": relations(pairs)}, config).iloc[0]
     of_pairs = 2 * 1.96 * np.sqrt(row["value"] * (1 - row["value"]) / row["n"])
     assert 0.2 < row["value"] < 0.6
@@ -189,8 +190,10 @@ def test_resamples_without_any_known_pair_are_not_counted() -> None:
     """A source that hangs on one gene cannot be scored in the resamples that lack it, 37 % of them."""
     x = np.random.default_rng(4).standard_normal((150, 30))
     sources = {"hub": relations([(0, j) for j in range(1, 80)]), "free": relations(random_pairs(79, 150, 8))}
-    table = score_recall(x, names(150), sources, RecallSettings(n_boot=300))
-    used = {row.source: json.loads(row.detail)["n_boot"] for row in table[table["metric"] == "recall"].itertuples()}
+    table = score_recall(x, names(150), sources, RecallSettings(n_bootstrap=300))
+    used = {
+        row.source: json.loads(row.detail)["n_bootstrap"] for row in table[table["metric"] == "recall"].itertuples()
+    }
     assert 160 <= used["hub"] <= 220
     assert used["free"] == 300
 
@@ -199,7 +202,8 @@ def test_same_seed_same_rows_and_other_seed_other_interval() -> None:
     x, pairs = planted(genes=60)
     x += np.random.default_rng(0).standard_normal(x.shape) * 2
     one, same, other = (
-        score_recall(x, names(60), {"s": relations(pairs)}, RecallSettings(n_boot=50, seed=seed)) for seed in (1, 1, 2)
+        score_recall(x, names(60), {"s": relations(pairs)}, RecallSettings(n_bootstrap=50, seed=seed))
+        for seed in (1, 1, 2)
     )
     pd.testing.assert_frame_equal(one, same)
     assert one["value"][0] == other["value"][0]
@@ -243,7 +247,7 @@ def test_source_of_other_names_is_refused_and_case_is_recognised() -> None:
     x, pairs = planted(genes=40)
     with pytest.raises(InputError, match="no gene of the map is in 's'") as caught:
         score_recall(x, [f"other{i}" for i in range(40)], {"s": relations(pairs)}, RecallSettings(**FAST))
-    assert caught.value.where == "benchmarks: sources: s"
+    assert caught.value.where == "benchmarks: relations: s"
     with pytest.raises(InputError) as caught:
         score_recall(x, [name.upper() for name in names(40)], {"s": relations(pairs)}, RecallSettings(**FAST))
     assert "upper and lower case" in caught.value.remedy
@@ -270,11 +274,11 @@ def test_position_decides_not_the_index_of_the_table(tmp_path: Path) -> None:
     x, pairs = planted(genes=40)
     path = tmp_path / "known.csv"
     relations(pairs).pairs.to_csv(path, index=False)
-    config = RecallSettings(sources={"planted": str(path)}, **FAST)
+    config = RecallSettings(relations={"planted": str(path)}, **FAST)
     plain = ad.AnnData(x, obs=pd.DataFrame({"gene": names(40)}, index=names(40)))
     odd = ad.AnnData(x, obs=pd.DataFrame({"gene": names(40)}, index=[f"{(i * 7) % 40}" for i in range(40)]))
-    table = KnownRelations.score(plain, config)
-    pd.testing.assert_frame_equal(KnownRelations.score(odd, config), table)
+    table = KnownRelations.score(Scored(lambda: plain), config)
+    pd.testing.assert_frame_equal(KnownRelations.score(Scored(lambda: odd), config), table)
     assert tuple(table.columns) == ROW_COLUMNS
     stamped = stamp(table, "mae", "tvn", "none")
     assert tuple(stamped.columns) == SCORE_COLUMNS
@@ -282,7 +286,7 @@ def test_position_decides_not_the_index_of_the_table(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), stamped)
 
 
-@pytest.mark.parametrize("bad", [{"n_boot": 0}, {"n_shuffles": 0}, {"thresholds": ((0.9, 0.1),)}])
+@pytest.mark.parametrize("bad", [{"n_bootstrap": 0}, {"n_shuffles": 0}, {"thresholds": ((0.9, 0.1),)}])
 def test_bad_settings_are_named(bad: dict) -> None:
     with pytest.raises(ConfigError) as caught:
         RecallSettings(**bad)

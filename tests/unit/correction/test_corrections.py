@@ -1,6 +1,7 @@
 """What every correction of the registry keeps, and centre-scale and none in closed form."""
 
 import ast
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from platemae.correction.centerscale import CenterScale
 from platemae.correction.control_stats import ControlStats
 from platemae.correction.moments import MomentSettings
 from platemae.correction.none import NoCorrection, NoSettings
+from platemae.correction.npz import save_npz
+from platemae.correction.tvn import TVN, TVNSettings
 from platemae.errors import ConfigError, ContractError, InputError
 
 KINDS = sorted(set(registry.REGISTRY) - {"harmony"})  # harmony has no transform of its own: test_harmony.py
@@ -165,3 +168,26 @@ def test_centerscale_settings_name_the_allowed_values(bad: dict[str, str]) -> No
     with pytest.raises(ConfigError, match="not allowed") as caught:
         MomentSettings(**bad)
     assert next(iter(bad)) in caught.value.where
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
+def test_a_file_whose_arrays_do_not_fit_together_is_refused(
+    kind: str, stats: dict[str, ControlStats], tmp_path: Path
+) -> None:
+    cls = registry.resolve(kind)
+    fitted = cls.fit(stats, BATCH, cls.Settings())
+    torn = replace(fitted, mean=fitted.mean[:-1])
+    torn.save(tmp_path / "torn.npz")
+    with pytest.raises(ContractError, match="does not fit the others"):
+        cls.load(tmp_path / "torn.npz")
+    replace(fitted, mean=np.full_like(fitted.mean, np.nan)).save(tmp_path / "nan.npz")
+    with pytest.raises(ContractError, match="not finite"):
+        cls.load(tmp_path / "nan.npz")
+
+
+def test_a_file_of_another_version_is_refused(stats: dict[str, ControlStats], tmp_path: Path) -> None:
+    fitted = TVN.fit(stats, BATCH, TVNSettings())
+    arrays = {name: getattr(fitted, name) for name in TVN.axes_of}
+    save_npz(tmp_path / "old.npz", arrays, {"kind": "tvn", "settings": {"shrink": 1}, "counts": asdict(fitted.counts)})
+    with pytest.raises(ContractError, match="another version"):
+        TVN.load(tmp_path / "old.npz")

@@ -1,8 +1,9 @@
 """Pydantic sections of the configuration, one class a stage or list entry; they generate schema and config.yaml."""
 
+from platemae.config.sections.benchmarks import Benchmark, BenchmarkEntry, benchmark_entry
 from platemae.config.sections.corrections import CORRECTION_SETTINGS, CorrectionEntry
 from platemae.config.sections.embedding import EmbedSection
-from platemae.config.sections.maps import BenchmarkEntry, MapSection, ReportSection
+from platemae.config.sections.maps import MapSection, ReportSection
 from platemae.config.sections.models import MODEL_KINDS, ModelEntry, Snapshot
 from platemae.config.sections.plates import IngestSection, LayoutsSection, ReaderEntry
 from platemae.config.sections.quality import FEATURE_GROUPS, QC_MEASURES, IntensityEntry, MeasureSection, QcSection
@@ -15,6 +16,7 @@ __all__ = [
     "LIST_SECTIONS",
     "MODEL_KINDS",
     "QC_MEASURES",
+    "Benchmark",
     "BenchmarkEntry",
     "Config",
     "CorrectionEntry",
@@ -31,4 +33,5 @@ __all__ = [
     "ReportSection",
     "Snapshot",
     "TrainSection",
+    "benchmark_entry",
 ]

@@ -1,10 +1,10 @@
-"""Sections of what comes out: maps, benchmarks, the report."""
+"""Sections of what comes out: maps, the report."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from platemae.config.sections.base import Name, Section
 
@@ -21,28 +21,6 @@ class MapSection(Section):
     plates: list[Name] | Literal["all"] = Field(
         default="all", description="plates whose wells become the maps and are scored; on others models only train"
     )
-
-
-class BenchmarkEntry(Section):
-    """One benchmark of a map."""
-
-    name: Name = Field(description="name in the tables")
-    kind: Literal["known_relations", "replicate_consistency", "control_axis"] = Field(
-        description="known_relations: recall of gene pairs; replicate_consistency: cosine among replicates; "
-        "control_axis: dose along negative-to-positive"
-    )
-    relations: str | None = Field(
-        default=None, description="known_relations: CSV with entity1,entity2[,strength], relative to plates.tsv"
-    )
-    n_bootstrap: int = Field(default=1000, ge=10, description="resamplings for the interval")
-    n_shuffles: int = Field(default=200, ge=10, description="label shuffles for the measured chance")
-    seed: int = Field(default=0, ge=0, description="seed of resampling")
-
-    @model_validator(mode="after")
-    def _relations_needed(self) -> BenchmarkEntry:
-        if (self.kind == "known_relations") != (self.relations is not None):
-            raise ValueError("kind: known_relations and relations: PATH belong together")
-        return self
 
 
 class ReportSection(Section):

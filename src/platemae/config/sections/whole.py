@@ -9,14 +9,22 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from platemae.config.sections.base import Section
+from platemae.config.sections.benchmarks import BenchmarkEntry, KnownRelationsEntry, ReplicateConsistencyEntry
 from platemae.config.sections.corrections import CorrectionEntry
 from platemae.config.sections.embedding import EmbedSection
-from platemae.config.sections.maps import BenchmarkEntry, MapSection, ReportSection
+from platemae.config.sections.maps import MapSection, ReportSection
 from platemae.config.sections.models import ModelEntry, Snapshot
 from platemae.config.sections.plates import IngestSection, LayoutsSection, ReaderEntry
 from platemae.config.sections.quality import IntensityEntry, MeasureSection, QcSection
 from platemae.config.sections.training import DatasetEntry, TrainSection
 from platemae.contracts import POOLINGS
+
+
+def _demo_benchmarks() -> list[BenchmarkEntry]:
+    return [
+        KnownRelationsEntry(name="planted", kind="known_relations", relations="relations.csv"),
+        ReplicateConsistencyEntry(name="replicates", kind="replicate_consistency"),
+    ]
 
 
 class Config(Section):
@@ -61,13 +69,7 @@ class Config(Section):
         description="batch corrections",
     )
     map: MapSection = MapSection()
-    benchmarks: list[BenchmarkEntry] = Field(
-        default_factory=lambda: [
-            BenchmarkEntry(name="planted", kind="known_relations", relations="relations.csv"),
-            BenchmarkEntry(name="replicates", kind="replicate_consistency"),
-        ],
-        description="how maps are scored",
-    )
+    benchmarks: list[BenchmarkEntry] = Field(default_factory=_demo_benchmarks, description="how maps are scored")
     report: ReportSection = ReportSection()
 
     @model_validator(mode="after")

@@ -108,11 +108,17 @@ def _entries(source: Source) -> list[Block]:
             numeric=("ridge", "components"),
         ),
         grid(
-            [(b["name"], b["kind"], b.get("relations") or "") for b in source.cfg["benchmarks"]],
-            ("benchmark", "kind", "relations"),
+            [(b["name"], b["kind"], *_files(b)) for b in source.cfg["benchmarks"]],
+            ("benchmark", "kind", "files"),
             "Benchmarks",
         ),
     ]
+
+
+def _files(benchmark: dict[str, Any]) -> list[str]:
+    """Return the files that a benchmark reads, as configured."""
+    named = benchmark.get("relations") or ""
+    return [", ".join(named.values()) if isinstance(named, dict) else named]
 
 
 def _settings(correction: dict[str, Any]) -> list[str]:
