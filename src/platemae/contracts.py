@@ -90,6 +90,8 @@ SCORE_COLUMNS = (
     "value",
     "ci_low",
     "ci_high",
+    "plate_ci_low",
+    "plate_ci_high",
     "n",
     "chance",
     "overlap",

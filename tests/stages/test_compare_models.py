@@ -20,7 +20,7 @@ def write(results: Results, model: str, correction: str, *rows: list[object]) ->
 
 
 def recall(benchmark: str, source: str, value: float) -> list[object]:
-    return [benchmark, source, "recall", 0.05, value, value - 0.1, value + 0.1, 120, 0.1, "", "{}"]
+    return [benchmark, source, "recall", 0.05, value, value - 0.1, value + 0.1, np.nan, np.nan, 120, 0.1, "", "{}"]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def results(tmp_path: Path) -> Results:
                 model,
                 correction,
                 recall("corum", "CORUM", base + gain),
-                ["replicates", "", "mean_cosine", np.nan, np.nan, np.nan, np.nan, 0, np.nan, "none", "too few"],
+                ["replicates", "", "mean_cosine", *[np.nan] * 6, 0, np.nan, "none", "too few"],
             )
     return results
 

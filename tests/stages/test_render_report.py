@@ -147,7 +147,10 @@ def fake_scores(results: Results, model: str, correction: str) -> None:
         ["planted", "relations", "recall_shuffled", 0.05, 0.1, 0.07, 0.13, 120, 0.1],
         ["replicates", "replicates", "mean_cosine", np.nan, value, value - 0.1, value + 0.9, 60, np.nan],
     ]
-    table = pd.DataFrame([[model, correction, *row, "", detail] for row in rows], columns=list(SCORE_COLUMNS))
+    table = pd.DataFrame(
+        [[model, correction, *row[:-2], np.nan, np.nan, *row[-2:], "", detail] for row in rows],
+        columns=list(SCORE_COLUMNS),
+    )
     write_parquet(results.scores(model, correction), table)
 
 

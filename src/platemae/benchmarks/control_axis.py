@@ -2,7 +2,7 @@
 
 Both numbers come from corrected wells. Controls: leave-one-out nearest centroid (Euclidean), each control well against
 the centroids of the others. Dose: Spearman correlation of concentration with the projection of the treated wells on the
-line from the negative to the positive centroid.
+line from the negative to the positive centroid. Intervals resample wells, and plates with axis and centroids held.
 
 Shapes: W wells, D dimensions.
 """
@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
+from platemae.benchmarks.plates import plate_interval
 from platemae.benchmarks.rows import ScoreRow, score_table
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 BENCHMARK = "control_axis"
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ControlAxisSettings:
     ----------
     n_bootstrap
         Resamples of the wells, for the intervals.
+    n_plate_bootstrap
+        Resamples of the plates, for the second intervals; 0 for none.
     seed
         Of the resamples.
     """
@@ -43,6 +47,7 @@ class ControlAxisSettings:
     file_keys: ClassVar[tuple[str, ...]] = ()
 
     n_bootstrap: int = 1000
+    n_plate_bootstrap: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,28 +77,43 @@ class ControlAxis:
             return score_table(rows)
         dose_W = pd.to_numeric(wells.obs["Metadata_Concentration"].astype(str), errors="coerce").to_numpy()
         treated = (kind_W == "treatment") & np.isfinite(dose_W)
-        return score_table(_rows(groups, x_WD[treated], dose_W[treated], settings))
+        hits_W, along_W, dose_W = leave_one_out_hits(*groups), _along(groups, x_WD[treated]), dose_W[treated]
+        control_W = np.concatenate([np.flatnonzero(kind_W == name) for name in ("negcon", "poscon")])
+
+        def resampled(weight_N: IntArray) -> tuple[float, float]:
+            hits = np.repeat(hits_W, weight_N[control_W])
+            pick = np.repeat(np.arange(len(dose_W)), weight_N[treated])
+            return float(hits.mean()) if len(hits) else np.nan, _spearman(dose_W[pick], along_W[pick])
+
+        made = _rows(groups, hits_W, along_W, dose_W, settings)
+        plates = plate_interval(scored, resampled, settings.n_plate_bootstrap, settings.seed)
+        return score_table(plates.into(row, place) for place, row in enumerate(made))
 
 
 _METRICS = ("leave_one_out_accuracy", "dose_spearman")
 
 
+def _along(groups: list[FloatArray], x_WD: FloatArray) -> FloatArray:
+    """Return the projection of wells on the line from the negative to the positive centroid."""
+    along_W: FloatArray = (x_WD - groups[0].mean(0)) @ (groups[1].mean(0) - groups[0].mean(0))
+    return along_W
+
+
 def _rows(
-    groups: list[FloatArray], x_WD: FloatArray, dose_W: FloatArray, settings: ControlAxisSettings
+    groups: list[FloatArray], hits_W: FloatArray, along_W: FloatArray, dose_W: FloatArray, settings: ControlAxisSettings
 ) -> Iterator[ScoreRow]:
-    hits_W = leave_one_out_hits(*groups)
     low, high = _interval(lambda pick: float(hits_W[pick].mean()), len(hits_W), settings)
     detail: dict[str, Any] = {"negcon": len(groups[0]), "poscon": len(groups[1])}
     largest = max(len(group) for group in groups) / len(hits_W)
     value = float(hits_W.mean())
-    yield ScoreRow(BENCHMARK, "controls", _METRICS[0], np.nan, value, low, high, len(hits_W), largest, detail)
+    found: dict[str, Any] = {"value": value, "ci_low": low, "ci_high": high, "n": len(hits_W), "chance": largest}
+    yield ScoreRow(BENCHMARK, "controls", _METRICS[0], detail=detail, **found)
     if len(np.unique(dose_W)) < 3:
         yield ScoreRow(BENCHMARK, "dose", _METRICS[1], detail={"missing": "three concentrations"})
         return
-    axis_D = groups[1].mean(0) - groups[0].mean(0)
-    along_W = (x_WD - groups[0].mean(0)) @ axis_D
     low, high = _interval(lambda pick: _spearman(dose_W[pick], along_W[pick]), len(dose_W), settings)
-    yield ScoreRow(BENCHMARK, "dose", _METRICS[1], np.nan, _spearman(dose_W, along_W), low, high, len(dose_W), 0.0)
+    found = {"value": _spearman(dose_W, along_W), "ci_low": low, "ci_high": high, "n": len(dose_W), "chance": 0.0}
+    yield ScoreRow(BENCHMARK, "dose", _METRICS[1], **found)
 
 
 def leave_one_out_hits(negative_WD: FloatArray, positive_WD: FloatArray) -> FloatArray:

@@ -29,7 +29,9 @@ class ScoreRow:
     value
         The number; NaN where it could not be measured, with the reason in ``detail``.
     ci_low, ci_high
-        95 % interval, NaN for none.
+        95 % interval from resampling genes, perturbations or wells, as the benchmark says; NaN for none.
+    plate_ci_low, plate_ci_high
+        95 % interval from resampling plates (`platemae.benchmarks.plates`); NaN for none.
     n
         Pairs or perturbations behind the value.
     chance
@@ -45,6 +47,8 @@ class ScoreRow:
     value: float = np.nan
     ci_low: float = np.nan
     ci_high: float = np.nan
+    plate_ci_low: float = np.nan
+    plate_ci_high: float = np.nan
     n: int = 0
     chance: float = np.nan
     detail: Mapping[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from platemae.layout import Results
 GROUP_COLUMNS = ("benchmark", "source", "metric", "threshold")
 """Rows that agree in these measure the same thing and may be compared."""
 
-NUMBERS = ("value", "ci_low", "ci_high", "n", "chance")
+NUMBERS = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high", "n", "chance")
 
 
 @dataclass(frozen=True)

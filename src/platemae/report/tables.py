@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -15,16 +16,23 @@ TRAILING = ("chance", "n")
 def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
     """Return one group as text: rows are models, columns ``model``, then the corrections.
 
-    A cell is ``value [low, high]``; it is empty where nothing was measured, and holds several numbers, set apart by
-    semicolons, where two entries of the configuration measured the same thing.
+    A cell is ``value [low, high]``, with ``(plates [low, high])`` behind where plates were resampled, too; it is empty
+    where nothing was measured, and holds several numbers, set apart by semicolons, where two entries of the
+    configuration measured the same thing.
     """
     rows = []
     for model, measured in group.rows.groupby("model", sort=False):
         cells: dict[str, list[str]] = {name: [] for name in corrections}
         for row in measured.to_dict("records"):
-            cells[row["correction"]].append(with_interval(row["value"], row["ci_low"], row["ci_high"]))
+            cells[row["correction"]].append(_cell(row))
         rows.append({"model": str(model), **{name: "; ".join(filter(None, cells[name])) for name in corrections}})
     return pd.DataFrame(rows, columns=["model", *corrections])
+
+
+def _cell(row: Mapping[Hashable, Any]) -> str:
+    text = with_interval(row["value"], row["ci_low"], row["ci_high"])
+    low, high = number(row["plate_ci_low"]), number(row["plate_ci_high"])
+    return f"{text} (plates [{low}, {high}])" if text and low and high else text
 
 
 def caption(group: Group) -> str:
@@ -34,7 +42,8 @@ def caption(group: Group) -> str:
     level = f"; chance {' to '.join(dict.fromkeys([chance[0], chance[-1]]))}" if chance else "; no chance level"
     taught = group.rows.loc[group.rows["overlap"] == "labels", "model"].unique()
     warned = f"; trained on these labels: {', '.join(map(str, taught))}" if len(taught) else ""
-    return f"{group.title}: value [interval]{'; ' + n if n else ''}{level}{warned}"
+    plates = " (plates [interval from resampling plates])" if group.rows["plate_ci_low"].notna().any() else ""
+    return f"{group.title}: value [interval]{plates}{'; ' + n if n else ''}{level}{warned}"
 
 
 def benchmark_csv(found: Sequence[Group], corrections: Sequence[str]) -> pd.DataFrame:

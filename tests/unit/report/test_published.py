@@ -8,7 +8,23 @@ from platemae.report.published import PUBLISHED, PUBLISHED_COLUMNS, beside_measu
 
 
 def measured(source: str, correction: str = "tvn", threshold: float = 0.05, metric: str = "recall") -> list[object]:
-    return ["mine", correction, "my_benchmark", source, metric, threshold, 0.5, 0.4, 0.6, 90, 0.1, "", ""]
+    return [
+        "mine",
+        correction,
+        "my_benchmark",
+        source,
+        metric,
+        threshold,
+        0.5,
+        0.4,
+        0.6,
+        np.nan,
+        np.nan,
+        90,
+        0.1,
+        "",
+        "",
+    ]
 
 
 def table(*rows: list[object]) -> pd.DataFrame:

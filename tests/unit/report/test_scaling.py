@@ -33,7 +33,20 @@ def source(tmp_path):
                 value = 0.1 + gain + 0.001 * step - 0.1 * (kind == "wsl")
                 spread = [value, value - 0.04, value + 0.04]
                 rows.append(
-                    [name, correction, "planted", "relations", "recall", 0.05, *spread, 72, 0.1, "images", "{}"]
+                    [
+                        name,
+                        correction,
+                        "planted",
+                        "relations",
+                        "recall",
+                        0.05,
+                        *spread,
+                        *[np.nan] * 2,
+                        72,
+                        0.1,
+                        "images",
+                        "{}",
+                    ]
                 )
     trained["munet"] |= {"diverged_at": 190}
     results = Results(tmp_path)

@@ -10,10 +10,10 @@ CORRECTIONS = ["none", "tvn"]
 
 def scores() -> pd.DataFrame:
     rows = [
-        ["mae_1", "none", "corum", "CORUM", "recall", 0.05, 0.12344, 0.1, 0.15, 100, 0.1, "", ""],
-        ["mae_1", "tvn", "corum", "CORUM", "recall", 0.05, 0.622, 0.6, 0.64, 120, 0.1, "", ""],
-        ["pca|x", "tvn", "corum", "CORUM", "recall", 0.05, 0.3, np.nan, np.nan, 120, 0.1, "", ""],
-        ["mae_1", "none", "corum", "CORUM", "recall", 0.1, np.nan, np.nan, np.nan, 0, 0.2, "", ""],
+        ["mae_1", "none", "corum", "CORUM", "recall", 0.05, 0.12344, 0.1, 0.15, np.nan, np.nan, 100, 0.1, "", ""],
+        ["mae_1", "tvn", "corum", "CORUM", "recall", 0.05, 0.622, 0.6, 0.64, np.nan, np.nan, 120, 0.1, "", ""],
+        ["pca|x", "tvn", "corum", "CORUM", "recall", 0.05, 0.3, *[np.nan] * 4, 120, 0.1, "", ""],
+        ["mae_1", "none", "corum", "CORUM", "recall", 0.1, *[np.nan] * 5, 0, 0.2, "", ""],
     ]
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
@@ -70,3 +70,10 @@ def test_markdown_and_latex_escape_their_marks() -> None:
     assert r"mae\_1 & 0.123 [0.100, 0.150] & 0.622 [0.600, 0.640] \\" in latex
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 2
     assert r"\begin{tabular}{lrr}" in latex
+
+
+def test_a_second_interval_from_plates_stands_behind_the_first() -> None:
+    table = scores().iloc[1:2].assign(plate_ci_low=0.55, plate_ci_high=0.71)
+    (group,) = groups(table)
+    assert wide(group, ["tvn"])["tvn"].tolist() == ["0.622 [0.600, 0.640] (plates [0.550, 0.710])"]
+    assert "value [interval] (plates [interval from resampling plates]); n = 120" in caption(group)

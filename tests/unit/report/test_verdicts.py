@@ -28,7 +28,7 @@ def row(value: float, low: float, high: float, chance: float = 0.1, model: str =
 def scores(*rows: tuple, metric: str = "recall", detail: str = "{}") -> pd.DataFrame:
     """Rows are (model, correction, value, low, high)."""
     lines = [
-        [model, correction, "planted", "relations", metric, 0.05, value, low, high, 50, 0.1, "", detail]
+        [model, correction, "planted", "relations", metric, 0.05, value, low, high, *[np.nan] * 2, 50, 0.1, "", detail]
         for model, correction, value, low, high in rows
     ]
     return pd.DataFrame(lines, columns=list(SCORE_COLUMNS))

@@ -84,7 +84,7 @@ def _wide(group: Group, corrections: list[str]) -> Table:
 
 def _all_rows(scores: pd.DataFrame) -> Fold:
     columns = [str(column) for column in scores.columns]
-    numbers = ("value", "ci_low", "ci_high", "chance")
+    numbers = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high", "chance")
     rows = [
         [
             number(row[name]) if name in numbers else _whole(row[name]) if name == "n" else plain(row[name])

@@ -26,6 +26,9 @@ class Benchmark(Section):
 
     name: Name = Field(description="name in the tables")
     n_bootstrap: int = Field(default=1000, ge=10, description="resamplings for the interval")
+    n_plate_bootstrap: int = Field(
+        default=200, ge=0, description="resamplings of plates for the second interval; 0: none"
+    )
     seed: int = Field(default=0, ge=0, description="seed of resampling")
 
     def files(self) -> Iterator[tuple[str, str]]:
