@@ -1,8 +1,8 @@
 """A training step against transformers' and lightly's masked autoencoders at an equal configuration, in one run.
 
 ViT-S/16 on 6 x 256 x 256, mask 0.75, decoder 512 x 8; all sides take turns, see ``mae_step.py``. ``ceiling`` is the
-crops a second that the step's matrix products would take at the rate of plain ones in the same run. A row adds our
-Fourier term, which no peer has; the last one says where our step's time goes.
+crops a second that the step's matrix products would take at the rate of plain ones in the same run. Rows add our
+Fourier term, which no peer has, and our network compiled; the last one says where our step's time goes.
 
 ``python benchmarks/bench_training_step.py`` prints the rows.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,11 @@ from platemae.models.settings import Architecture
 SPEC = Architecture(drop_path=0.0)
 ROUNDS = 5
 MATMUL_EDGE = {"cpu": 2048, "cuda": 8192}
+LABELS = {
+    "ours": "MAE training step",
+    "with Fourier term": "the same with the Fourier term",
+    "compiled": "the same with train.compile, peers as they are",
+}
 PARTS = {
     "matrix products": ("::mm", "::addmm", "::bmm", "::baddbmm"),
     "attention kernel": ("::_scaled_dot_product", "::_softmax"),
@@ -47,6 +53,8 @@ def measure_one(device: str, precision: str) -> list[dict[str, Any]]:
     ours = Ours(job, "mae", SPEC)
     with_fourier = Ours(job, "mae", SPEC, fourier_weight=0.01)
     sides = {**peers, "ours": ours, "with Fourier term": with_fourier}
+    if precision == "float32" or device == "cuda":
+        sides["compiled"] = Ours(replace(job, compile=True), "mae", SPEC)
     edge = MATMUL_EDGE[device]
     times, rates = in_turns(sides, ROUNDS, lambda: matmul_rate(device, precision, edge))
     for peer in peers.values():
@@ -55,9 +63,9 @@ def measure_one(device: str, precision: str) -> list[dict[str, Any]]:
     task = f"ViT-S/16, {job.channels} x {SPEC.crop_px}^2, mask {job.mask_ratio}, decoder {SPEC.decoder_width} x "
     task += f"{SPEC.decoder_depth}, batch {job.batch}, {device} {precision}"
     rows = []
-    for name in ("ours", "with Fourier term"):
-        label = "MAE training step" if name == "ours" else "the same with the Fourier term"
-        rows.append(_row(f"{label}, {task}", name, times, job, ceiling))
+    for name, label in LABELS.items():
+        if name in sides:
+            rows.append(_row(f"{label}, {task}", name, times, job, ceiling))
     rows[0]["note"] += f"; {sum(p.numel() for p in ours.parameters) / 1e6:.2f} M parameters"
     rows[0]["note"] += "".join(f", {name} {peer.n_parameters / 1e6:.2f} M" for name, peer in peers.items())
     if device == "cpu" and precision == "bfloat16" and not torch.cpu._is_amx_tile_supported():
@@ -68,7 +76,7 @@ def measure_one(device: str, precision: str) -> list[dict[str, Any]]:
 def _row(task: str, name: str, times: dict[str, Any], job: Job, ceiling: float) -> dict[str, Any]:
     """Return a row: ratio to the faster peer, where there are peers, else to the ceiling."""
     crops_per_s = {key: job.crops / statistics.median(wall for wall, _ in value) for key, value in times.items()}
-    peers = [key for key in times if key not in ("ours", "with Fourier term")]
+    peers = [key for key in times if key not in LABELS]
     note = [f"{crops_per_s[name] / ceiling:.2f} of the matrix products' rate ({ceiling:.3g} crops/s)"]
     for peer in peers:
         clock, processor = (median_ratio(times[name], times[peer], which) for which in (0, 1))
