@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from platemae.config.plates import resolve as resolve_path
 from platemae.contracts import JOINT_CORRECTIONS, Manifest
 from platemae.correction.control_stats import ControlStats
 from platemae.correction.registry import resolve
@@ -91,7 +91,7 @@ def _frozen(
     results: Results, entry: Mapping[str, Any], cls: Any, settings: Any, model: str, correction: str, base: Path
 ) -> Manifest:
     """Take a basis as it is, if it says the same as the configuration."""
-    path = base / os.path.expandvars(entry["basis"])
+    path = resolve_path(entry["basis"], base)
     fitted = cls.load(path)
     other = [f.name for f in fields(settings) if getattr(settings, f.name) != getattr(fitted.settings, f.name)]
     if other:
