@@ -4,6 +4,7 @@ rule build_map:
             "corrected/{model}/{correction}/{plate}.manifest.json",
             lambda wildcards: MAP_PLATES,
         ),
+        training=training_manifests("build_map"),
     output:
         manifest="maps/{model}/{correction}.manifest.json",
         map="maps/{model}/{correction}.h5ad",

@@ -11,6 +11,7 @@ from platemae.config.slices import (
     feature_plates,
     map_plates,
     fit_name,
+    training_sets,
     unit_plates,
 )
 from platemae.contracts import JOINT_CORRECTIONS, TABLE_KINDS, canonical
@@ -198,6 +199,18 @@ def domain_manifests(wildcards):
         f"{folder}/{plate}.manifest.json"
         for plate in sorted(others)
         for folder in folders
+    ]
+
+
+def training_manifests(stage):
+    """What a map or its scores look up of training sets: their wells, and the layouts of their plates for labels."""
+    return lambda wildcards: [
+        path
+        for dataset, plates in training_sets(CONFIG, PLATES, stage, **dict(wildcards))
+        for path in (
+            f"datasets/{dataset}.manifest.json",
+            *(f"plates/{plate}.manifest.json" for plate in plates),
+        )
     ]
 
 

@@ -3,6 +3,7 @@ rule score_map:
         map="maps/{model}/{correction}.manifest.json",
         table=ancient("maps/{model}/{correction}.h5ad"),
         known=benchmark_files,
+        training=training_manifests("score_map"),
         wells=expand(
             "corrected/{{model}}/{{correction}}/{plate}.manifest.json",
             plate=MAP_PLATES,

@@ -13,13 +13,14 @@ from platemae.stages import build_dataset
 WELLS = [f"{row}{column:02d}" for row in "ABCDE" for column in range(1, 9)]
 
 
-def add_plate(results, plate, batch="b1", failed=(), pixels="0", gene="G", wells=WELLS):
+def add_plate(results, plate, batch="b1", failed=(), pixels="0", gene="G", wells=WELLS, of_well=None):
     fields, qc = [], []
     for well in wells:
         for f in ("1", "2"):
             group = f"{well[0]}/{int(well[1:])}/{int(f) - 1}"
             place = [plate, batch, well, f, well[0], int(well[1:]), group, ""]
-            fields.append([*place, "g", gene, "", "", "treatment"])
+            label = (of_well or {}).get(well, ("g", gene, "", "", "treatment"))
+            fields.append([*place, *label])
             verdict = "fail" if (well, f) in failed else "pass"
             measures = [0.2, 0.0, 0.0, 0.5, 1.0, -1.5, 0.1, 0.0, 9.0]
             qc += [[plate, well, f, channel, *measures, verdict, ""] for channel in ("DNA", "ER")]
@@ -152,3 +153,77 @@ def test_the_whole_of_a_dataset_is_what_it_was_without_fractions(results):
 def test_which_wells_a_fraction_takes_depends_on_the_seed(results):
     taken = [frozenset(wells(run(results, fraction=0.3, seed=seed)[1], "train")) for seed in range(4)]
     assert len(set(taken)) == 4
+
+
+GENES = [f"G{i}" for i in range(10)]
+
+
+def screened(results, plate, batch):
+    """Ten genes with two guides each in turn, and the last eight wells controls."""
+    labels = {}
+    for i, well in enumerate(WELLS):
+        gene = GENES[i % 10]
+        control = ("NTC", "", "", "", "negcon")
+        labels[well] = control if i >= 32 else (f"{gene}_g{i // 10 % 2 + 1}", gene, "", "", "treatment")
+    add_plate(results, plate, batch=batch, of_well=labels)
+    return labels
+
+
+@pytest.mark.parametrize(("by", "value"), [("plate", "P2"), ("batch", "b2"), ("gene", "G3"), ("perturbation", "G3_g1")])
+def test_what_is_held_out_trains_nowhere_and_is_named(results, by, value):
+    labels = screened(results, "P1", "b1")
+    screened(results, "P2", "b2")
+    manifest, table = run(results, hold_out={"by": by, "values": [value], "fraction": None, "seed": 0})
+    named = {
+        (plate, well)
+        for plate, batch in (("P1", "b1"), ("P2", "b2"))
+        for well in WELLS
+        if value in (plate, batch, *labels[well][:2])
+    }
+    every = {(plate, well) for plate in ("P1", "P2") for well in WELLS}
+    assert wells(table, "train") | wells(table, "validation") == every - named
+    noted = manifest.counts["hold_out"]
+    assert (noted["by"], noted["names"], noted["n_names"]) == (by, [value], 1)
+    assert (noted["n_wells"], noted["n_fields"]) == (len(named), 2 * len(named))
+    assert noted["plates"] == (["P2"] if by in ("plate", "batch") else [])
+    assert list(table.columns) == list(DATASET_COLUMNS)
+    assert list(table.index) == list(range(len(table)))
+
+
+def test_a_share_is_drawn_of_treated_names_by_the_seed(results):
+    for plate, batch in (("P1", "b1"), ("P2", "b2")):
+        screened(results, plate, batch)
+    drawn = [
+        run(results, hold_out={"by": "gene", "values": [], "fraction": 0.3, "seed": seed})[0].counts["hold_out"][
+            "names"
+        ]
+        for seed in range(6)
+    ]
+    assert all(len(names) == 3 and set(names) <= set(GENES) for names in drawn)
+    assert len({tuple(names) for names in drawn}) > 3
+    for fraction, count in ((0.001, 1), (0.999, 1)):
+        noted = run(results, hold_out={"by": "plate", "values": [], "fraction": fraction, "seed": 0})[0].counts
+        assert noted["hold_out"]["n_names"] == count, "at least one, and never all"
+        assert noted["plates"] == 1
+
+
+def test_pixels_of_a_plate_held_out_whole_do_not_train_again(results):
+    hold_out = {"by": "plate", "values": ["P2"], "fraction": None, "seed": 0}
+    first = run(results, hold_out=hold_out)[0].digest
+    add_plate(results, "P2", batch="b2", pixels="1")
+    assert run(results, hold_out=hold_out)[0].digest == first
+    assert run(results, plates=("P1",))[0].digest == first, "the training is the same as without the plate"
+
+
+@pytest.mark.parametrize(
+    ("hold_out", "said"),
+    [
+        ({"by": "gene", "values": ["G", "H", "K"]}, "has no gene H, K"),
+        ({"by": "compound", "values": [], "fraction": 0.5}, "no treated well has a compound"),
+        ({"by": "gene", "values": [], "fraction": 0.5}, "its one gene cannot be divided"),
+        ({"by": "plate", "values": ["P1", "P2"]}, "0 wells with a field that passed QC and is not held out"),
+    ],
+)
+def test_what_cannot_be_held_out_is_an_error(results, hold_out, said):
+    with pytest.raises(InputError, match=said):
+        run(results, hold_out={"fraction": None, "seed": 0} | hold_out)

@@ -116,7 +116,8 @@ def _intensity(config: Config, plates: dict[str, Plate], intensity: str) -> dict
 
 def _dataset(config: Config, plates: dict[str, Plate], dataset: str) -> dict[str, Any]:
     entry = config.entry("datasets", dataset)
-    settings = {key: value for key, value in _dump(entry).items() if key != "qc"}
+    unused = {"qc"} | ({"hold_out"} if entry.hold_out is None else set())
+    settings = {key: value for key, value in _dump(entry).items() if key not in unused}
     exclude = entry.qc == "exclude" or _excludes(config)
     return {"dataset": settings | {"plates": _named(plates, entry.plates), "exclude_failed": exclude}}
 
@@ -249,7 +250,14 @@ def _correct(config: Config, plates: dict[str, Plate], model: str, correction: s
 
 def _map(config: Config) -> dict[str, Any]:
     """Return how wells become a map; which plates is told beside."""
-    return {key: value for key, value in _dump(config.map).items() if key != "plates"}
+    found = {key: value for key, value in _dump(config.map).items() if key not in ("plates", "held_out_of")}
+    name = config.map.held_out_of
+    return found if name is None else found | {"held_out": _held_out(config, name)}
+
+
+def _held_out(config: Config, dataset: str) -> dict[str, str]:
+    """Return the training set whose unseen wells are scored, and by what they are unseen."""
+    return {"dataset": dataset, "by": config.entry("datasets", dataset).hold_out.by}
 
 
 def _score(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
@@ -257,22 +265,38 @@ def _score(config: Config, plates: dict[str, Plate], model: str, correction: str
         "benchmarks": [_dump(b) for b in config.benchmarks],
         "plates": map_plates(config, list(plates.values())),
         "map": _map(config),
-        "overlap": _overlap(config, plates, model),
+        "overlap": _overlap(config, model),
     }
 
 
-def _overlap(config: Config, plates: dict[str, Plate], model: str) -> str:
-    """Return what training saw of the scored plates: nothing, their images, their labels, too, or nobody knows."""
+def _overlap(config: Config, model: str) -> str | dict[str, Any]:
+    """Return what training may have seen of scored wells: ``none`` or ``unknown``, or its dataset and what it learned.
+
+    Of a dataset the stage counts plates, wells and labels: layouts and QC decide them, which are not read here.
+    """
     entry = config.entry("models", model)
     learned = is_optimised(entry.kind, entry.train.get("steps", config.train.steps)) or entry.kind == "tile_pca"
     if not learned and entry.kind != "checkpoint":
         return "none"
     if entry.kind == "checkpoint":
         return "unknown"
-    trained = _named(plates, config.entry("datasets", entry.dataset).plates)
-    if not set(trained) & set(map_plates(config, list(plates.values()))):
-        return "none"
-    return "labels" if entry.kind == "wsl" else "images"
+    return {"dataset": entry.dataset, "label": entry.label if entry.kind == "wsl" else None}
+
+
+def training_sets(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> list[tuple[str, list[str]]]:
+    """Return the datasets whose wells a map or its scores look up, with the plates whose labels are looked up, too."""
+    cut = stage_config(config, plates, stage, **wildcards)
+    held_out, training = cut["map"].get("held_out"), cut.get("overlap")
+    found: dict[str, bool] = {}
+    if held_out:
+        found[held_out["dataset"]] = held_out["by"] not in ("plate", "batch")
+    if isinstance(training, dict):
+        found[training["dataset"]] = found.get(training["dataset"], False) or training["label"] is not None
+    every = {plate.plate: plate for plate in plates}
+    return [
+        (name, _named(every, config.entry("datasets", name).plates) if labels else [])
+        for name, labels in sorted(found.items())
+    ]
 
 
 def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:

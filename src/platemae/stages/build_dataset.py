@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, Manifest
+from platemae.contracts import DATASET_COLUMNS, FIELDS_COLUMNS, PERTURBATION_COLUMNS, QC_COLUMNS, Manifest
+from platemae.data.hold_out import left_out_fields
 from platemae.errors import InputError
 from platemae.fingerprint import digest_json, digest_table
 from platemae.layout import Results
@@ -23,7 +24,7 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
     """Write the fields of a dataset's plates that may train, with their split.
 
     The digest holds the pixels of the plates (from their manifests) and this table, but no label: an edited layout
-    trains nothing again.
+    trains nothing again, unless labels decide what is held out and others now are.
 
     Parameters
     ----------
@@ -40,15 +41,19 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
     Raises
     ------
     InputError
-        When fewer than two wells have a field that passed QC.
+        When fewer than two wells have a field that passed QC and is not held out, or ``hold_out`` names what is not
+        there.
     """
     entry = cfg["dataset"]
     frames = [_kept(results, plate, entry["exclude_failed"]) for plate in entry["plates"]]
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(DATASET_COLUMNS))
+    left_out, noted = left_out_fields(table, entry.get("hold_out"), dataset)
+    table = table[~left_out].reset_index(drop=True)
     wells = sorted(set(zip(table["plate"], table["well"], strict=True)))
     if len(wells) < 2:
         raise InputError(
-            f"the dataset {dataset} has {len(wells)} wells with a field that passed QC; two are needed",
+            f"the dataset {dataset} has {len(wells)} wells with a field that passed QC"
+            f"{' and is not held out' if noted else ''}; two are needed",
             f"datasets: {dataset}",
             "name more plates, or look at the reasons in the QC tables",
         )
@@ -59,14 +64,16 @@ def run(results: Results, cfg: dict[str, Any], *, dataset: str, threads: int = 1
     table = table.loc[[place in held_out or place in taken for place in places], list(DATASET_COLUMNS)]
     table = table.reset_index(drop=True)
     write_parquet(table, results.dataset(dataset))
-    pixels = {plate: _pixels(results, plate) for plate in entry["plates"]}
+    used = [plate for plate in entry["plates"] if plate not in noted.get("plates", ())]
+    pixels = {plate: _pixels(results, plate) for plate in used}
     counts = {
-        "plates": len(frames),
+        "plates": len(used),
         "wells": len(held_out) + len(taken),
         "fraction": entry["fraction"],
         "fields": len(table),
         "validation_wells": len(held_out),
         "validation_fields": int((table["split"] == VALIDATION).sum()),
+        **({"hold_out": noted} if noted else {}),
     }
     return Manifest(STAGE, digest_json({"pixels": pixels, "table": digest_table(table)}), counts)
 
@@ -75,7 +82,7 @@ def _kept(results: Results, plate: str, exclude_failed: bool) -> pd.DataFrame:
     """Return the plate's fields that may train, in the order of the fields table."""
     fields = read_parquet(results.fields(plate), FIELDS_COLUMNS)
     kept = kept_fields(fields, read_parquet(results.qc(plate), QC_COLUMNS), exclude_failed)
-    return fields.loc[kept, ["plate", "batch", "well", "field", "group"]]
+    return fields.loc[kept, ["plate", "batch", "well", "field", "group", *PERTURBATION_COLUMNS]]
 
 
 def _held_out(wells: list[tuple[str, str]], fraction: float, seed: int) -> set[tuple[str, str]]:

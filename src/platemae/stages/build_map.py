@@ -8,6 +8,7 @@ import anndata
 
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.contracts import Manifest
+from platemae.data.seen import held_out_rows
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
 from platemae.tables import read_replicates, write_anndata
@@ -21,11 +22,13 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -
     Raises
     ------
     InputError
-        When no treated well names the wanted entity, or a guide belongs to two genes.
+        When no treated well names the wanted entity, a guide belongs to two genes, or nothing is held out.
     """
     method = cfg["map"]["aggregate"]
     parts = [read_replicates(results.corrected(model, correction, plate), method) for plate in cfg["plates"]]
     wells = anndata.concat(parts, join="inner")
+    if "held_out" in cfg["map"]:
+        wells = wells[held_out_rows(results, wells.obs, cfg["map"]["held_out"])].copy()
     gene_map = build_gene_map(wells.X, wells.obs, AggregateSettings.of(cfg["map"]))
     notes = dict(gene_map.uns["notes"])
     write_anndata(gene_map, results.map(model, correction))

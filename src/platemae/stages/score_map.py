@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from platemae.benchmarks.registry import resolve as resolve_benchmark
 from platemae.benchmarks.rows import stamp
 from platemae.benchmarks.scored import Scored
 from platemae.config.plates import resolve as resolve_path
-from platemae.contracts import Manifest
+from platemae.contracts import OBS_COLUMNS, Manifest
+from platemae.data.seen import held_out_rows, overlap_of
 from platemae.errors import MissingError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
 from platemae.store.parquet import write_parquet
-from platemae.tables import read_replicates
+from platemae.tables import read_replicates, read_wells
 
 
 def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, base: Path) -> Manifest:
@@ -40,7 +42,9 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
         cls = resolve_benchmark(entry["kind"])
         table = cls.score(scored, _settings(cls.Settings, entry, base))
         tables.append(table.assign(benchmark=entry["name"]))
-    scores = stamp(pd.concat(tables, ignore_index=True), model, correction, cfg["overlap"])
+    word, said = _overlap(results, cfg, model, correction)
+    scores = stamp(pd.concat(tables, ignore_index=True), model, correction, word)
+    scores["detail"] = [json.dumps(json.loads(text) | {"overlap": said}, sort_keys=True) for text in scores["detail"]]
     write_parquet(scores, results.scores(model, correction))
     return Manifest("score_map", digest_table(scores), {"rows": len(scores)})
 
@@ -66,4 +70,21 @@ def _read_map(path: Path) -> anndata.AnnData:
 def _read_wells(results: Results, cfg: dict[str, Any], model: str, correction: str) -> anndata.AnnData:
     paths = [results.corrected(model, correction, plate) for plate in cfg["plates"]]
     parts = [read_replicates(path, cfg["map"]["aggregate"]) for path in paths]
-    return anndata.concat(parts, join="inner")
+    wells = anndata.concat(parts, join="inner")
+    held_out = cfg["map"].get("held_out")
+    return wells if held_out is None else wells[held_out_rows(results, wells.obs, held_out)].copy()
+
+
+def _overlap(results: Results, cfg: dict[str, Any], model: str, correction: str) -> tuple[str, str]:
+    """Return what training saw of the scored wells, in a word and with counts; reads no vector."""
+    if isinstance(cfg["overlap"], str):
+        return cfg["overlap"], cfg["overlap"]
+    parts = []
+    for plate in cfg["plates"]:
+        wells = read_wells(results.corrected(model, correction, plate), backed=True)
+        parts.append(wells.obs[list(OBS_COLUMNS)].astype(object))
+        wells.file.close()
+    obs = pd.concat(parts, ignore_index=True)
+    obs = obs[held_out_rows(results, obs, cfg["map"].get("held_out"))]
+    entity = AggregateSettings.of(cfg["map"]).entity
+    return overlap_of(results, obs, cfg["overlap"], entity if entity in obs else "Metadata_Perturbation")

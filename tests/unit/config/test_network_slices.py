@@ -2,9 +2,10 @@
 
 import pytest
 
-from platemae.config import Config, stage_config
+from platemae.config import Config, load_config, stage_config
 from platemae.config.plates import Plate
-from platemae.config.slices import unit_plates
+from platemae.config.slices import training_sets, unit_plates
+from platemae.errors import ConfigError
 
 PLATES = [Plate(p, b, "synthetic", p, "layout.tsv") for p, b in (("P1", "b1"), ("P2", "b1"), ("P3", "b2"))]
 DATA = {"dataset": "screen", "intensity": "controls"}
@@ -41,10 +42,64 @@ def test_labels_belong_to_the_classifier_alone():
 
 
 @pytest.mark.parametrize(
-    ("kind", "seen"), [("wsl", "labels"), ("mae", "images"), ("untrained", "none"), ("pretrained", "none")]
+    ("kind", "seen"),
+    [
+        ("wsl", {"dataset": "screen", "label": "perturbation"}),
+        ("mae", {"dataset": "screen", "label": None}),
+        ("untrained", "none"),
+        ("pretrained", "none"),
+    ],
 )
-def test_scores_say_what_training_saw(kind, seen):
+def test_scores_look_up_what_training_saw(kind, seen):
     assert slices("score_map", kind=kind)["overlap"] == seen
+
+
+def test_labels_are_looked_up_where_they_were_learned_or_held_out():
+    def looked_up(stage, **entry):
+        config = Config(models=[DATA | {"name": "m"} | entry], **sections)
+        return training_sets(config, PLATES, stage, model="m", correction="tvn")
+
+    sections = {}
+    assert looked_up("score_map", kind="mae") == [("screen", [])]
+    assert looked_up("score_map", kind="wsl") == [("screen", ["P1", "P2", "P3"])]
+    assert looked_up("score_map", kind="untrained") == looked_up("build_map", kind="mae") == []
+    for by, plates in (("plate", []), ("gene", ["P1", "P2"])):
+        held = {"name": "part", "plates": ["P2", "P1"], "hold_out": {"by": by, "fraction": 0.5}}
+        sections = {"datasets": [{"name": "screen"}, held], "map": {"held_out_of": "part"}}
+        assert looked_up("build_map", kind="mae") == [("part", plates)]
+        assert looked_up("score_map", kind="mae") == [("part", plates), ("screen", [])]
+
+
+def test_what_is_held_out_is_in_the_slices_of_its_dataset_and_of_the_maps():
+    plain, held = Config(), {"name": "screen", "hold_out": {"by": "gene", "values": ["G1"]}}
+    assert "hold_out" not in stage_config(plain, PLATES, "build_dataset", dataset="screen")["dataset"]
+    cut = stage_config(Config(datasets=[held]), PLATES, "build_dataset", dataset="screen")["dataset"]
+    assert cut["hold_out"] == {"by": "gene", "values": ["G1"], "fraction": None, "seed": 0}
+    where = {"model": "mae_tiny", "correction": "tvn"}
+    scored = Config(datasets=[held], map={"held_out_of": "screen"})
+    for stage in ("build_map", "score_map"):
+        assert "held_out" not in stage_config(plain, PLATES, stage, **where)["map"]
+        assert stage_config(scored, PLATES, stage, **where)["map"]["held_out"] == {"dataset": "screen", "by": "gene"}
+    assert stage_config(scored, PLATES, "train_model", model="mae_tiny") == stage_config(
+        plain, PLATES, "train_model", model="mae_tiny"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"map": {"held_out_of": "screen"}}, "screen is no dataset with hold_out"),
+        ({"datasets": [{"name": "screen", "hold_out": {"by": "plate"}}]}, "either values"),
+        (
+            {"datasets": [{"name": "screen", "hold_out": {"by": "plate", "values": ["P1"], "fraction": 0.1}}]},
+            "either values",
+        ),
+        ({"datasets": [{"name": "screen", "hold_out": {"by": "well", "values": ["A01"]}}]}, "compound"),
+    ],
+)
+def test_hold_outs_that_say_nothing_are_refused(sections, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config(sections)
 
 
 @pytest.mark.parametrize("kind", ["mae", "camae", "munet", "wsl"])
@@ -60,10 +115,8 @@ def test_without_a_step_a_model_has_seen_nothing_and_no_optimiser_moves_it(kind)
 
 def test_plates_outside_the_map_only_train():
     sections = {"map": {"plates": ["P3", "P2"]}, "datasets": [{"name": "screen", "plates": ["P1"]}]}
-    assert slices("score_map", kind="wsl", sections=sections)["overlap"] == "none"
     assert slices("score_map", kind="wsl", sections=sections)["plates"] == ["P2", "P3"]
     sections["datasets"] = [{"name": "screen", "plates": ["P1", "P2"]}]
-    assert slices("score_map", kind="wsl", sections=sections)["overlap"] == "labels"
     config = Config(**sections)
     cut = stage_config(config, PLATES, "build_map", model="mae_tiny", correction="none")
     assert cut == {"map": {"entity": "gene", "aggregate": "mean"}, "plates": ["P2", "P3"]}

@@ -21,6 +21,11 @@ class MapSection(Section):
     plates: list[Name] | Literal["all"] = Field(
         default="all", description="plates whose wells become the maps and are scored; on others models only train"
     )
+    held_out_of: Name | None = Field(
+        default=None,
+        description="dataset with hold_out: of the treated wells only those whose plate, batch, perturbation, gene or "
+        "compound (what its hold_out is by) it never saw are mapped and scored, for all models; null: all wells",
+    )
 
 
 class ReportSection(Section):

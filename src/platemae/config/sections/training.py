@@ -4,9 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from platemae.config.sections.base import Name, Section
+
+
+class HoldOut(Section):
+    """What a training set leaves out whole, so that it can be scored as new."""
+
+    by: Literal["plate", "batch", "perturbation", "gene", "compound"] = Field(
+        description="what is left out whole; guides of one gene share their biology, so hold them out by gene"
+    )
+    values: list[str] = Field(default_factory=list, description="names that are left out; or give fraction")
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="share of the names that is left out, drawn by seed; never a control"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of that draw")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> HoldOut:
+        if bool(self.values) == (self.fraction is not None):
+            raise ValueError("hold_out takes either values: [names] or fraction: share")
+        return self
 
 
 class DatasetEntry(Section):
@@ -25,6 +44,11 @@ class DatasetEntry(Section):
         "larger ones, and all have the same wells for validation",
     )
     seed: int = Field(default=0, ge=0, description="seed of the split, and of the fraction")
+    hold_out: HoldOut | None = Field(
+        default=None,
+        description="plates, batches, perturbations, genes or compounds that training never sees, such as {by: plate, "
+        "values: [P4]} or {by: gene, fraction: 0.2}; `map.held_out_of` scores them alone",
+    )
     qc: Literal["exclude", "follow"] = Field(
         default="exclude",
         description="exclude: failed fields never train, whatever the gate; follow: as qc.gate says, so that a change "

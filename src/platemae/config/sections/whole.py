@@ -114,6 +114,10 @@ def _dangling(config: Config) -> Iterator[str]:
             wanted, known = getattr(model, key), [entry.name for entry in getattr(config, section)]
             if wanted is not None and wanted not in known:
                 yield f"models.{model.name}.{key}: {wanted} is not in {section} ({', '.join(known)})"
+    holding = [entry.name for entry in config.datasets if entry.hold_out]
+    if config.map.held_out_of is not None and config.map.held_out_of not in holding:
+        named = ", ".join(holding) or "none"
+        yield f"map.held_out_of: {config.map.held_out_of} is no dataset with hold_out (those with one: {named})"
 
 
 def _late_snapshots(config: Config) -> Iterator[str]:
