@@ -156,21 +156,34 @@ def _snakemake(command: list[str], project: Path, results: Results) -> int:
     """Run Snakemake; SIGTERM to us becomes SIGINT to it, as it may hang for minutes on SIGTERM."""
     # The platemae that the rules call must be this one, also when the environment was not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    process = subprocess.Popen(command, cwd=project, env={**os.environ, "PATH": path})
-    _note_holder(results, process.pid)
+    asked: list[int] = []
+    started: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # Snakemake waits for its jobs: they are asked too, and training writes a checkpoint first.
-        for asked in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                asked.send_signal(signal.SIGINT)
+        asked.append(number)
+        for pid in started:
+            _interrupt(pid)
 
+    # Before the start: a run in the background of a shell ignores SIGINT, and so would all that it starts.
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
+        process = subprocess.Popen(command, cwd=project, env={**os.environ, "PATH": path})
+        started.append(process.pid)
+        if asked:
+            _interrupt(process.pid)
+        _note_holder(results, process.pid)
         return process.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _interrupt(pid: int) -> None:
+    """Ask Snakemake to stop, and its jobs: it waits for them, and training writes a checkpoint first."""
+    with suppress(psutil.NoSuchProcess):
+        for asked in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                asked.send_signal(signal.SIGINT)
 
 
 def _repeat_errors(path: Path, seen: int) -> bool:
