@@ -78,7 +78,7 @@ def read_replicates(path: Path, method: str = "mean") -> anndata.AnnData:
     path
         Table of rows, as embed_plate or correct_plate writes it.
     method
-        ``mean`` or ``median`` of the rows of a replicate.
+        ``median`` of the rows of a replicate, or else their mean.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def read_replicates(path: Path, method: str = "mean") -> anndata.AnnData:
         if "Metadata_Cell" in table.obs:
             obs["n_rows"] = np.bincount(code_N)
         obs.index = pd.Index(obs[keys].astype(str).agg("_".join, axis=1), name=None)
-        x_GD = _means(table.X, code_N, n_groups) if method == "mean" else _medians(table.X, code_N)
+        x_GD = _medians(table.X, code_N) if method == "median" else _means(table.X, code_N, n_groups)
         return anndata.AnnData(x_GD, obs=obs, var=table.var.copy(), uns={"feature_kind": "embedding"})
     finally:
         table.file.close()

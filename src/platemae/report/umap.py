@@ -5,10 +5,11 @@ Shapes: N wells, D features.
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import numpy.typing as npt
+
+from platemae.neighbors import neighbor_graph
+from platemae.neighbors import umap as layout
 
 MAX_WELLS = 20_000
 """More wells than this are thinned: the picture would not gain, the page would not open."""
@@ -30,24 +31,7 @@ def umap(x_ND: npt.NDArray[np.float32], neighbors: int, seed: int) -> npt.NDArra
     seed
         Seed of PCA, graph and layout.
     """
-    import anndata
-    import scanpy
-
-    wells = anndata.AnnData(np.ascontiguousarray(x_ND, dtype=np.float32))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # umap warns that a seed keeps it on one thread, which is wanted
-        components = min(PCA_ABOVE, wells.n_obs - 1)
-        wide = wells.n_vars > components
-        if wide:
-            scanpy.pp.pca(wells, n_comps=components, random_state=seed)
-        scanpy.pp.neighbors(
-            wells,
-            n_neighbors=min(neighbors, wells.n_obs - 1),
-            use_rep="X_pca" if wide else "X",
-            random_state=seed,
-        )
-        scanpy.tl.umap(wells, random_state=seed)
-    return np.asarray(wells.obsm["X_umap"], dtype=np.float64)
+    return layout(neighbor_graph(x_ND, neighbors, seed, pca=PCA_ABOVE), seed)
 
 
 def thinned(n: int, most: int, seed: int) -> npt.NDArray[np.int64]:

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
+from platemae.benchmarks.consensus import consensus
+from platemae.config.sections import MapSection
 from platemae.errors import ConfigError, ContractError, InputError
 
 LAYOUT = [  # gene, guide, wells
@@ -134,3 +136,22 @@ def test_bad_inputs_are_refused_by_name() -> None:
         build_gene_map(x, torn, AggregateSettings())
     with pytest.raises(ConfigError, match="'mode' is not allowed"):
         AggregateSettings(method="mode")
+
+
+def test_consensus_at_both_levels() -> None:
+    x, obs = screen()
+    table = build_gene_map(x, obs, AggregateSettings(method="consensus"))
+    wells = {guide: x[(obs["Metadata_Perturbation"] == guide).to_numpy()].astype(float) for _, guide, _ in LAYOUT}
+    guides = {guide: consensus(rows, np.zeros(len(rows), dtype=int))[0] for guide, rows in wells.items()}
+    np.testing.assert_allclose(table["A"].X[0], (guides["A_1"] + guides["A_2"]) / 2, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(table["B"].X[0], guides["B_1"], rtol=1e-5, atol=1e-6)
+    assert np.abs(table["B"].X[0] - wells["B_1"].mean(axis=0)).max() > 1e-3
+
+
+def test_the_switches_at_their_defaults_change_nothing() -> None:
+    x, obs = screen()
+    plain = {"entity": "gene", "aggregate": "mean"}
+    whole = MapSection().model_dump(mode="json")
+    assert AggregateSettings.of(whole) == AggregateSettings.of(plain) == AggregateSettings()
+    table = build_gene_map(x, obs, AggregateSettings.of(whole))
+    assert table.obs.columns.tolist() == ["gene", "n_wells", "n_guides", "n_plates", "consistency", "p", "entity_kind"]
