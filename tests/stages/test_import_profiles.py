@@ -268,7 +268,7 @@ def test_features_with_missing_values_are_dropped_on_all_plates(results, tmp_pat
 
 
 def test_rows_in_many_blocks_are_all_seen(results, tmp_path, monkeypatch):
-    monkeypatch.setattr("platemae.embedding.profile_files.BLOCK_ROWS", 1)
+    monkeypatch.setattr("platemae.profile_files.BLOCK_ROWS", 1)
     for suffix in (".csv", ".parquet"):
         _, data = import_(results, "table", write(table(), tmp_path / f"t{suffix}"))
         assert data.to_df().to_numpy().tolist() == [[2, 4], [1, 3]]

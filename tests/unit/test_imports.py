@@ -6,17 +6,19 @@ import sys
 
 import pytest
 
-LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains", "wells", "selection"}
+LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains", "wells", "selection", "profile_files"}
 MAY_IMPORT = {
     "errors": set(),
     "contracts": {"errors"},
     "stains": set(),
     "wells": set(),
     "selection": {"errors"},
+    "profile_files": {"errors"},
     "layout": {"errors"},
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},
     "tables": LOW,
+    "neighbors": {"errors"},
     "layouts": {"errors", "contracts", "wells"},
     "config": LOW | {"layouts"},
     "readers": LOW | {"config", "layouts"},
@@ -29,7 +31,7 @@ MAY_IMPORT = {
     "embedding": LOW | {"models", "data", "store", "tables"},
     "correction": LOW,
     "benchmarks": LOW,
-    "report": LOW | {"tables"},
+    "report": LOW | {"tables", "neighbors"},
     "synthetic": LOW,
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
@@ -37,6 +39,7 @@ MAY_IMPORT = {
     "stages": LOW
     | {
         "tables",
+        "neighbors",
         "layouts",
         "making",
         "live",

@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from platemae.embedding.profile_files import ProfileTable
 from platemae.errors import InputError, raise_all
+from platemae.profile_files import ProfileTable, plain_plate
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def read_profiles(
 
 def finite_features(table: ProfileTable, plates: Iterable[str] | None) -> list[str]:
     """Return the features that are finite numbers in all rows; in those of ``plates`` where they are named."""
-    wanted = None if plates is None or table.one_plate else {_plain(plate) for plate in plates}
+    wanted = None if plates is None or table.one_plate else {plain_plate(plate) for plate in plates}
     found = np.ones(len(table.features), dtype=bool)
     for block in table.blocks(table.features):
         here = block if wanted is None else block[np.isin(_plates(block), list(wanted))]
@@ -120,7 +119,7 @@ def _rows(table: ProfileTable, plate: str, features: Sequence[str]) -> pd.DataFr
     for block in table.blocks(features):
         plates = _plates(block)
         seen.update(plates)
-        mine = block if table.one_plate else block[plates == _plain(plate)]
+        mine = block if table.one_plate else block[plates == plain_plate(plate)]
         parts.append(mine.set_axis(mine.index.get_level_values("well"), axis="index"))
     rows = pd.concat(parts) if parts else pd.DataFrame()
     if rows.empty:
@@ -130,12 +129,7 @@ def _rows(table: ProfileTable, plate: str, features: Sequence[str]) -> pd.DataFr
 
 
 def _plates(block: pd.DataFrame) -> np.ndarray:
-    return np.array([_plain(name) for name in block.index.get_level_values("plate")], dtype=object)
-
-
-def _plain(plate: str) -> str:
-    """Return a plate's id in one spelling: RxRx has ``gene-134_2`` and ``gene-134/Plate2`` for the same plate."""
-    return re.sub(r"[_/]Plate(?=\d+$)", "_", plate)
+    return np.array([plain_plate(name) for name in block.index.get_level_values("plate")], dtype=object)
 
 
 def _wells(column: Iterable[str], spell: Callable[[str], str], table: ProfileTable) -> list[str]:

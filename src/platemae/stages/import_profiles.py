@@ -18,12 +18,12 @@ import pandas as pd
 
 from platemae.config.plates import resolve
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, Manifest
-from platemae.embedding.profile_files import ProfileTable, open_table
 from platemae.embedding.profiles import check_features, common_features, finite_features, read_profiles
 from platemae.embedding.table import assemble, wells_of
 from platemae.errors import InputError
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
+from platemae.profile_files import ProfileTable, open_table
 from platemae.qc.gate import FAIL
 from platemae.store.parquet import read_parquet
 from platemae.tables import read_features, read_wells, write_anndata

@@ -88,7 +88,9 @@ class ProfileTable:
         return pd.MultiIndex.from_arrays([plates, keys[self.well]], names=["plate", "well"])
 
 
-def open_table(path: Path, plate: str | None, well: str | None, one_plate: bool) -> ProfileTable:
+def open_table(
+    path: Path, plate: str | None, well: str | None, one_plate: bool, key: str = "models: table"
+) -> ProfileTable:
     """Look at the columns of a table.
 
     Parameters
@@ -99,6 +101,8 @@ def open_table(path: Path, plate: str | None, well: str | None, one_plate: bool)
         Columns that name plate and well; None: found by their usual names.
     one_plate
         Whether the file holds a single plate, so that no column need name it.
+    key
+        Key of the configuration that names the table, for errors.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def open_table(path: Path, plate: str | None, well: str | None, one_plate: bool)
     if not path.name.endswith(SUFFIXES):
         raise InputError("a table of profiles has an unknown suffix", str(path), f"known: {', '.join(SUFFIXES)}")
     if not path.is_file():
-        raise InputError("a table of profiles is missing", str(path), "correct models: table in the configuration")
+        raise InputError("a table of profiles is missing", str(path), f"correct {key} in the configuration")
     with _readable(path):
         labels, features = _columns(path)
     columns = labels + features
@@ -127,6 +131,11 @@ def open_table(path: Path, plate: str | None, well: str | None, one_plate: bool)
     if not chosen:
         raise InputError("there is no feature column", str(path), "names of columns that are none start with Metadata_")
     return ProfileTable(path, plates, wells, tuple(chosen))
+
+
+def plain_plate(plate: str) -> str:
+    """Return a plate's id in one spelling: RxRx has ``gene-134_2`` and ``gene-134/Plate2`` for the same plate."""
+    return re.sub(r"[_/]Plate(?=\d+$)", "_", plate)
 
 
 def _columns(path: Path) -> tuple[list[str], list[str]]:
