@@ -89,10 +89,53 @@ def histogram_and_values(u_GD: FloatArray, left_P: IntArray, right_P: IntArray) 
     for start, c_RM in cosine_blocks(u_GD):
         own = order_P[np.searchsorted(sorted_P, start) : np.searchsorted(sorted_P, start + len(c_RM))]
         values_P[own] = c_RM[left_P[own] - start, right_P[own] - start]
-        flat = c_RM[np.isfinite(c_RM)]
-        bins = ((flat + GRID) * (_BINS / (2 * GRID))).astype(np.int64)
-        counts += np.bincount(np.clip(bins, 0, _BINS - 1), minlength=_BINS)
+        counts += np.bincount(_bins(c_RM[np.isfinite(c_RM)]), minlength=_BINS)
     return counts, values_P
+
+
+def _bins(values_P: FloatArray) -> IntArray:
+    """Return the bin of each cosine."""
+    return np.clip(((values_P + GRID) * (_BINS / (2 * GRID))).astype(np.int64), 0, _BINS - 1)
+
+
+def order_statistics(u_GD: FloatArray, ranks_C: IntArray, counts: IntArray) -> FloatArray:
+    """Exact order statistics of all pairs i < j: the values at the given ranks, from 0, in ascending order.
+
+    The histogram tells the bin of each; only the pairs of those bins are collected and sorted.
+
+    Parameters
+    ----------
+    u_GD
+        Unit rows.
+    ranks_C
+        Below the number of pairs.
+    counts
+        Histogram of :func:`histogram_and_values`.
+
+    Returns
+    -------
+    (C,) values in units of 1 / GRID
+    """
+    ends = np.cumsum(counts)
+    bin_C = np.searchsorted(ends, ranks_C, side="right")
+    wanted = np.zeros(_BINS, dtype=bool)
+    wanted[bin_C] = True
+    parts = []
+    for _, c_RM in cosine_blocks(u_GD):
+        flat = c_RM[np.isfinite(c_RM)]
+        parts.append(flat[wanted[_bins(flat)]])
+    value_P = np.sort(np.concatenate(parts))
+    held = np.where(wanted, counts, 0)
+    before_C = (ends - counts)[bin_C]
+    found_C: FloatArray = value_P[(np.cumsum(held) - held)[bin_C] + ranks_C - before_C]
+    return found_C
+
+
+def interpolated_shares(values_P: FloatArray, counts: IntArray) -> FloatArray:
+    """Return the share of all pairs below each value, linear within the bins of the histogram (width 1.2e-4)."""
+    edges = np.linspace(-GRID, GRID, _BINS + 1)
+    below = np.concatenate([[0], np.cumsum(counts)]) / max(counts.sum(), 1)
+    return np.interp(values_P, edges, below)
 
 
 @dataclass

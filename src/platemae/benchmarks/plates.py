@@ -215,6 +215,6 @@ def _names(obs: pd.DataFrame, column: str) -> pd.Series:
     return values.where(values.notna(), "").astype(str).str.strip().reset_index(drop=True)
 
 
-def _membership(group_X: IntArray, n_groups: int) -> sparse.csr_array:
+def _membership(group_X: npt.NDArray[Any], n_groups: int) -> sparse.csr_array:
     """Return (groups, X) with a one where X belongs to the group."""
     return sparse.csr_array((np.ones(len(group_X)), (group_X, np.arange(len(group_X)))), (n_groups, len(group_X)))

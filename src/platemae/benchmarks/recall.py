@@ -1,7 +1,13 @@
 """Recall of known relations: the share of known pairs that lie in the tails of all pairs of the map.
 
 The null is every pair of the map once, known pairs included (EFAAR ``known_relationship_benchmark`` since 2024-06).
-With R the share of the null <= q and L the share < q, a pair of cosine q counts if R <= lo or L >= hi.
+With R the share of the null <= q and L the share < q, a pair of cosine q counts if R <= lo or L >= hi. Settings give
+its other forms: the upper tail alone (L >= hi), the drawn null of the papers' period (see
+`platemae.benchmarks.recall_null`), a null of genes where the map holds compounds, too, or of the genes that the source
+names, and the whole curve.
+
+Intervals resample genes: a pair of two copies of one gene is no pair. On resampled plates the map is made again, and
+the share of the null below a pair is read from a histogram, linearly within its bins.
 
 Shapes: G genes, D dimensions, B bootstrap replicates, P known pairs, T thresholds.
 """
@@ -9,27 +15,21 @@ Shapes: G genes, D dimensions, B bootstrap replicates, P known pairs, T threshol
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from platemae.benchmarks.annotations import Relations, read_relations
-from platemae.benchmarks.bootstrap import check_at_least, multinomial_weights, percentile_interval
-from platemae.benchmarks.cosine import (
-    FloatArray,
-    IntArray,
-    TailPairs,
-    histogram_and_values,
-    pair_totals,
-    tail_pairs,
-    unit_rows,
-    weighted_order_statistics,
-)
-from platemae.benchmarks.relations import KnownPairs, check_genes, place_pairs
+from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
+from platemae.benchmarks.cosine import FloatArray, IntArray, unit_rows
+from platemae.benchmarks.plates import map_plate_interval
+from platemae.benchmarks.recall_null import CURVE, DRAWN, seed_pairs
+from platemae.benchmarks.recall_scores import TailScores, null_sample, shares_below
+from platemae.benchmarks.relations import KnownPairs, check_genes, choose_rows, place_pairs
 from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.errors import ConfigError
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 BENCHMARK = "known_relations"
 _SHOWN = 20
-_REPLICATES = 64
 
 
 @dataclass(frozen=True)
@@ -51,22 +50,41 @@ class RecallSettings:
         Path of a relation file, or name -> path of several.
     thresholds
         Pairs (lo, hi) of null shares.
+    side
+        ``two``: both tails count; ``upper``: only L >= hi, and the metric is called ``recall_upper``.
+    null
+        ``all_pairs``, or ``drawn``: the mean of recall over the three drawn nulls of EFAAR's first release.
+    null_rows
+        ``all`` rows of the map; ``genes``: rows whose ``entity_kind`` is gene; ``source``: for each source the genes
+        that have a known pair. Other rows are as if they were not in the map.
+    curve
+        Measure ``recall_curve``, too: at shares 0.005 to 0.5 of a tail.
+    filter_consistency_p
+        Leave out rows of the map whose consistency p is above this, or not known; None keeps all.
     min_entities
         A source with fewer genes in the map gives a row without a value.
     n_bootstrap
         Resamples of the genes, for the interval.
+    n_plate_bootstrap
+        Resamples of the plates, for the second interval; 0 for none.
     n_shuffles
         Permutations of the gene labels, for the measured chance.
     seed
-        Of both.
+        Of all three.
     """
 
     file_keys: ClassVar[tuple[str, ...]] = ("relations",)
 
     relations: str | Mapping[str, str] = field(default_factory=dict)
     thresholds: tuple[tuple[float, float], ...] = ((0.05, 0.95), (0.1, 0.9))
+    side: Literal["two", "upper"] = "two"
+    null: Literal["all_pairs", "drawn"] = "all_pairs"
+    null_rows: Literal["all", "genes", "source"] = "all"
+    curve: bool = False
+    filter_consistency_p: float | None = None
     min_entities: int = 20
     n_bootstrap: int = 1000
+    n_plate_bootstrap: int = 200
     n_shuffles: int = 200
     seed: int = 0
 
@@ -77,6 +95,21 @@ class RecallSettings:
             if not 0 < lo < hi < 1:
                 remedy = "use pairs with 0 < lo < hi < 1, such as [0.05, 0.95]"
                 raise ConfigError(f"thresholds hold ({lo}, {hi})", "benchmarks: thresholds", remedy)
+
+    @property
+    def metric(self) -> str:
+        """Name of the number: one tail and two are not compared."""
+        return "recall" if self.side == "two" else "recall_upper"
+
+    def tail(self, lo: float, hi: float) -> dict[str, float]:
+        """Return the columns threshold and chance."""
+        if self.side == "two":
+            return {"threshold": lo, "chance": lo + 1 - hi}
+        return {"threshold": round(1 - hi, 12), "chance": round(1 - hi, 12)}
+
+    def hits(self, share_P: FloatArray, lo: float, hi: float) -> npt.NDArray[np.bool_]:
+        """Tell which pairs count, from the share of the null below them."""
+        return (share_P >= hi) | ((share_P <= lo) & (self.side == "two"))
 
 
 class KnownRelations:
@@ -91,20 +124,26 @@ class KnownRelations:
         Parameters
         ----------
         scored
-            Its map.
+            Its map; its wells for the interval from plates, where there are any.
         settings
             With at least one source.
 
         Raises
         ------
         PlatemaeError
-            As :func:`read_relations` and :func:`score_recall`.
+            As :func:`read_relations`, :func:`choose_rows` and :func:`score_recall`.
         """
         named = settings.relations
         files = {Path(named).stem: named} if isinstance(named, str) else named
         relations = {name: read_relations(Path(path)) for name, path in files.items()}
         gene_map = scored.gene_map
-        return score_recall(gene_map.X, gene_map.obs["gene"].astype(str).tolist(), relations, settings)
+        kept_G, facts = choose_rows(gene_map.obs, settings.null_rows == "genes", settings.filter_consistency_p)
+        genes = gene_map.obs["gene"].astype(str).to_numpy()[kept_G].tolist()
+        found = _Recall.measure(np.asarray(gene_map.X)[kept_G], genes, relations, settings, facts)
+        plates = map_plate_interval(
+            scored, lambda x_GD: found.on_plates(x_GD[kept_G]), settings.n_plate_bootstrap, settings.seed
+        )
+        return score_table(plates.into(row, place) for place, row in enumerate(found.rows))
 
 
 def score_recall(
@@ -121,13 +160,14 @@ def score_recall(
     relations
         Source -> pairs.
     settings
-        ``relations`` is not looked at.
+        ``relations``, ``filter_consistency_p``, ``n_plate_bootstrap`` and the choice of genes are not looked at: they
+        need more than the rows.
 
     Returns
     -------
     For each source and threshold a row ``recall`` (value, 95 % interval from resampling genes, chance 1 - hi + lo),
     the same for each level of strength, and a row ``recall_shuffled``: mean and 95 % range of the recall with
-    gene labels permuted.
+    gene labels permuted; with ``curve`` rows ``recall_curve``, in whose intervals the limits of the tails are held.
 
     Raises
     ------
@@ -138,17 +178,115 @@ def score_recall(
     InputError
         If a source shares no gene with the map.
     """
-    if not relations:
-        raise ConfigError("no relation file is named", "benchmarks: relations", "give at least one name and path")
-    check_genes(genes)
-    u_GD, usable_G = unit_rows(x_GD)
-    kept = [gene for gene, usable in zip(genes, usable_G, strict=True) if usable]
-    dropped = [gene for gene, usable in zip(genes, usable_G, strict=True) if not usable]
-    known = [place_pairs(name, table, kept, genes) for name, table in relations.items()]
-    facts = {"n_genes_map": len(kept), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
+    return score_table(_Recall.measure(x_GD, genes, relations, settings, {}).rows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Null:
+    """Rows of the map (their positions) whose pairs are compared, and the sources placed on them."""
+
+    rows: IntArray
+    known: list[KnownPairs]
+
+
+@dataclass(frozen=True, eq=False)
+class _Recall:
+    """Rows of the table, and what of each is measured again on resampled plates: null, source, pairs, lo, hi."""
+
+    rows: list[ScoreRow]
+    again: list[tuple[int, str, npt.NDArray[np.bool_], float, float] | None]
+    nulls: list[_Null]
+    settings: RecallSettings
+
+    @classmethod
+    def measure(
+        cls,
+        x_GD: npt.NDArray[Any],
+        genes: Sequence[str],
+        relations: Mapping[str, Relations],
+        settings: RecallSettings,
+        facts: Mapping[str, Any],
+    ) -> _Recall:
+        if not relations:
+            raise ConfigError("no relation file is named", "benchmarks: relations", "give at least one name and path")
+        check_genes(genes)
+        u_GD, usable_G = unit_rows(x_GD)
+        rows_K = np.flatnonzero(usable_G).astype(np.int64)
+        kept = [genes[row] for row in rows_K.tolist()]
+        dropped = [gene for gene, usable in zip(genes, usable_G, strict=True) if not usable]
+        known = [place_pairs(name, table, kept, genes) for name, table in relations.items()]
+        counted = {"n_genes_map": len(kept), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
+        told = {"side": settings.side, "null": settings.null, "null_rows": settings.null_rows}
+        nulls = list(_nulls(rows_K, known, settings))
+        found = cls([], [], nulls, settings)
+        scores: dict[str, tuple[int, KnownPairs, TailScores]] = {}
+        for place, null in enumerate(nulls):
+            named = [genes[row] for row in null.rows.tolist()]
+            shared = TailScores.measure(u_GD[null.rows], named, null.known, settings)
+            scores |= {pairs.name: (place, pairs, shared) for pairs in null.known}
+        for pairs in known:
+            detail = {**facts, **counted, **told, **pairs.notes}
+            if pairs.name in scores:
+                place, placed, shared = scores[pairs.name]
+                found._add(place, placed, shared, detail)
+            else:
+                found._add_unscored(pairs, detail)
+        return found
+
+    def _add(self, place: int, pairs: KnownPairs, scores: TailScores, detail: dict[str, Any]) -> None:
+        for threshold, (lo, hi) in enumerate(self.settings.thresholds):
+            for row, chosen_P in _threshold_rows(
+                pairs, scores, threshold, {**detail, "lo": lo, "hi": hi}, self.settings
+            ):
+                self.rows.append(row)
+                self.again.append(None if chosen_P is None else (place, pairs.name, chosen_P, lo, hi))
+        every_P = np.ones(len(pairs.left), dtype=bool)
+        for q, recall_B in zip(CURVE, scores.curve_recall(pairs), strict=False):
+            low, high = percentile_interval(recall_B[1:])
+            shown = {"value": recall_B[0], "ci_low": low, "ci_high": high, "n": len(pairs.left)}
+            shown |= {"threshold": q, "chance": q if self.settings.side == "upper" else 2 * q}
+            why = {**detail, "null": "all_pairs", "interval": "limits of the tails held"}
+            self.rows.append(ScoreRow(BENCHMARK, pairs.name, f"{self.settings.metric}_curve", **shown, detail=why))
+            self.again.append((place, pairs.name, every_P, q, 1 - q))
+
+    def _add_unscored(self, pairs: KnownPairs, detail: dict[str, Any]) -> None:
+        for lo, hi in self.settings.thresholds:
+            why = {**detail, "lo": lo, "hi": hi, "reason": _reason(pairs, self.settings)}
+            tail: dict[str, Any] = self.settings.tail(lo, hi)
+            row = ScoreRow(BENCHMARK, pairs.name, self.settings.metric, n=len(pairs.left), detail=why, **tail)
+            self.rows.append(row)
+            self.again.append(None)
+
+    def on_plates(self, x_GD: FloatArray) -> list[float]:
+        """Measure every row on a map that was made again; NaN for rows that have no second interval."""
+        u_GD, usable_G = unit_rows(x_GD)
+        shares: dict[tuple[int, str], FloatArray] = {}
+        for place, null in enumerate(self.nulls):
+            sample = null_sample(len(null.rows), self.settings.seed)
+            found = shares_below(u_GD[null.rows], usable_G[null.rows], null.known, sample)
+            shares |= {(place, name): share_P for name, share_P in found.items()}
+        values = []
+        for measured in self.again:
+            if measured is None:
+                values.append(np.nan)
+                continue
+            place, name, chosen_P, lo, hi = measured
+            share_P = shares[place, name][chosen_P]
+            share_P = share_P[np.isfinite(share_P)]
+            values.append(float(self.settings.hits(share_P, lo, hi).mean()) if len(share_P) else np.nan)
+        return values
+
+
+def _nulls(rows_K: IntArray, known: Sequence[KnownPairs], settings: RecallSettings) -> Iterator[_Null]:
+    """Yield the nulls: one that all sources share, or one a source."""
     scorable = [pairs for pairs in known if _reason(pairs, settings) is None]
-    scores = _Scores.measure(u_GD[usable_G], scorable, settings) if scorable else None
-    return score_table(row for pairs in known for row in _source_rows(pairs, scores, facts, settings))
+    if settings.null_rows != "source":
+        yield from [_Null(rows_K, scorable)] if scorable else []
+        return
+    for pairs in scorable:
+        own = np.union1d(pairs.left, pairs.right)
+        left, right = (np.searchsorted(own, side).astype(np.int64) for side in (pairs.left, pairs.right))
+        yield _Null(rows_K[own], [replace(pairs, left=left, right=right)])
 
 
 def _reason(pairs: KnownPairs, settings: RecallSettings) -> str | None:
@@ -160,96 +298,29 @@ def _reason(pairs: KnownPairs, settings: RecallSettings) -> str | None:
     return None
 
 
-@dataclass(frozen=True, eq=False)
-class _Scores:
-    """What all sources share: the tails of the null, for the genes as they are (replicate 0) and resampled.
-
-    ``weights`` is (B, G), ``low`` and ``high`` are (T, B).
-    """
-
-    weights: IntArray
-    low: FloatArray
-    high: FloatArray
-    tails: list[TailPairs]
-    values: dict[str, FloatArray]
-    shuffles: list[IntArray]
-
-    @classmethod
-    def measure(cls, u_GD: FloatArray, known: Sequence[KnownPairs], settings: RecallSettings) -> _Scores:
-        left_P, right_P = (np.concatenate(side) for side in ([k.left for k in known], [k.right for k in known]))
-        counts, values_P = histogram_and_values(u_GD, left_P, right_P)
-        rng = np.random.default_rng(settings.seed)
-        resampled_BG = multinomial_weights(len(u_GD), settings.n_bootstrap, rng)
-        resampled_BG = resampled_BG[pair_totals(resampled_BG) > 0]
-        weights_BG = np.vstack([np.ones_like(resampled_BG, shape=(1, len(u_GD))), resampled_BG])
-        totals_B = pair_totals(weights_BG)
-        lows = [_most_within(totals_B, lo) for lo, _ in settings.thresholds]
-        highs = [_least_reaching(totals_B, hi) - 1 for _, hi in settings.thresholds]
-        found_CB = weighted_order_statistics(u_GD, weights_BG, np.array(lows + highs), counts)
-        low_TB, high_TB = np.split(found_CB, 2)
-        tails = tail_pairs(u_GD, list(zip(low_TB[:, 0], high_TB[:, 0], strict=True)))
-        shuffles = [rng.permutation(len(u_GD)) for _ in range(settings.n_shuffles)]
-        parts = np.split(values_P, np.cumsum([len(k.left) for k in known])[:-1])
-        return cls(weights_BG, low_TB, high_TB, tails, {k.name: v for k, v in zip(known, parts, strict=True)}, shuffles)
-
-    def recall(self, pairs: KnownPairs, chosen_P: npt.NDArray[np.bool_], threshold: int) -> FloatArray:
-        """Recall of chosen pairs in every replicate, the genes as they are first; NaN where no pair was drawn."""
-        values_P = self.values[pairs.name][chosen_P]
-        left_P, right_P = pairs.left[chosen_P], pairs.right[chosen_P]
-        recall_B = np.empty(len(self.weights))
-        for start in range(0, len(recall_B), _REPLICATES):
-            part = slice(start, start + _REPLICATES)
-            w_BG, low_B, high_B = self.weights[part], self.low[threshold, part], self.high[threshold, part]
-            w_BP = w_BG[:, left_P] * w_BG[:, right_P]
-            hit_BP = (values_P < low_B[:, None]) | (values_P > high_B[:, None])
-            total_B = w_BP.sum(axis=1)
-            recall_B[part] = np.where(total_B > 0, (w_BP * hit_BP).sum(axis=1) / np.maximum(total_B, 1), np.nan)
-        return recall_B
-
-    def shuffled(self, pairs: KnownPairs, threshold: int) -> FloatArray:
-        """Recall of the source with gene labels permuted."""
-        tails = self.tails[threshold]
-        return np.array([tails.share(order_G[pairs.left], order_G[pairs.right]) for order_G in self.shuffles])
+def _threshold_rows(
+    pairs: KnownPairs, scores: TailScores, threshold: int, detail: dict[str, Any], settings: RecallSettings
+) -> Iterator[tuple[ScoreRow, npt.NDArray[np.bool_] | None]]:
+    """Yield the rows of a source at one threshold, each with the pairs that it is measured on; None if shuffled."""
+    tail: dict[str, Any] = settings.tail(detail["lo"], detail["hi"])
+    for source, chosen_P in pairs.levels():
+        recall_B = scores.recall(pairs, chosen_P, threshold)
+        drawn_S = scores.drawn_recall(pairs, chosen_P, threshold)
+        low, high = percentile_interval(recall_B[1:])
+        used = {**detail, "n_bootstrap": int(np.isfinite(recall_B[1:]).sum()), **_drawn_detail(drawn_S)}
+        value = float(recall_B[0] if drawn_S is None else drawn_S.mean())
+        shown: dict[str, Any] = {"value": value, "ci_low": low, "ci_high": high, "n": int(chosen_P.sum())}
+        yield ScoreRow(BENCHMARK, source, settings.metric, detail=used, **shown, **tail), chosen_P
+    shuffled = scores.shuffled(pairs, threshold)
+    low, high = percentile_interval(shuffled)
+    shown = {"value": float(shuffled.mean()), "ci_low": low, "ci_high": high, "n": len(pairs.left)}
+    told = {**detail, "null": "all_pairs", "n_shuffles": settings.n_shuffles}
+    yield ScoreRow(BENCHMARK, pairs.name, f"{settings.metric}_shuffled", detail=told, **shown, **tail), None
 
 
-def _most_within(totals_B: IntArray, share: float) -> IntArray:
-    """Largest count with count / total <= share, by the very division that defines it."""
-    counts_B = np.floor(share * totals_B).astype(np.int64)
-    counts_B += (counts_B + 1) / totals_B <= share
-    return counts_B - (counts_B / totals_B > share)
-
-
-def _least_reaching(totals_B: IntArray, share: float) -> IntArray:
-    """Smallest count with count / total >= share, by the very division that defines it."""
-    counts_B = np.ceil(share * totals_B).astype(np.int64)
-    counts_B -= (counts_B - 1) / totals_B >= share
-    return counts_B + (counts_B / totals_B < share)
-
-
-def _source_rows(
-    pairs: KnownPairs, scores: _Scores | None, facts: Mapping[str, Any], settings: RecallSettings
-) -> Iterator[ScoreRow]:
-    reason = _reason(pairs, settings)
-    for threshold, (lo, hi) in enumerate(settings.thresholds):
-        common: dict[str, Any] = {"benchmark": BENCHMARK, "threshold": lo, "chance": lo + 1 - hi}
-        detail = {**facts, **pairs.notes, "lo": lo, "hi": hi}
-        if scores is None or reason is not None:
-            n, why = len(pairs.left), {**detail, "reason": reason}
-            yield ScoreRow(source=pairs.name, metric="recall", n=n, detail=why, **common)
-            continue
-        for source, chosen_P in pairs.levels():
-            recall_B = scores.recall(pairs, chosen_P, threshold)
-            low, high = percentile_interval(recall_B[1:])
-            used = {**detail, "n_bootstrap": int(np.isfinite(recall_B[1:]).sum())}
-            spread: dict[str, Any] = {
-                "value": float(recall_B[0]),
-                "ci_low": low,
-                "ci_high": high,
-                "n": int(chosen_P.sum()),
-            }
-            yield ScoreRow(source=source, metric="recall", detail=used, **spread, **common)
-        shuffled = scores.shuffled(pairs, threshold)
-        low, high = percentile_interval(shuffled)
-        spread = {"value": float(shuffled.mean()), "ci_low": low, "ci_high": high, "n": len(pairs.left)}
-        shown = {**detail, "n_shuffles": settings.n_shuffles}
-        yield ScoreRow(source=pairs.name, metric="recall_shuffled", detail=shown, **spread, **common)
+def _drawn_detail(drawn_S: FloatArray | None) -> dict[str, Any]:
+    """Return what each draw gave, and their spread."""
+    if drawn_S is None:
+        return {}
+    spread = {"recall_by_draw": drawn_S.tolist(), "sd_over_draws": float(drawn_S.std(ddof=1))}
+    return {**spread, "seeds": seed_pairs(), "n_drawn": DRAWN, "interval_null": "all_pairs"}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from platemae.benchmarks.annotations import Relations
 from platemae.errors import ContractError, InputError
@@ -68,6 +69,49 @@ def check_genes(genes: Sequence[str]) -> None:
     if len(twice):
         what = f"{len(twice)} genes have more than one row: {', '.join(twice[:_SHOWN])}"
         raise ContractError(what, "perturbation map", "aggregate to one row a gene")
+
+
+def choose_rows(
+    obs: pd.DataFrame, genes_alone: bool, consistency_p: float | None
+) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    """Choose the rows of a map that take part.
+
+    Parameters
+    ----------
+    obs
+        Of the map: ``entity_kind`` (gene or compound; a map without it is of one kind) and ``p``.
+    genes_alone
+        Leave out what is no gene.
+    consistency_p
+        Leave out rows with a larger or unknown p; None keeps them.
+
+    Returns
+    -------
+    kept_G, facts
+        The rows, and how many were left out for which reason.
+
+    Raises
+    ------
+    ContractError
+        If p is asked for and not there.
+    InputError
+        If no row is left.
+    """
+    kept_G, facts = np.ones(len(obs), dtype=bool), {}
+    if genes_alone and "entity_kind" in obs:
+        kept_G = (obs["entity_kind"].astype(str) == "gene").to_numpy()
+        facts["n_no_gene"] = int((~kept_G).sum())
+    if consistency_p is not None:
+        if "p" not in obs:
+            raise ContractError("no column p", "perturbation map, obs", "run build_map again, or set no filter")
+        p_G = obs["p"].to_numpy(dtype=np.float64)
+        facts["n_inconsistent"] = int((kept_G & (p_G > consistency_p)).sum())
+        facts["n_without_p"] = int((kept_G & np.isnan(p_G)).sum())
+        kept_G &= p_G <= consistency_p
+    if not kept_G.any():
+        where = "benchmarks: null_rows, filter_consistency_p"
+        raise InputError(f"no row of the map is left ({facts})", where, "choose other rows, or loosen the filter")
+    return kept_G, facts
 
 
 def place_pairs(name: str, relations: Relations, genes: Sequence[str], all_genes: Sequence[str]) -> KnownPairs:

@@ -1,6 +1,8 @@
 """Recall of known relations against a slow loop, chance, planted truth, and explicit duplication of genes."""
 
 import json
+import random
+from functools import partial
 from pathlib import Path
 
 import anndata as ad
@@ -9,8 +11,10 @@ import pandas as pd
 import pytest
 
 from platemae.benchmarks import cosine
+from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.benchmarks.annotations import Relations
 from platemae.benchmarks.recall import KnownRelations, RecallSettings, score_recall
+from platemae.benchmarks.recall_null import drawn_limits
 from platemae.benchmarks.rows import ROW_COLUMNS, stamp
 from platemae.benchmarks.scored import Scored
 from platemae.contracts import SCORE_COLUMNS
@@ -104,7 +108,7 @@ def test_bootstrap_weights_equal_explicit_copies_of_genes(ties: bool, monkeypatc
         return 0.0, 1.0
 
     monkeypatch.setattr("platemae.benchmarks.recall.percentile_interval", spy)
-    monkeypatch.setattr("platemae.benchmarks.recall._REPLICATES", 7)
+    monkeypatch.setattr("platemae.benchmarks.recall_scores._REPLICATES", 7)
     config = RecallSettings(thresholds=((0.2, 0.8),), min_entities=2, n_bootstrap=30, n_shuffles=2, seed=3)
     score_recall(x, names(12), {"s": relations(pairs)}, config)
     draws = np.random.default_rng(3).multinomial(12, [1 / 12] * 12, size=30)
@@ -296,3 +300,145 @@ def test_bad_settings_are_named(bad: dict) -> None:
 def test_no_source_is_refused() -> None:
     with pytest.raises(ConfigError, match="no relation file"):
         score_recall(np.eye(3), names(3), {}, RecallSettings())
+
+
+def ranks(x: np.ndarray, pair: tuple[int, int], null: list[tuple[int, int]]) -> tuple[float, float]:
+    """L and R of one pair by counting."""
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    values = np.round([unit[i] @ unit[j] for i, j in null], 11)
+    own = round(float(unit[pair[0]] @ unit[pair[1]]), 11)
+    return float((values < own).mean()), float((values <= own).mean())
+
+
+def every(count: int) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(count) for j in range(i + 1, count)]
+
+
+@pytest.mark.parametrize("ties", [False, True], ids=["continuous", "ties"])
+def test_upper_tail_and_curve_equal_counting(ties: bool) -> None:
+    rng = np.random.default_rng(11)
+    x = rng.integers(-1, 2, (40, 3)) + 0.0 if ties else rng.standard_normal((40, 6))
+    x[~x.any(axis=1)] = 1
+    pairs = random_pairs(70, 40, 1)
+    counted = [ranks(x, pair, every(40)) for pair in pairs]
+    for side in ("two", "upper"):
+        table = score_recall(x, names(40), {"s": relations(pairs)}, RecallSettings(side=side, curve=True, **FAST))
+        kind = {"two": "recall", "upper": "recall_upper"}[side]
+        assert set(table["metric"]) == {kind, f"{kind}_shuffled", f"{kind}_curve"}
+        main = table[table["metric"] == kind]
+        curve = table[table["metric"] == f"{kind}_curve"]
+        for rows, chance in ((main, [0.1, 0.2]), (curve, 2 * curve["threshold"])):
+            expected = [np.mean([left >= 1 - q or (side == "two" and right <= q) for left, right in counted]) for q in
+                        rows["threshold"]]  # fmt: skip
+            np.testing.assert_allclose(rows["value"], expected, atol=1e-12)
+            np.testing.assert_allclose(rows["chance"], np.array(chance) / (1 if side == "two" else 2))
+            assert (rows["ci_low"] <= rows["value"]).all()
+            assert (rows["value"] <= rows["ci_high"]).all()
+
+
+def test_drawn_null_equals_a_labelled_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first release does it: two seeds of the standard generator, numpy's legacy choice among sorted names."""
+    rng = np.random.default_rng(2)
+    x, pairs = rng.standard_normal((35, 5)), random_pairs(60, 35, 4)
+    shuffled = rng.permutation(35)
+    genes = [names(35)[place] for place in shuffled]
+    monkeypatch.setattr("platemae.benchmarks.recall_scores.drawn_limits", partial(drawn_limits, n_drawn=45))
+    source = random.Random(42)
+    expected = []
+    for _ in range(3):
+        drawn = []
+        for _ in range(2):
+            np.random.seed(source.randint(0, 2**31 - 1))  # noqa: NPY002
+            drawn.append(np.random.choice(names(35), 45))  # noqa: NPY002
+        place = {gene: row for row, gene in enumerate(genes)}
+        null = [(place[a], place[b]) for a in drawn[0] for b in drawn[1] if a != b]
+        known = [(place[names(35)[a]], place[names(35)[b]]) for a, b in pairs]
+        counted = [ranks(x, pair, null) for pair in known]
+        expected.append(np.mean([right <= 0.05 or left >= 0.95 for left, right in counted]))
+    settings = RecallSettings(null="drawn", thresholds=((0.05, 0.95),), **FAST)
+    row = score_recall(x, genes, {"s": relations(pairs)}, settings).iloc[0]
+    detail = json.loads(row["detail"])
+    assert row["value"] == pytest.approx(np.mean(expected))
+    assert detail["recall_by_draw"] == pytest.approx(expected)
+    assert detail["sd_over_draws"] == pytest.approx(np.std(expected, ddof=1))
+
+
+def kinds_map(genes: int = 40, compounds: int = 50) -> tuple[ad.AnnData, list[tuple[int, int]]]:
+    """Genes in modules, then compounds that all point the same way; p above 0.5 for every fifth row."""
+    x, pairs = planted(genes=genes)
+    x = x + 2 * np.random.default_rng(8).standard_normal(x.shape)
+    crowd = np.random.default_rng(0).standard_normal((compounds, 50)) * 0.1 + 1
+    obs = pd.DataFrame({"gene": names(genes + compounds)}, index=names(genes + compounds))
+    obs["entity_kind"] = ["gene"] * genes + ["compound"] * compounds
+    obs["p"] = np.where(np.arange(len(obs)) % 5 == 0, 0.6, 0.01)
+    obs.loc[obs.index[:3], "p"] = np.nan
+    return ad.AnnData(np.vstack([x, crowd]), obs=obs), pairs
+
+
+def score_file(gene_map: ad.AnnData, pairs: list[tuple[int, int]], folder: Path, **settings: object) -> pd.DataFrame:
+    relations(pairs).pairs.to_csv(folder / "known.csv", index=False)
+    how = RecallSettings(relations=str(folder / "known.csv"), min_entities=2, **FAST, **settings)
+    return KnownRelations.score(Scored(lambda: gene_map), how)
+
+
+@pytest.mark.parametrize(("null_rows", "rows"), [("all", 90), ("genes", 40), ("source", 24)])
+def test_rows_of_the_null_are_those_named(tmp_path: Path, null_rows: str, rows: int) -> None:
+    gene_map, pairs = kinds_map()
+    pairs = [pair for pair in pairs if pair[1] < 24]
+    table = score_file(gene_map, pairs, tmp_path, null_rows=null_rows)
+    expected = [slow_recall(gene_map.X[:rows], pairs, lo, hi, [1] * rows) for lo, hi in ((0.05, 0.95), (0.1, 0.9))]
+    assert values(table) == pytest.approx(expected, abs=1e-12)
+    assert json.loads(table["detail"][0])["null_rows"] == null_rows
+    one_kind = gene_map[:, :].copy()
+    del one_kind.obs["entity_kind"]
+    if null_rows == "genes":
+        same = score_file(one_kind[:40].copy(), pairs, tmp_path, null_rows="genes")
+        np.testing.assert_array_equal(same["value"], table["value"])
+
+
+def test_rows_above_the_filter_are_left_out_and_counted(tmp_path: Path) -> None:
+    gene_map, pairs = kinds_map(40, 5)
+    table = score_file(gene_map, pairs, tmp_path, filter_consistency_p=0.05)
+    kept = gene_map[(gene_map.obs["p"] <= 0.05).to_numpy()].copy()
+    again = score_file(kept, pairs, tmp_path)
+    np.testing.assert_array_equal(table["value"], again["value"])
+    detail = json.loads(table["detail"][0])
+    assert (detail["n_inconsistent"], detail["n_without_p"], detail["n_genes_map"]) == (8, 3, 34)
+    del gene_map.obs["p"]
+    with pytest.raises(ContractError, match="no column p"):
+        score_file(gene_map, pairs, tmp_path, filter_consistency_p=0.05)
+    gene_map.obs["p"] = 1.0
+    with pytest.raises(InputError, match="no row of the map is left"):
+        score_file(gene_map, pairs, tmp_path, filter_consistency_p=0.05)
+
+
+def plates_screen(noise: float, plates: int = 6, genes: int = 60, seed: int = 0) -> tuple[ad.AnnData, list]:
+    """Each plate holds every gene once; pairs share a direction; a plate's noise is its own."""
+    rng = np.random.default_rng(seed)
+    x, pairs = planted(genes=genes, module=2)
+    rows = [x[g] + noise * rng.standard_normal(50) for _ in range(plates) for g in range(genes)]
+    obs = pd.DataFrame({"Metadata_Plate": np.repeat([f"p{i}" for i in range(plates)], genes)})
+    obs["Metadata_Gene"] = obs["Metadata_Perturbation"] = names(genes) * plates
+    obs["Metadata_Control_Type"] = "treatment"
+    obs["Metadata_Well"] = [f"w{i}" for i in range(len(obs))]
+    return ad.AnnData(np.array(rows), obs=obs.set_axis(obs["Metadata_Well"])), pairs
+
+
+def test_interval_of_plates_holds_the_recall_of_copied_plates(tmp_path: Path) -> None:
+    wells, pairs = plates_screen(3.0)
+    relations(pairs).pairs.to_csv(tmp_path / "known.csv", index=False)
+    how = AggregateSettings(n_null=9)
+    settings = RecallSettings(relations=str(tmp_path / "known.csv"), n_plate_bootstrap=25, seed=3, **FAST)
+    scored = Scored(lambda: build_gene_map(wells.X, wells.obs, how), lambda: wells, how)
+    table = KnownRelations.score(scored, settings)
+    row, shuffled = (table[table["metric"] == metric].iloc[0] for metric in ("recall", "recall_shuffled"))
+    draws = np.random.default_rng(3).multinomial(6, [1 / 6] * 6, size=25)
+    expected = []
+    for draw in draws:
+        mean = np.average(wells.X.reshape(6, 60, 50), axis=0, weights=draw)
+        expected.append(slow_recall(mean, pairs, 0.05, 0.95, [1] * 60))
+    low, high = np.quantile(expected, [0.025, 0.975])
+    assert (row["plate_ci_low"], row["plate_ci_high"]) == pytest.approx((low, high), abs=1.5 / len(pairs))
+    assert high > low
+    assert json.loads(row["detail"])["n_plates"] == 6
+    assert np.isnan(shuffled["plate_ci_low"])
