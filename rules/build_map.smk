@@ -5,6 +5,7 @@ rule build_map:
             lambda wildcards: MAP_PLATES,
         ),
         training=training_manifests("build_map"),
+        arms=map_files,
     output:
         manifest="maps/{model}/{correction}.manifest.json",
         map="maps/{model}/{correction}.h5ad",
@@ -21,10 +22,12 @@ rule build_map:
     params:
         cfg=cfg("build_map"),
         code=code("build_map"),
+        base=BASE,
     message:
         "Map of {wildcards.model}, {wildcards.correction}"
     shell:
         "platemae build-map "
         "--model {wildcards.model} --correction {wildcards.correction} "
+        "--base {params.base:q} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

@@ -2,7 +2,8 @@
 import re
 import sys
 
-from platemae.config import load_config, stage_config, stage_entries
+from platemae.config import load_config, machine_config, stage_config, stage_entries
+from platemae.config.machine import earlier_twins
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
 from platemae.config.slices import (
     basis_path,
@@ -35,6 +36,7 @@ BASE = TABLE.parent
 PLATE_NAMES = sorted(plate.plate for plate in PLATES)
 MAP_PLATES = map_plates(CONFIG, PLATES)
 PROFILES = [model.name for model in CONFIG.rows if model.kind in TABLE_KINDS]
+TWINS = earlier_twins(CONFIG, PLATES)
 NETWORKS = [model.name for model in CONFIG.rows if model.kind not in TABLE_KINDS]
 
 
@@ -62,6 +64,14 @@ def cfg(stage):
     """What a job reads of the configuration, in its one JSON spelling."""
     return lambda wildcards: canonical(
         stage_config(CONFIG, PLATES, stage, **dict(wildcards))
+    )
+
+
+def machine(stage):
+    """What a job reads of the configuration that moves its result by rounding at most. A Path, which Snakemake does not
+    compare: another device, cache or batch must not stale what was made."""
+    return lambda wildcards: Path(
+        canonical(machine_config(CONFIG, PLATES, stage, **dict(wildcards)))
     )
 
 
@@ -169,8 +179,8 @@ def weight_files(wildcards):
 
 
 def parent_manifest(wildcards):
-    """The finished training that a snapshot is of."""
-    parent = getattr(model_entry(wildcards), "parent", None)
+    """The finished training that a snapshot is of, or that an earlier model of equal settings shares."""
+    parent = getattr(model_entry(wildcards), "parent", TWINS.get(wildcards.model))
     return [f"models/{parent}/manifest.json"] if parent else []
 
 
@@ -218,3 +228,15 @@ def benchmark_files(wildcards):
     """Files of known biology that the benchmarks read."""
     files = [path for entry in CONFIG.benchmarks for _, path in entry.files()]
     return sorted({str(resolve(path, BASE)) for path in files})
+
+
+def map_files(wildcards):
+    """The table that says on which chromosome arm genes lie, where maps are corrected by it."""
+    arms = CONFIG.map.chromosome_arms
+    return [str(resolve(arms, BASE))] if arms else []
+
+
+def published_files():
+    """Published numbers of the user's own."""
+    own = CONFIG.report.published
+    return [str(resolve(own, BASE))] if own else []

@@ -6,7 +6,15 @@ rule compare_models:
             correction=names("corrections"),
         ),
         models=expand("models/{model}/manifest.json", model=NETWORKS),
-        published=f"{workflow.basedir}/workflow/resources/published.csv",
+        maps=expand(
+            "maps/{model}/{correction}.manifest.json",
+            model=names("models"),
+            correction=names("corrections"),
+        ),
+        published=[
+            f"{workflow.basedir}/workflow/resources/published.csv",
+            *published_files(),
+        ],
     output:
         manifest="tables/manifest.json",
         scores=report(
@@ -27,9 +35,11 @@ rule compare_models:
     params:
         cfg=cfg("compare_models"),
         code=code("compare_models"),
+        base=BASE,
     message:
         "Tables of all models and corrections"
     shell:
         "platemae compare-models "
+        "--base {params.base:q} "
         "--cfg {params.cfg:q} --code {params.code} "
         "--threads {threads} --log {log}"

@@ -4,6 +4,7 @@ rule score_map:
         table=ancient("maps/{model}/{correction}.h5ad"),
         known=benchmark_files,
         training=training_manifests("score_map"),
+        arms=map_files,
         wells=expand(
             "corrected/{{model}}/{{correction}}/{plate}.manifest.json",
             plate=MAP_PLATES,

@@ -121,6 +121,8 @@ def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) ->
 def missing_file_problems(config: Config, plates: Sequence[Plate], base: Path) -> list[MissingError]:
     """Return the tables of profiles and relations that are not there; Snakemake would say so hours later."""
     named = [(f"benchmarks.{b.name}.{key}", path) for b in config.benchmarks for key, path in b.files()]
+    single = {"map.chromosome_arms": config.map.chromosome_arms, "report.published": config.report.published}
+    named += [(key, path) for key, path in single.items() if path]
     for model in config.models:
         if model.kind == "profiles" and model.source == "table" and model.table:
             tables = dict.fromkeys(model.table.replace("{plate}", plate.plate) for plate in plates)

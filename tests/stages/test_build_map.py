@@ -50,3 +50,52 @@ def test_a_row_a_guide_where_asked(results):
 def test_a_column_that_is_empty_is_refused(results):
     with pytest.raises(InputError, match="no treated well"):
         build_map.run(results, cfg(entity="compound"), model="m", correction="none")
+
+
+def test_umap_and_clusters_are_stored_where_asked_and_the_same_each_time(results):
+    plain = build_map.run(results, cfg(), model="m", correction="none")
+    assert not anndata.read_h5ad(results.map("m", "none")).obsm
+    asked = cfg()
+    asked["map"]["embed"] = {"neighbors": 5, "resolution": 1.0, "seed": 0}
+    first = build_map.run(results, asked, model="m", correction="none")
+    gene_map = anndata.read_h5ad(results.map("m", "none"))
+    assert gene_map.obsm["X_umap"].shape == (len(GENES), 2)
+    assert gene_map.obs["leiden"].nunique() > 1
+    again = build_map.run(results, asked, model="m", correction="none")
+    assert first == again != plain
+    assert first.counts == plain.counts
+
+
+def test_pairs_that_share_a_direction_share_a_cluster(results):
+    asked = cfg()
+    asked["map"]["embed"] = {"neighbors": 2, "resolution": 1.0, "seed": 0}
+    build_map.run(results, asked, model="m", correction="none")
+    clusters = anndata.read_h5ad(results.map("m", "none")).obs["leiden"].astype(str)
+    assert sum(clusters[f"G{2 * k}"] == clusters[f"G{2 * k + 1}"] for k in range(len(GENES) // 2)) >= 10
+
+
+@pytest.mark.parametrize("rows", [3, 4, 6])
+def test_a_tiny_map_has_no_umap_and_says_so(results, rows):
+    for plate in ("P1", "P2"):
+        path = results.corrected("m", "none", plate)
+        wells = anndata.read_h5ad(path)
+        write_anndata(wells[wells.obs["Metadata_Gene"].isin(["", *GENES[:rows]])].copy(), path)
+    asked = cfg()
+    asked["map"]["embed"] = {"neighbors": 15, "resolution": 1.0, "seed": 0}
+    manifest = build_map.run(results, asked, model="m", correction="none")
+    has = "X_umap" in anndata.read_h5ad(results.map("m", "none")).obsm
+    assert has == (rows >= 4)
+    assert manifest.warnings == ([] if has else ["no UMAP and no clusters: the map has 3 rows, fewer than 4"])
+
+
+def test_what_was_left_out_and_not_corrected_is_named_in_the_manifest(results, tmp_path):
+    (tmp_path / "arms.csv").write_text("gene,chromosome_arm\n" + "".join(f"{gene},1p\n" for gene in GENES[:-1]))
+    asked = cfg()
+    asked["map"] |= {"filter_consistency_p": 0.5, "chromosome_arms": "arms.csv", "arm_genes": 5}
+    manifest = build_map.run(results, asked, model="m", correction="none", base=tmp_path)
+    gene_map = anndata.read_h5ad(results.map("m", "none"))
+    assert manifest.counts["rows"] == gene_map.n_obs
+    assert manifest.counts["n_genes_centered"] == len(GENES) - 1
+    assert "genes without a chromosome arm, not corrected: G23" in manifest.warnings
+    left = [text for text in manifest.warnings if text.startswith("rows left out of the map as not consistent: ")]
+    assert len(left) == (manifest.counts["n_inconsistent"] > 0)

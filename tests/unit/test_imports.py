@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "correction": LOW,
     "benchmarks": LOW,
     "report": LOW | {"tables", "neighbors"},
+    "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
@@ -54,6 +55,7 @@ MAY_IMPORT = {
         "embedding",
         "correction",
         "benchmarks",
+        "scoring",
         "report",
     },
 }

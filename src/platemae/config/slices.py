@@ -11,15 +11,40 @@ from dataclasses import asdict
 from typing import Any
 
 from platemae.config.plates import Plate
-from platemae.config.sections import Config, CorrectionEntry, EmbedSection, ModelEntry, Snapshot, TrainSection
-from platemae.contracts import NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS, is_optimised
+from platemae.config.sections import (
+    Config,
+    CorrectionEntry,
+    EmbedSection,
+    MapSection,
+    ModelEntry,
+    Snapshot,
+    TrainSection,
+)
+from platemae.contracts import MACHINE_KEYS, NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS, is_optimised
 from platemae.errors import ConfigError
 from platemae.fingerprint import digest_json
 from platemae.selection import WORDS, selection_name
 
 
 def stage_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> dict[str, Any]:
-    """Return what one job of ``stage`` reads.
+    """Return what the result of one job of ``stage`` depends on; keys of the machine are in `machine_config`.
+
+    Raises
+    ------
+    KeyError
+        For an unknown stage, plate or entry.
+    """
+    cut = full_config(config, plates, stage, **wildcards)
+    section, keys = MACHINE_KEYS.get(stage, ("", ()))
+    return cut | ({section: _without(cut[section], keys)} if section else {})
+
+
+def _without(values: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def full_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> dict[str, Any]:
+    """Return all that one job of ``stage`` reads.
 
     Raises
     ------
@@ -249,8 +274,13 @@ def _correct(config: Config, plates: dict[str, Plate], model: str, correction: s
 
 
 def _map(config: Config) -> dict[str, Any]:
-    """Return how wells become a map; which plates is told beside."""
-    found = {key: value for key, value in _dump(config.map).items() if key not in ("plates", "held_out_of")}
+    """Return how wells become a map, switches that are off left out; which plates is told beside."""
+    usual = _dump(MapSection())
+    found = {
+        key: value
+        for key, value in _dump(config.map).items()
+        if key in ("entity", "aggregate") or (key not in ("plates", "held_out_of") and value != usual[key])
+    }
     name = config.map.held_out_of
     return found if name is None else found | {"held_out": _held_out(config, name)}
 
@@ -264,7 +294,7 @@ def _score(config: Config, plates: dict[str, Plate], model: str, correction: str
     return {
         "benchmarks": [_dump(b) for b in config.benchmarks],
         "plates": map_plates(config, list(plates.values())),
-        "map": _map(config),
+        "map": {key: value for key, value in _map(config).items() if key != "embed"},
         "overlap": _overlap(config, model),
     }
 
@@ -305,6 +335,7 @@ def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
         "models": [m.name for m in config.rows],
         "corrections": [c.name for c in config.corrections],
         "study": [_studied(config, plates, row) for row in trained],
+        "published": config.report.published,
     }
 
 
@@ -314,7 +345,7 @@ _FAMILIES = {"mae": "MAE", "camae": "CA-MAE", "munet": "MU-Net", "wsl": "WSL"}
 def _studied(config: Config, plates: dict[str, Plate], row: ModelEntry) -> dict[str, Any]:
     """Return what the tables of the scaling study say of a trained model; ``twins`` differ in their seed alone."""
     cut = _train(config, plates, row.name)
-    train, named = dict(cut["train"]), {key: value for key, value in cut["model"].items() if key != "name"}
+    train, named = _without(cut["train"], MACHINE_KEYS["train_model"][1]), {key: value for key, value in cut["model"].items() if key != "name"}
     seed, weight = train.pop("seed"), train["fourier_weight"]
     return {
         "model": row.name,

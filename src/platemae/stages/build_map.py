@@ -1,20 +1,35 @@
-"""build_map: corrected rows of all plates -> wells -> guides -> genes, with replicate counts and consistency."""
+"""build_map: corrected rows of all plates -> wells -> guides -> genes, with replicate counts and consistency.
+
+Shapes: G rows of the map, D features.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anndata
 
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
+from platemae.config.plates import resolve
 from platemae.contracts import Manifest
 from platemae.data.seen import held_out_rows
 from platemae.fingerprint import digest_anndata
 from platemae.layout import Results
+from platemae.neighbors import LEAST_ROWS, leiden, neighbor_graph, umap
 from platemae.tables import read_replicates, write_anndata
 
+_NAMED = {
+    "not_finite": "wells left out of the map as not finite",
+    "left_out": "rows left out of the map as not consistent",
+    "arms_left": "chromosome arms not corrected",
+    "without_arm": "genes without a chromosome arm, not corrected",
+}
+"""Lists in a map's notes, and what the manifest says of them."""
 
-def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -> Manifest:
+
+def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, base: Path = Path()) -> Manifest:
     """Aggregate the wells of all plates to one row a gene, compound or perturbation.
 
     Finer rows become replicates first, one plate after another: of a pooled screen one a well and guide.
@@ -29,10 +44,25 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str) -
     wells = anndata.concat(parts, join="inner")
     if "held_out" in cfg["map"]:
         wells = wells[held_out_rows(results, wells.obs, cfg["map"]["held_out"])].copy()
-    gene_map = build_gene_map(wells.X, wells.obs, AggregateSettings.of(cfg["map"]))
+    gene_map = build_gene_map(wells.X, wells.obs, AggregateSettings.of(cfg["map"], partial(resolve, base=base)))
+    warnings = _embed(gene_map, cfg["map"].get("embed"))
     notes = dict(gene_map.uns["notes"])
     write_anndata(gene_map, results.map(model, correction))
-    bad = notes.pop("not_finite")
-    warnings = [f"wells left out of the map as not finite: {', '.join(bad)}"] if len(bad) else []
+    named = {words: notes.pop(key, []) for key, words in _NAMED.items()}
+    warnings += [f"{words}: {', '.join(map(str, names))}" for words, names in named.items() if len(names)]
     counts = {"rows": gene_map.n_obs, "dims": gene_map.n_vars, "entity": cfg["map"]["entity"], **notes}
     return Manifest("build_map", digest_anndata(gene_map), counts, warnings)
+
+
+def _embed(gene_map: anndata.AnnData, settings: dict[str, Any] | None) -> list[str]:
+    """Put UMAP coordinates and Leiden clusters into the map; return why not, if so."""
+    if settings is None:
+        return []
+    if gene_map.n_obs < LEAST_ROWS:
+        return [f"no UMAP and no clusters: the map has {gene_map.n_obs} rows, fewer than {LEAST_ROWS}"]
+    seed = settings["seed"]
+    graph = neighbor_graph(gene_map.X, settings["neighbors"], seed, metric="cosine")
+    gene_map.obsm["X_umap"] = umap(graph, seed).astype("float32")
+    gene_map.obs["leiden"] = leiden(graph, settings["resolution"], seed)
+    gene_map.obs["leiden"] = gene_map.obs["leiden"].astype("category")
+    return []

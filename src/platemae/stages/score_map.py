@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from platemae.data.seen import held_out_rows, overlap_of
 from platemae.errors import MissingError
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
+from platemae.scoring.entries import settings_of
 from platemae.store.parquet import write_parquet
 from platemae.tables import read_replicates, read_wells
 
@@ -35,30 +36,18 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     scored = Scored(
         lambda: _read_map(results.map(model, correction)),
         lambda: _read_wells(results, cfg, model, correction),
-        AggregateSettings.of(cfg["map"]),
+        AggregateSettings.of(cfg["map"], partial(resolve_path, base=base)),
     )
     tables = []
     for entry in cfg["benchmarks"]:
         cls = resolve_benchmark(entry["kind"])
-        table = cls.score(scored, _settings(cls.Settings, entry, base))
+        table = cls.score(scored, settings_of(cls.Settings, entry, base))
         tables.append(table.assign(benchmark=entry["name"]))
     word, said = _overlap(results, cfg, model, correction)
     scores = stamp(pd.concat(tables, ignore_index=True), model, correction, word)
     scores["detail"] = [json.dumps(json.loads(text) | {"overlap": said}, sort_keys=True) for text in scores["detail"]]
     write_parquet(scores, results.scores(model, correction))
     return Manifest("score_map", digest_table(scores), {"rows": len(scores)})
-
-
-def _settings(cls: Any, entry: dict[str, Any], base: Path) -> Any:
-    """Return a benchmark's settings from its configuration entry; files start at ``base``."""
-    values = {f.name: entry[f.name] for f in fields(cls) if f.name in entry}
-    for key in cls.file_keys:
-        named = values[key]
-        if isinstance(named, dict):
-            values[key] = {name: str(resolve_path(path, base)) for name, path in named.items()}
-        elif named is not None:
-            values[key] = str(resolve_path(named, base))
-    return cls(**values)
 
 
 def _read_map(path: Path) -> anndata.AnnData:

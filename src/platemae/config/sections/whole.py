@@ -12,7 +12,7 @@ from platemae.config.sections.base import Section
 from platemae.config.sections.benchmarks import BenchmarkEntry, KnownRelationsEntry, ReplicateConsistencyEntry
 from platemae.config.sections.corrections import CorrectionEntry
 from platemae.config.sections.embedding import EmbedSection
-from platemae.config.sections.maps import MapSection, ReportSection
+from platemae.config.sections.maps import AnnotationsSection, MapSection, ReportSection
 from platemae.config.sections.models import ModelEntry, Snapshot
 from platemae.config.sections.plates import IngestSection, LayoutsSection, ReaderEntry
 from platemae.config.sections.quality import IntensityEntry, MeasureSection, QcSection
@@ -70,6 +70,7 @@ class Config(Section):
     )
     map: MapSection = MapSection()
     benchmarks: list[BenchmarkEntry] = Field(default_factory=_demo_benchmarks, description="how maps are scored")
+    annotations: AnnotationsSection = AnnotationsSection()
     report: ReportSection = ReportSection()
 
     @model_validator(mode="after")
