@@ -29,11 +29,12 @@ rule embed_plate:
     params:
         cfg=cfg("embed_plate"),
         code=code("embed_plate"),
+        machine=machine("embed_plate"),
     message:
         "Plate {wildcards.plate} through model {wildcards.model}"
     shell:
         "platemae embed-plate "
         "--model {wildcards.model} --plate {wildcards.plate} "
         "--processes {resources.processes} "
-        "--cfg {params.cfg:q} --code {params.code} "
+        "--cfg {params.cfg:q} --machine {params.machine:q} --code {params.code} "
         "--threads {threads} --log {log}"

@@ -36,6 +36,7 @@ rule train_model:
     params:
         cfg=cfg("train_model"),
         code=code("train_model"),
+        machine=machine("train_model"),
         base=BASE,
         snapshots=kept_steps,
     message:
@@ -45,5 +46,5 @@ rule train_model:
         "--model {wildcards.model} "
         "--nodes {resources.nodes} --processes {resources.processes} "
         "--base {params.base:q} --snapshots {params.snapshots} "
-        "--cfg {params.cfg:q} --code {params.code} "
+        "--cfg {params.cfg:q} --machine {params.machine:q} --code {params.code} "
         "--threads {threads} --log {log}"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from platemae import __version__
+from platemae.contracts import MACHINE_KEYS
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
 
@@ -164,6 +165,8 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--code", default=None, help="code digest of the stage (default: computed)")
     parser.add_argument("--base", type=Path, default=None, help="folder of plates.tsv")
     parser.add_argument("--threads", type=int, default=1, help="threads of this job")
+    if stage in MACHINE_KEYS:
+        parser.add_argument("--machine", type=json.loads, default={}, help="what of it belongs to the machine, as JSON")
     parser.add_argument("--log", type=Path, default=None, help="file that gets JSON lines")
     if stage == "train_model":
         parser.add_argument(

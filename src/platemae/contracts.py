@@ -122,6 +122,15 @@ OPTIMISER_KEYS = (
 )
 """Keys of section ``train`` that mean nothing to a model which is not optimised."""
 
+MACHINE_KEYS = {
+    "train_model": (
+        "train",
+        ("device", "accumulate", "activation_checkpointing", "compile", "sharding", "cache", "cache_gb"),
+    ),
+    "embed_plate": ("embed", ("batch",)),
+}
+"""Section and keys that a stage reads and whose change reruns nothing: they move a result by rounding at most."""
+
 JOINT_CORRECTIONS = ("harmony",)
 """Kinds of correction that align all wells at once: fit_correction reads embeddings, and new plates need a new fit."""
 

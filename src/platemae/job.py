@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from platemae import logs
-from platemae.config import read_config, stage_config, stage_entries
+from platemae.config import machine_config, read_config, stage_config, stage_entries, with_machine
 from platemae.config.plates import read_plates
 from platemae.contracts import Manifest, write_text
 from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
@@ -56,14 +56,14 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
         log = logs.start(stage, arguments.log)
     results = Results(arguments.results or Path())
     try:
-        cfg, base, code = _settings(stage, wildcards, arguments)
+        cfg, machine, base, code = _settings(stage, wildcards, arguments)
         if arguments.results is None and arguments.cfg is None:
             results = Results(Path(read_config(_configfile(arguments)).results))
         started = time.time()
-        manifest = _call(stage, results, cfg, wildcards, arguments, base=base, code=code)
+        manifest = _call(stage, results, with_machine(cfg, machine), wildcards, arguments, base=base, code=code)
         if int(os.environ.get("RANK", "0")) > 0:
             return 0  # the first process writes for all
-        _write_provenance(results, stage, wildcards, cfg, code, manifest, started)
+        _write_provenance(results, stage, wildcards, (cfg, machine), code, manifest, started)
         for warning in manifest.warnings:
             log.warning("%s", warning)
         manifest.write(results.manifest(stage, **wildcards))
@@ -82,10 +82,11 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
 
 def _settings(
     stage: str, wildcards: Mapping[str, str], arguments: argparse.Namespace
-) -> tuple[dict[str, Any], Path, str]:
+) -> tuple[dict[str, Any], dict[str, Any], Path, str]:
     """Return what the rule passed; a job run by hand reads the configuration itself."""
     if arguments.cfg is not None:
-        return arguments.cfg, arguments.base or Path(), arguments.code or code_digest(stage)
+        machine = getattr(arguments, "machine", {})
+        return arguments.cfg, machine, arguments.base or Path(), arguments.code or code_digest(stage)
     path = _configfile(arguments)
     config = read_config(path)
     table = Path(config.plates)
@@ -93,7 +94,8 @@ def _settings(
     code = arguments.code or code_digest(stage, stage_entries(config, plates, stage, **wildcards))
     if stage == "train_model" and arguments.snapshots is None:
         arguments.snapshots = config.entry("models", wildcards["model"]).snapshots
-    return stage_config(config, plates, stage, **wildcards), arguments.base or table.parent, code
+    cfg = stage_config(config, plates, stage, **wildcards)
+    return cfg, machine_config(config, plates, stage, **wildcards), arguments.base or table.parent, code
 
 
 def _configfile(arguments: argparse.Namespace) -> Path:
@@ -146,7 +148,7 @@ def _write_provenance(
     results: Results,
     stage: str,
     wildcards: Mapping[str, str],
-    cfg: dict[str, Any],
+    read: tuple[dict[str, Any], dict[str, Any]],
     code: str,
     manifest: Manifest,
     started: float,
@@ -154,8 +156,9 @@ def _write_provenance(
     record = {
         "stage": stage,
         "wildcards": dict(wildcards),
-        "parameters": cfg,
-        "parameters_digest": digest_json(cfg),
+        "parameters": read[0],
+        "parameters_digest": digest_json(read[0]),
+        "machine": read[1],
         "code_digest": code,
         "content_digest": manifest.digest,
         "libraries": {name: _version(name) for name in ("platemae", *LIBRARIES)},

@@ -14,6 +14,7 @@ import pytest
 
 from platemae.synthetic.screen import write_screen
 from platemae.synthetic.settings import ScreenSettings
+from tests.workflow import dry_runs
 
 SCREEN = ScreenSettings(
     plates=("P1", "P2", "P3"),
@@ -85,10 +86,11 @@ class Project:
         """Call ``platemae run``."""
         return self.call("-m", "platemae.cli", "run", "--cores", "2", *arguments, check=check)
 
-    def stale(self) -> dict[str, int]:
-        """Return the rules that a plain dry run would execute, with their number of jobs."""
-        done = self.run("--dry-run")
-        return jobs_of(done.stdout + done.stderr)
+    def stale(self, *arguments: str) -> dict[str, int]:
+        """Return the rules that a dry run would execute, with their number of jobs."""
+        done = dry_runs.call(["--cores", "2", "--dry-run", *arguments], self.root, self.root / "src")
+        assert done.returncode == 0, done.stdout[-6000:]
+        return jobs_of(done.stdout)
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text in a file; the text must be there."""

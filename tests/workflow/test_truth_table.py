@@ -166,6 +166,22 @@ def test_a_new_model(done):
     assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
 
 
+def test_a_twin_of_a_model_waits_for_it(done):
+    """It shares its training: it exports when that is finished, and holds no machine to wait."""
+    change(done, models=lambda models: [*models, models[0] | {"name": "twin", "embed": {"tiling": "reflect"}}])
+    assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
+    change(done, train=lambda train: train | {"lr": 2e-3})
+    assert done.stale("--target", "models/mae/manifest.json") == {"train_model": 1}
+    assert done.stale("--target", "models/twin/manifest.json") == {"train_model": 2}
+
+
+def test_what_moves_results_by_rounding_alone(done):
+    cache = {"cache": "$TMPDIR", "cache_gb": 5.0}
+    machine = {"device": "cpu", "compile": True, "accumulate": 2, "activation_checkpointing": True, "sharding": "ddp"}
+    change(done, train=lambda train: train | cache | machine, embed=lambda embed: (embed or {}) | {"batch": 3})
+    assert done.stale() == {}
+
+
 def test_a_model_of_classical_features(done):
     change(done, models=lambda models: [*models, {"name": "cells", "kind": "classical"}])
     assert done.stale() == {"measure_plate": 2, "import_profiles": 2, **AFTER_EMBEDDING, **ENDS}

@@ -345,7 +345,7 @@ _FAMILIES = {"mae": "MAE", "camae": "CA-MAE", "munet": "MU-Net", "wsl": "WSL"}
 def _studied(config: Config, plates: dict[str, Plate], row: ModelEntry) -> dict[str, Any]:
     """Return what the tables of the scaling study say of a trained model; ``twins`` differ in their seed alone."""
     cut = _train(config, plates, row.name)
-    train, named = _without(cut["train"], MACHINE_KEYS["train_model"][1]), {key: value for key, value in cut["model"].items() if key != "name"}
+    train, named = _without(cut["train"], MACHINE_KEYS["train_model"][1]), _without(cut["model"], ("name",))
     seed, weight = train.pop("seed"), train["fourier_weight"]
     return {
         "model": row.name,

@@ -94,7 +94,7 @@ def _about(model: Model) -> dict[str, str]:
 
 
 def _cache(train: dict[str, Any]) -> NodeCache | None:
-    return NodeCache(train["cache"], train["cache_gb"]) if train["cache"] else None
+    return NodeCache(train["cache"], train["cache_gb"]) if train.get("cache") else None
 
 
 def _sampler(results: Results, model: Model, train: dict[str, Any]) -> Sampler:
