@@ -12,6 +12,15 @@ REGISTRY = {
     "known_relations": "platemae.benchmarks.recall:KnownRelations",
     "replicate_consistency": "platemae.benchmarks.consistency:ReplicateConsistency",
     "control_axis": "platemae.benchmarks.control_axis:ControlAxis",
+    "nearest_neighbor": "platemae.benchmarks.neighbors:NearestNeighbor",
+    "replicability": "platemae.benchmarks.retrieval:Replicability",
+    "matching": "platemae.benchmarks.retrieval:Matching",
+    "compound_gene": "platemae.benchmarks.compound_gene:CompoundGene",
+    "clusters": "platemae.benchmarks.clusters:Clusters",
+    "linear_probe": "platemae.benchmarks.linear_probe:LinearProbe",
+    "feature_regression": "platemae.benchmarks.feature_regression:FeatureRegression",
+    "batch_mixing": "platemae.benchmarks.batch_mixing:BatchMixing",
+    "plate_stability": "platemae.benchmarks.plate_stability:PlateStability",
 }
 
 

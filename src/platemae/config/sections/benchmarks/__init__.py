@@ -7,18 +7,48 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from platemae.config.sections.benchmarks.base import Benchmark
+from platemae.config.sections.benchmarks.clusters import ClustersEntry
+from platemae.config.sections.benchmarks.quality import BatchMixingEntry, PlateStabilityEntry
 from platemae.config.sections.benchmarks.relations import KnownRelationsEntry
 from platemae.config.sections.benchmarks.replicates import ControlAxisEntry, ReplicateConsistencyEntry
+from platemae.config.sections.benchmarks.retrieval import (
+    CompoundGeneEntry,
+    MatchingEntry,
+    NearestNeighborEntry,
+    ReplicabilityEntry,
+)
+from platemae.config.sections.benchmarks.supervised import FeatureRegressionEntry, LinearProbeEntry
 
 BenchmarkEntry = Annotated[
-    KnownRelationsEntry | ReplicateConsistencyEntry | ControlAxisEntry, Field(discriminator="kind")
+    KnownRelationsEntry
+    | ReplicateConsistencyEntry
+    | ControlAxisEntry
+    | NearestNeighborEntry
+    | ReplicabilityEntry
+    | MatchingEntry
+    | CompoundGeneEntry
+    | ClustersEntry
+    | LinearProbeEntry
+    | FeatureRegressionEntry
+    | BatchMixingEntry
+    | PlateStabilityEntry,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
+    "BatchMixingEntry",
     "Benchmark",
     "BenchmarkEntry",
+    "ClustersEntry",
+    "CompoundGeneEntry",
     "ControlAxisEntry",
+    "FeatureRegressionEntry",
     "KnownRelationsEntry",
+    "LinearProbeEntry",
+    "MatchingEntry",
+    "NearestNeighborEntry",
+    "PlateStabilityEntry",
+    "ReplicabilityEntry",
     "ReplicateConsistencyEntry",
     "benchmark_entry",
 ]

@@ -1,0 +1,174 @@
+"""The profiles that retrieval compares, wells or rows of the map, each with the names that pairs are told by.
+
+A name is a column of ``obs`` (``compound`` stands for ``Metadata_Compound``) or ``label``, from a file of labels. A row
+of the map has the names that its map states, or else the name that all its treated wells share.
+
+Shapes: N profiles, D dimensions, W wells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from platemae.benchmarks.bootstrap import FloatArray, IntArray
+from platemae.benchmarks.cosine import unit_rows
+from platemae.benchmarks.entities import TREATMENT, name_entities
+from platemae.benchmarks.labels import KEYS, LABEL, labels_of, read_labels
+from platemae.errors import ConfigError, ContractError, InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from platemae.benchmarks.scored import Scored
+
+Names = npt.NDArray[np.object_]
+Rows = Literal["wells", "perturbations"]
+CONTROL = "negcon"
+_BLANK = ("", "nan", "NaN", "NA", "N/A", "None", "<NA>")
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Unit vectors with names, in an order that depends on the names alone.
+
+    Parameters
+    ----------
+    u
+        (N, D) float64 unit rows.
+    names
+        (N,) names by column.
+    unit
+        (N,) perturbation that each belongs to: what intervals resample.
+    control
+        (N,) True for negative control wells.
+    position
+        (N,) row of each in the wells or the map.
+    notes
+        Counts of what was left out.
+    """
+
+    u: FloatArray
+    names: Mapping[str, Names]
+    unit: Names
+    control: npt.NDArray[np.bool_]
+    position: IntArray
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.u)
+
+    def codes(self, columns: Sequence[str]) -> list[IntArray]:
+        """Return numbers (N,) for the names of each column, equal where they are."""
+        return [pd.factorize(self.names[column], sort=True)[0].astype(np.int64) for column in columns]
+
+
+def names_of(obs: pd.DataFrame, column: str) -> Names:
+    """Return a column of ``obs`` as text (N,), blank where there is no name; ``gene`` finds ``Metadata_Gene`` too.
+
+    Raises
+    ------
+    ContractError
+        If there is no such column.
+    """
+    for name in (column, f"Metadata_{column.title()}"):
+        if name in obs.columns:
+            values = obs[name].astype(object)
+            text = values.where(values.notna(), "").astype(str).str.strip()
+            return text.where(~text.isin(_BLANK), "").to_numpy(dtype=object)
+    found = ", ".join(str(name).removeprefix("Metadata_").lower() for name in obs.columns)
+    raise ContractError(f"no column '{column}'", "table of wells or perturbations", f"name one of: {found}")
+
+
+def select_profiles(
+    scored: Scored, rows: Rows, columns: Sequence[str], labels: str | None = None, controls: bool = False
+) -> Profiles:
+    """Collect profiles that have a direction and a name in every column.
+
+    Parameters
+    ----------
+    scored
+        With the wells, or the map.
+    rows
+        Which of them.
+    columns
+        Names that are needed; ``label`` comes from the file of labels where there is one.
+    labels
+        Path of that file.
+    controls
+        Take negative control wells in, too; they need no name.
+
+    Raises
+    ------
+    ConfigError
+        If controls are wanted of a map, or ``label`` without a file or a column of that name.
+    ContractError
+        If a column is not there, or a row of the map has wells of several names.
+    InputError
+        If the labels are wrong, or no profile has a name.
+    """
+    if controls and rows != "wells":
+        raise ConfigError("a map has no control wells", "benchmarks: rows", "use rows: wells")
+    table = scored.wells if rows == "wells" else scored.gene_map
+    named = {column: _find(scored, table, rows, column, labels) for column in dict.fromkeys(columns)}
+    unit_N = _find(scored, table, rows, "perturbation" if rows == "wells" else "gene", None)
+    of_wells = rows == "wells"
+    kind_N = names_of(table.obs, "Metadata_Control_Type") if of_wells else np.full(len(unit_N), TREATMENT, object)
+    control_N = (kind_N == CONTROL) & controls
+    u_ND, usable_N = unit_rows(_values(table.X))
+    treated_N = kind_N == TREATMENT
+    named_N = np.all([names != "" for names in named.values()], axis=0) | control_N
+    kept = np.flatnonzero((treated_N | control_N) & usable_N & named_N)
+    if not len(kept):
+        where = f"benchmarks: {', '.join(named)}"
+        what = f"none of {int(treated_N.sum())} treated {rows} has a direction and a name in {', '.join(named)}"
+        raise InputError(what, where, "fill these columns in the layouts, or name others")
+    sort_by = [names_of(table.obs, key) for key in ("well", "plate")] if rows == "wells" else []
+    kept = kept[np.lexsort([pd.factorize(key, sort=True)[0][kept] for key in (*sort_by, unit_N)])]
+    notes = {
+        "n_profiles": len(kept),
+        "n_without_direction": int((treated_N & ~usable_N).sum()),
+        "n_without_name": int((treated_N & usable_N & ~named_N).sum()),
+    }
+    shown = {name: values[kept] for name, values in named.items()}
+    return Profiles(u_ND[kept], shown, unit_N[kept], control_N[kept], kept, notes)
+
+
+def _values(x: Any) -> npt.NDArray[Any]:
+    return np.asarray(x.toarray() if hasattr(x, "toarray") else x)
+
+
+def _find(scored: Scored, table: AnnData, rows: Rows, column: str, labels: str | None) -> Names:
+    """Return the names (N,) of all rows of the table."""
+    if column == LABEL and labels is not None:
+        read = read_labels(Path(labels))
+        return labels_of(read, pd.DataFrame({KEYS[key]: _find(scored, table, rows, key, None) for key in read.keys}))
+    if column == LABEL and LABEL not in table.obs:
+        raise ConfigError("'label' is named, and there is no file of labels", "benchmarks: labels", "give its path")
+    if rows == "wells" or column in table.obs or f"Metadata_{column.title()}" in table.obs:
+        return names_of(table.obs, column)
+    return _shared(scored, column)
+
+
+def _shared(scored: Scored, column: str) -> Names:
+    """Return the name that all treated wells of each row of the map share.
+
+    Wells without a name say nothing.
+    """
+    obs, genes = scored.wells.obs, names_of(scored.gene_map.obs, "gene")
+    treated_W = names_of(obs, "Metadata_Control_Type") == TREATMENT
+    row_W = name_entities(obs, scored.aggregate).name
+    found = pd.DataFrame({"gene": row_W, "name": names_of(obs, column)})[treated_W]
+    pairs = found[(found != "").all(axis=1) & found["gene"].isin(genes)].drop_duplicates()
+    twice = pairs.loc[pairs["gene"].duplicated(), "gene"].unique().tolist()
+    if twice:
+        what = f"{len(twice)} rows of the map have wells of several {column}s: {', '.join(sorted(twice)[:_SHOWN])}"
+        raise ContractError(what, f"benchmarks: {column}", "use rows: wells, or a map of finer rows (map.entity)")
+    return pairs.set_index("gene")["name"].reindex(genes).fillna("").to_numpy(dtype=object)
