@@ -22,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from platemae.correction.control_stats import ControlStats
 from platemae.correction.tvn import TVN, TVNSettings
+from platemae.stages.fit_correction import ByPlate
 
 FloatArray = npt.NDArray[np.float64]
 WARM_UP_PLATES = 2
@@ -52,9 +53,13 @@ def plain_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any, ridge: float = 0.5
 
 
 def our_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any) -> FloatArray:
-    """Run the package from rows to rows: statistics, basis, transform, plate by plate."""
+    """Run the package from rows to rows: statistics, basis, transform, plate by plate.
+
+    As in the pipeline statistics are taken anew where they are asked for, and never all held at once.
+    """
     rows = {str(plate): np.flatnonzero(plate_N == plate) for plate in np.unique(plate_N)}
-    stats = {name: ControlStats.from_rows(x_ND[own[control_N[own]]], name) for name, own in rows.items()}
+    controls = {name: own[control_N[own]] for name, own in rows.items()}
+    stats = ByPlate(list(rows), lambda name: ControlStats.from_rows(x_ND[controls[name]], name))
     fitted = TVN.fit(stats, {name: name for name in rows}, TVNSettings(center_per_batch=False))
     out_ND = np.empty((len(x_ND), fitted.whiten.shape[1]))
     for name, own in rows.items():
