@@ -226,7 +226,9 @@ def training_manifests(stage):
 
 def benchmark_files(wildcards):
     """Files of known biology that the benchmarks read."""
-    files = [path for entry in CONFIG.benchmarks for _, path in entry.files()]
+    files = [
+        path for entry in CONFIG.benchmarks for _, path in entry.files(MAP_PLATES)
+    ]
     return sorted({str(resolve(path, BASE)) for path in files})
 
 

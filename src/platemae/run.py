@@ -22,7 +22,7 @@ import psutil
 
 from platemae.config import Config, read_config
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
-from platemae.config.slices import basis_path, check_cells, check_images, needs_controls
+from platemae.config.slices import basis_path, check_cells, check_images, map_plates, needs_controls
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
 from platemae.layout import Results
@@ -120,7 +120,8 @@ def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) ->
 
 def missing_file_problems(config: Config, plates: Sequence[Plate], base: Path) -> list[MissingError]:
     """Return the tables of profiles and relations that are not there; Snakemake would say so hours later."""
-    named = [(f"benchmarks.{b.name}.{key}", path) for b in config.benchmarks for key, path in b.files()]
+    scored = map_plates(config, plates)
+    named = [(f"benchmarks.{b.name}.{key}", path) for b in config.benchmarks for key, path in b.files(scored)]
     single = {"map.chromosome_arms": config.map.chromosome_arms, "report.published": config.report.published}
     named += [(key, path) for key, path in single.items() if path]
     for model in config.models:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from pydantic import Field
@@ -19,7 +19,8 @@ class Benchmark(Section):
     Attributes
     ----------
     file_keys
-        Keys whose values are files: one path, or names -> paths. They start at the folder of plates.tsv.
+        Keys whose values are files: one path, or names -> paths. They start at the folder of plates.tsv, and may hold
+        ``{plate}`` where each plate has a file of its own.
     """
 
     file_keys: ClassVar[tuple[str, ...]] = ()
@@ -31,11 +32,12 @@ class Benchmark(Section):
     )
     seed: int = Field(default=0, ge=0, description="seed of resampling")
 
-    def files(self) -> Iterator[tuple[str, str]]:
-        """Yield key and path of every file that the benchmark reads."""
+    def files(self, plates: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield key and path of every file that the benchmark reads to score these plates."""
+        names = list(plates)
         for key in self.file_keys:
             value = getattr(self, key)
-            if isinstance(value, dict):
-                yield from ((f"{key}.{name}", path) for name, path in value.items())
-            elif value is not None:
-                yield key, value
+            named = value if isinstance(value, dict) else {} if value is None else {"": value}
+            for name, path in named.items():
+                for whole in dict.fromkeys(path.replace("{plate}", plate) for plate in names):
+                    yield (f"{key}.{name}" if name else key), whole
