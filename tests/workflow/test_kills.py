@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,34 +19,61 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 # Long enough to be caught in the act, short enough for a test.
 STEPS = "steps: 200"
-# The stages after the embeddings take seconds and are whole or absent like these.
-TARGET = ("--cores", "1", "--target", "embeddings_all")
-
-
-def project_with_longer_training(folder, project, tiny_screen):
-    made = make_project(folder, project, tiny_screen)
-    made.edit("config.yaml", "steps: 4", STEPS)
-    made.edit("config.yaml", "checkpoint_steps: 2", "checkpoint_steps: 10")
-    return made
+STAGES = {
+    "ingest-plate": (None, "ingest_all"),
+    "train-model": ("datasets_all", "models_all"),
+    "embed-plate": ("models_all", "embeddings_all"),
+}
+"""Stages that are killed, the target that is there before, and their own; others are whole or absent like these."""
 
 
 def digests(made):
-    """Content digests of everything up to the embeddings, by manifest."""
+    """Content digests of everything, by manifest."""
     results = made.root / "results"
-    folders = ("plates", "qc", "intensity", "datasets", "models", "embeddings")
-    paths = [path for folder in folders for path in sorted((results / folder).rglob("*manifest.json"))]
-    return {str(path.relative_to(results)): Manifest.read(path).digest for path in paths}
+    return {str(path.relative_to(results)): Manifest.read(path).digest for path in results.rglob("*manifest.json")}
+
+
+class Restored:
+    """A project in one place, as input paths are compared, whose results can be set back to those of a target."""
+
+    def __init__(self, made):
+        self.made, self.expected = made, {}
+        for before, target in STAGES.values():
+            for wanted in filter(None, (before, target)):
+                if wanted not in self.expected:
+                    made.run("--cores", "1", "--target", wanted)
+                    self.expected[wanted] = digests(made)
+                    shutil.copytree(made.root / "results", self._kept(wanted), symlinks=True)
+
+    def _kept(self, target):
+        return self.made.root.parent / "kept" / target
+
+    def before(self, stage):
+        """Return the project as it is before a stage, without a process of an earlier test."""
+        for process in psutil.process_iter(["cwd"]):
+            if (process.info["cwd"] or "").startswith(str(self.made.root)):
+                process.kill()
+                process.wait(timeout=30)
+        shutil.rmtree(self.made.root / "results", ignore_errors=True)
+        if STAGES[stage][0]:
+            shutil.copytree(self._kept(STAGES[stage][0]), self.made.root / "results", symlinks=True)
+        return self.made
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, project, tiny_screen):
-    made = project_with_longer_training(tmp_path_factory.mktemp("kill") / "undisturbed", project, tiny_screen)
-    made.run(*TARGET)
-    return digests(made)
+def restored(tmp_path_factory, project, tiny_screen):
+    made = make_project(tmp_path_factory.mktemp("kill") / "project", project, tiny_screen)
+    made.edit("config.yaml", "steps: 4", STEPS)
+    made.edit("config.yaml", "checkpoint_steps: 2", "checkpoint_steps: 10")
+    return Restored(made)
 
 
-def start(made, *more):
-    command = [sys.executable, "-m", "platemae.cli", "run", *TARGET, *more]
+def target_of(stage):
+    return "--cores", "1", "--target", STAGES[stage][1]
+
+
+def start(made, stage, *more):
+    command = [sys.executable, "-m", "platemae.cli", "run", *target_of(stage), *more]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=made.root, env=made.environment, **quiet)
 
@@ -79,9 +107,9 @@ def family(process):
 
 @pytest.mark.parametrize("stage", ["ingest-plate", "train-model", "embed-plate"])
 @pytest.mark.parametrize("victim", ["stage", "snakemake"])
-def test_killed_and_run_again(tmp_path, project, tiny_screen, undisturbed, stage, victim):
-    made = project_with_longer_training(tmp_path / "project", project, tiny_screen)
-    run = start(made)
+def test_killed_and_run_again(restored, stage, victim):
+    made = restored.before(stage)
+    run = start(made, stage)
     process = wait_for(made, stage)
     if victim == "stage":
         process.kill()
@@ -92,20 +120,20 @@ def test_killed_and_run_again(tmp_path, project, tiny_screen, undisturbed, stage
             os.kill(parent.pid, signal.SIGKILL)
         run.kill()
         run.wait(timeout=30)
-    made.run(*TARGET)
-    assert digests(made) == undisturbed
+    made.run(*target_of(stage))
+    assert digests(made) == restored.expected[STAGES[stage][1]]
     left = [path for path in Path(made.root, "results").rglob("*") if ".tmp" in path.name]
     assert left == [], "nothing half-written stays"
-    again = made.run(*TARGET)
+    again = made.run(*target_of(stage))
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-def test_a_training_that_is_asked_to_stop_goes_on_in_the_next_try(tmp_path, project, tiny_screen, undisturbed):
-    made = project_with_longer_training(tmp_path / "project", project, tiny_screen)
-    run = start(made, "--", "--retries", "1")
+def test_a_training_that_is_asked_to_stop_goes_on_in_the_next_try(restored):
+    made = restored.before("train-model")
+    run = start(made, "train-model", "--", "--retries", "1")
     wait_for(made, "train-model").send_signal(signal.SIGUSR1)
     assert run.wait(timeout=600) == 0
-    assert digests(made) == undisturbed
+    assert digests(made) == restored.expected["models_all"]
     facts = json.loads((made.root / "results/models/mae/model.json").read_text())
     assert facts["training"]["attempts"] == 2
     assert facts["training"]["gpu_hours"] == 0
@@ -122,7 +150,7 @@ def test_a_lock_without_a_holder_is_not_cleared(fresh_project):
 
 
 def test_a_living_run_is_not_disturbed(fresh_project):
-    run = start(fresh_project)
+    run = start(fresh_project, "ingest-plate")
     try:
         wait_for(fresh_project, "ingest-plate")
         second = fresh_project.run(check=False)
@@ -134,9 +162,9 @@ def test_a_living_run_is_not_disturbed(fresh_project):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_takes_its_jobs_along(tmp_path, project, tiny_screen, number):
-    made = project_with_longer_training(tmp_path / "project", project, tiny_screen)
-    run = start(made)
+def test_a_run_that_is_asked_to_stop_takes_its_jobs_along(restored, number):
+    made = restored.before("train-model")
+    run = start(made, "train-model")
     job = wait_for(made, "train-model")
     run.send_signal(number)
     assert run.wait(timeout=120) != 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -14,17 +15,17 @@ import yaml
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 GENES = [f"G{index}" for index in range(24)]
-PLATES = ("P1", "P2", "P3")
+PLATES = ("P1", "P2")
 CORRECTIONS = [
     {"name": "none", "kind": "none"},
-    {"name": "tvn", "kind": "tvn", "fit_on": "all", "fit_plates": ["P1", "P2"]},
+    {"name": "tvn", "kind": "tvn", "fit_on": "all", "fit_plates": ["P1"]},
     {"name": "query", "kind": "center", "fit_on": "Metadata_Gene in ['G0', 'G1']"},
     {"name": "joint", "kind": "harmony", "fit_on": "all", "n_components": 4},
 ]
 
 
 def write_screen(folder):
-    """Write three plates of 24 genes; genes 2k and 2k + 1 share a direction, plates an offset."""
+    """Write two plates of 24 genes; genes 2k and 2k + 1 share a direction, plates an offset."""
     rng = np.random.default_rng(0)
     directions = 3 * rng.standard_normal((12, 8))
     tables, rows = [], []
@@ -91,13 +92,17 @@ def test_every_selection_reaches_the_scores(folder):
     assert stats[1] == "negcon", "kind none keeps the default selection"
     assert stats[2].startswith("query-")
     manifest = json.loads((folder / "first/corrections/t/tvn.manifest.json").read_text())
-    assert (manifest["counts"]["n_controls"], manifest["counts"]["fit_on"]) == (48, "all")
+    assert (manifest["counts"]["n_controls"], manifest["counts"]["fit_on"]) == (24, "all")
     assert "also removes biology" in manifest["warnings"][0]
     assert "fitted on" in (folder / "first/report/index.html").read_text()
 
 
 def test_the_basis_of_the_first_run_serves_another(project, folder):
     frozen = {"name": "tvn", "kind": "tvn", "fit_on": "all", "basis": "first/corrections/{model}/tvn.npz"}
+    # What does not hang on the correction is there already; what does must come from the frozen basis.
+    shutil.copytree(folder / "first", folder / "second", symlinks=True)
+    for name in ("corrections", "corrected"):
+        shutil.rmtree(folder / "second" / name)
     code, output = run(project, folder, "second", [frozen])
     assert code == 0, output[-4000:]
     for plate in PLATES:
