@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "fingerprint": {"contracts", "errors"},
     "tables": LOW,
     "neighbors": {"errors"},
+    "annotations": {"errors", "contracts"},
     "layouts": {"errors", "contracts", "wells"},
     "config": LOW | {"layouts"},
     "readers": LOW | {"config", "layouts"},

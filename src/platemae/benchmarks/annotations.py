@@ -67,9 +67,13 @@ def _read_text(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise MissingError("the relation file is not there", str(path), "correct its path in benchmarks: sources")
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"not a relation table: {error}", str(path), _HEADER) from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first columns for an index
+        what = "not a relation table: the rows have more columns than the header"
+        raise InputError(what, str(path), _HEADER)
+    return table
 
 
 def _strengths(text: pd.Series, path: Path) -> np.ndarray:

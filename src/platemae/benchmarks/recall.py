@@ -31,6 +31,7 @@ from platemae.benchmarks.recall_null import CURVE, DRAWN, seed_pairs
 from platemae.benchmarks.recall_scores import TailScores, null_sample, shares_below
 from platemae.benchmarks.relations import KnownPairs, check_genes, choose_rows, place_pairs
 from platemae.benchmarks.rows import ScoreRow, score_table
+from platemae.benchmarks.symbols import read_aliases
 from platemae.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ class RecallSettings:
         Permutations of the gene labels, for the measured chance.
     seed
         Of all three.
+    aliases
+        Table of outdated symbols, previous and current, to tell symbols that the map has under another name.
     """
 
-    file_keys: ClassVar[tuple[str, ...]] = ("relations",)
+    file_keys: ClassVar[tuple[str, ...]] = ("relations", "aliases")
 
     relations: str | Mapping[str, str] = field(default_factory=dict)
     thresholds: tuple[tuple[float, float], ...] = ((0.05, 0.95), (0.1, 0.9))
@@ -87,6 +90,7 @@ class RecallSettings:
     n_plate_bootstrap: int = 200
     n_shuffles: int = 200
     seed: int = 0
+    aliases: str | None = None
 
     def __post_init__(self) -> None:
         check_at_least(self.n_bootstrap, 1, "n_bootstrap")
@@ -214,7 +218,8 @@ class _Recall:
         rows_K = np.flatnonzero(usable_G).astype(np.int64)
         kept = [genes[row] for row in rows_K.tolist()]
         dropped = [gene for gene, usable in zip(genes, usable_G, strict=True) if not usable]
-        known = [place_pairs(name, table, kept, genes) for name, table in relations.items()]
+        aliases = read_aliases(Path(settings.aliases)) if settings.aliases else {}
+        known = [place_pairs(name, table, kept, genes, aliases) for name, table in relations.items()]
         counted = {"n_genes_map": len(kept), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
         told = {"side": settings.side, "null": settings.null, "null_rows": settings.null_rows}
         nulls = list(_nulls(rows_K, known, settings))

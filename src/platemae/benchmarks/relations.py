@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from platemae.benchmarks.annotations import Relations
+from platemae.benchmarks.symbols import compare_symbols
 from platemae.errors import ContractError, InputError
 
 IntArray = npt.NDArray[np.int64]
@@ -33,7 +34,8 @@ class KnownPairs:
     strength
         (P,) graded strength, or None where the source has none.
     notes
-        Counts: of the file, and n_genes_source, n_pairs_outside_map.
+        Counts: of the file, and n_genes_source, n_pairs_outside_map; symbols that the map has in no or in another
+        spelling (`platemae.benchmarks.symbols`).
     """
 
     name: str
@@ -114,7 +116,13 @@ def choose_rows(
     return kept_G, facts
 
 
-def place_pairs(name: str, relations: Relations, genes: Sequence[str], all_genes: Sequence[str]) -> KnownPairs:
+def place_pairs(
+    name: str,
+    relations: Relations,
+    genes: Sequence[str],
+    all_genes: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+) -> KnownPairs:
     """Find the pairs of a source in a map.
 
     Parameters
@@ -127,6 +135,8 @@ def place_pairs(name: str, relations: Relations, genes: Sequence[str], all_genes
         The usable genes of the map, in the order of its rows.
     all_genes
         All genes of the map, to tell a source that does not fit it.
+    aliases
+        Outdated symbol -> symbol in use, to tell symbols that the map has under another name.
 
     Raises
     ------
@@ -134,7 +144,9 @@ def place_pairs(name: str, relations: Relations, genes: Sequence[str], all_genes
         If not a single gene of the map is in the source.
     """
     pairs, position = relations.pairs, {gene: index for index, gene in enumerate(genes)}
-    _check_overlap(name, set(pairs["entity1"]) | set(pairs["entity2"]), all_genes)
+    known = set(pairs["entity1"]) | set(pairs["entity2"])
+    _check_overlap(name, known, all_genes)
+    symbols = compare_symbols(known, all_genes, aliases or {})
     a_P = pairs["entity1"].map(position).to_numpy(dtype=np.float64)
     b_P = pairs["entity2"].map(position).to_numpy(dtype=np.float64)
     found_P = np.isfinite(a_P) & np.isfinite(b_P)
@@ -143,7 +155,7 @@ def place_pairs(name: str, relations: Relations, genes: Sequence[str], all_genes
     strength = pairs["strength"].to_numpy(dtype=np.float64)[found_P] if "strength" in pairs else None
     counts = {"n_genes_source": len(np.union1d(a_P, b_P)), "n_pairs_outside_map": int((~found_P).sum())}
     file_counts = {f"file_{key}": value for key, value in relations.notes.items()}
-    return KnownPairs(name, left_P, right_P, strength, {**file_counts, **counts})
+    return KnownPairs(name, left_P, right_P, strength, {**file_counts, **counts, **symbols})
 
 
 def _check_overlap(name: str, known: set[str], genes: Sequence[str]) -> None:

@@ -47,7 +47,23 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     scores = stamp(pd.concat(tables, ignore_index=True), model, correction, word)
     scores["detail"] = [json.dumps(json.loads(text) | {"overlap": said}, sort_keys=True) for text in scores["detail"]]
     write_parquet(scores, results.scores(model, correction))
-    return Manifest("score_map", digest_table(scores), {"rows": len(scores)})
+    return Manifest("score_map", digest_table(scores), {"rows": len(scores)}, _symbol_warnings(scores))
+
+
+_SYMBOLS = {"case": "in another case of letters", "outdated": "under another name"}
+
+
+def _symbol_warnings(scores: pd.DataFrame) -> list[str]:
+    """Say of each source which of its symbols the map has in another spelling: their pairs were not scored."""
+    found = {}
+    for source, text in zip(scores["source"], scores["detail"], strict=True):
+        detail = json.loads(text)
+        for key, words in _SYMBOLS.items():
+            if detail.get(f"n_symbols_{key}"):
+                shown = ", ".join(detail[f"symbols_{key}"])
+                count = detail[f"n_symbols_{key}"]
+                found[source.split("[")[0], key] = f"{count} symbols that the map has {words}: {shown}"
+    return [f"{source}: {words}" for (source, _), words in found.items()]
 
 
 def _read_map(path: Path) -> anndata.AnnData:

@@ -37,6 +37,7 @@ def test_strength_is_kept_with_its_pair_and_byte_order_mark_is_ignored(tmp_path:
         ("", "not a relation table"),
         ("entity1,entity2\nA,A\n", "not a single pair"),
         ("entity1,entity2\nA,B\nC,D,E\n", "not a relation table"),
+        ("entity1,entity2\nA,B,C\nC,D,E\n", "more columns than the header"),
         ("entity1,entity2,strength\nA,B,strong\n", "strength 'strong' is not a number"),
         ("entity1,entity2,strength\nA,B,1\nB,A,2\n", "A and B have two strengths"),
         ("entity1,entity2,strength\n" + "".join(f"A,B{i},{i}\n" for i in range(30)), "30 different values"),

@@ -80,7 +80,7 @@ class ReportSection(Section):
     seed: int = Field(default=0, ge=0, description="seed of the UMAP and of the examples shown")
     published: str | None = Field(
         default=None,
-        description="CSV of published numbers of your own, in the columns of workflow/resources/published.csv, relative "
-        "to plates.tsv; its cells go before ours",
+        description="CSV of published numbers of your own, in the columns of workflow/resources/published.csv, "
+        "relative to plates.tsv; its cells go before ours",
     )
     reconstructions: int = Field(default=4, ge=1, le=12, description="crops in the reconstruction gallery")

@@ -13,7 +13,7 @@ from platemae.config.sections.benchmarks.base import Benchmark
 class KnownRelationsEntry(Benchmark):
     """Recall of known pairs in the tails of all pairs of the map."""
 
-    file_keys: ClassVar[tuple[str, ...]] = ("relations",)
+    file_keys: ClassVar[tuple[str, ...]] = ("relations", "aliases")
 
     kind: Literal["known_relations"]
     relations: str | dict[Name, str] = Field(
@@ -41,3 +41,7 @@ class KnownRelationsEntry(Benchmark):
     )
     min_entities: int = Field(default=20, ge=2, description="genes in the map that a source needs to be scored")
     n_shuffles: int = Field(default=200, ge=10, description="label shuffles for the measured chance")
+    aliases: str | None = Field(
+        default=None,
+        description="CSV with previous,current: outdated gene symbols, to tell which the map has under another name",
+    )
