@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Names = npt.NDArray[np.object_]
 Rows = Literal["wells", "perturbations"]
 CONTROL = "negcon"
+ROW = "gene"
+"""Column of a map's ``obs``: the name of the row."""
 _BLANK = ("", "nan", "NaN", "NA", "N/A", "None", "<NA>")
 _SHOWN = 5
 
@@ -118,7 +120,7 @@ def select_profiles(
         raise ConfigError("a map has no control wells", "benchmarks: rows", "use rows: wells")
     table = scored.wells if rows == "wells" else scored.gene_map
     named = {column: _find(scored, table, rows, column, labels) for column in dict.fromkeys(columns)}
-    unit_N = _find(scored, table, rows, "perturbation" if rows == "wells" else "gene", None)
+    unit_N = names_of(table.obs, "perturbation" if rows == "wells" else ROW)
     of_wells = rows == "wells"
     kind_N = names_of(table.obs, "Metadata_Control_Type") if of_wells else np.full(len(unit_N), TREATMENT, object)
     control_N = (kind_N == CONTROL) & controls
@@ -126,7 +128,7 @@ def select_profiles(
     treated_N = kind_N == TREATMENT
     named_N = np.all([names != "" for names in named.values()], axis=0) | control_N
     kept = np.flatnonzero((treated_N | control_N) & usable_N & named_N)
-    if not len(kept):
+    if not treated_N[kept].any():
         where = f"benchmarks: {', '.join(named)}"
         what = f"none of {int(treated_N.sum())} treated {rows} has a direction and a name in {', '.join(named)}"
         raise InputError(what, where, "fill these columns in the layouts, or name others")
@@ -152,9 +154,14 @@ def _find(scored: Scored, table: AnnData, rows: Rows, column: str, labels: str |
         return labels_of(read, pd.DataFrame({KEYS[key]: _find(scored, table, rows, key, None) for key in read.keys}))
     if column == LABEL and LABEL not in table.obs:
         raise ConfigError("'label' is named, and there is no file of labels", "benchmarks: labels", "give its path")
-    if rows == "wells" or column in table.obs or f"Metadata_{column.title()}" in table.obs:
+    if rows == "wells" or scored.read_wells is None or _states(table.obs, column):
         return names_of(table.obs, column)
     return _shared(scored, column)
+
+
+def _states(obs: pd.DataFrame, column: str) -> bool:
+    """Tell whether a map states this name itself; its column ``gene`` is the row's own name, whatever its kind."""
+    return f"Metadata_{column.title()}" in obs or (column in obs and column != ROW)
 
 
 def _shared(scored: Scored, column: str) -> Names:
@@ -162,7 +169,7 @@ def _shared(scored: Scored, column: str) -> Names:
 
     Wells without a name say nothing.
     """
-    obs, genes = scored.wells.obs, names_of(scored.gene_map.obs, "gene")
+    obs, genes = scored.wells.obs, names_of(scored.gene_map.obs, ROW)
     treated_W = names_of(obs, "Metadata_Control_Type") == TREATMENT
     row_W = name_entities(obs, scored.aggregate).name
     found = pd.DataFrame({"gene": row_W, "name": names_of(obs, column)})[treated_W]
