@@ -1,23 +1,38 @@
 """How much the replicate wells of a perturbation point the same way.
 
-The mean pairwise cosine of k unit vectors is (||sum u||^2 - k) / (k (k - 1)). Its p-value comes from sets of k wells
-drawn at random from the screen: p = (1 + number of sets at least as consistent) / (1 + sets).
+The mean pairwise cosine of k unit vectors is (||sum u||^2 - k) / (k (k - 1)). Its p-value comes from what random wells,
+or controls, give: p = (1 + number of the null at least as consistent) / (1 + size of the null). Nulls, by `null`:
 
-Shapes: N wells, D dimensions, S random sets, K wells of a set.
+- ``wells``: sets of k wells drawn from all treated ones. As the map has it; no wells are read again.
+- ``matched``: sets with as many wells of each batch as the perturbation has: effects that replicates share through
+  their batch are no consistency (EFAAR's ``univariate_consistency`` of 2023, which averaged angles and drew 5,000).
+- ``controls``: the consistency of null perturbations, one value each (EFAAR since 2024): named ones, such as genes that
+  the cells do not express, else the perturbations of the negative controls. One with fewer than two wells has no
+  value and is left out (there it counts as above every other). Null perturbations are not scored.
+
+Intervals resample perturbations. On resampled plates agreement and null are computed again, with wells weighted as
+often as their plate was drawn: random sets carry the weights of the perturbation that they are compared with.
+
+Shapes: N wells, D dimensions, S random sets, K wells of a set, P perturbations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from platemae.benchmarks.bootstrap import FloatArray, check_at_least, mean_interval
+from platemae.benchmarks.consistency_null import Null, control_null, random_null
 from platemae.benchmarks.cosine import unit_rows
+from platemae.benchmarks.plates import PlateInterval, plate_interval
+from platemae.benchmarks.replicate_sets import MOST_WELLS, Measure
+from platemae.benchmarks.replicates import Replicates
 from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.errors import ConfigError, ContractError
 
@@ -35,21 +50,42 @@ class ConsistencySettings:
     Parameters
     ----------
     alpha
-        A perturbation counts as consistent if its p is at most this.
-    n_bootstrap, seed
-        Resamples of the perturbations for the interval, and their seed.
+        A perturbation counts as consistent if its p is at most this; also the rate of false discoveries.
+    null
+        ``wells``, ``matched`` or ``controls``, see the module.
+    measure
+        ``cosine``, or ``angle`` in radians.
+    null_perturbations
+        For ``controls``: rows of the map that do nothing; none: the perturbations of the negative controls.
+    n_null
+        Random sets for each number of wells. The map has its own where null is ``wells`` and the measure ``cosine``.
+    n_bootstrap
+        Resamples of the perturbations, for the interval.
+    n_plate_bootstrap
+        Resamples of the plates, for the second interval; 0 for none.
+    seed
+        Of all draws.
     """
 
     file_keys: ClassVar[tuple[str, ...]] = ()
 
     alpha: float = 0.05
+    null: Literal["wells", "matched", "controls"] = "wells"
+    measure: Measure = "cosine"
+    null_perturbations: tuple[str, ...] = ()
+    n_null: int = 999
     n_bootstrap: int = 1000
+    n_plate_bootstrap: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_at_least(self.n_bootstrap, 1, "n_bootstrap")
+        check_at_least(self.n_null, 1, "n_null")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha is {self.alpha}", "benchmarks: alpha", "use a number between 0 and 1")
+        if len(self.null_perturbations) and self.null != "controls":
+            remedy = "set null: controls, or leave them out"
+            raise ConfigError(f"null is {self.null}", "benchmarks: null_perturbations", remedy)
 
 
 class ReplicateConsistency:
@@ -59,32 +95,103 @@ class ReplicateConsistency:
 
     @staticmethod
     def score(scored: Scored, settings: ConsistencySettings) -> pd.DataFrame:
-        """Share of consistent perturbations, and their mean consistency.
+        """Share of consistent perturbations, with and without a bound on false discoveries, and their mean consistency.
 
         Parameters
         ----------
         scored
-            Its map, with ``obs`` columns ``consistency`` and ``p``, NaN for perturbations with fewer than two
-            replicates: these are left out and counted.
+            With null ``wells`` and measure ``cosine`` its map, with ``obs`` columns ``consistency`` and ``p``, NaN for
+            perturbations with fewer than two replicates: these are left out and counted. Else, and for chance and the
+            interval from plates, its wells; wells without a map will do.
         settings
             See there.
 
         Raises
         ------
         ContractError
-            If the columns are not there.
+            If a column is not there.
+        InputError
+            If a null perturbation is not among the rows of the map.
         """
-        gene_map = scored.gene_map
-        lost = [column for column in ("consistency", "p") if column not in gene_map.obs]
-        if lost:
-            raise ContractError(f"no column {' and '.join(lost)}", "perturbation map, obs", "run build_map again")
-        measured = gene_map.obs[["consistency", "p"]].dropna()
-        hits_N = (measured["p"].to_numpy() <= settings.alpha).astype(np.float64)
-        means_N = measured["consistency"].to_numpy(dtype=np.float64)
-        detail = {"n_dropped": gene_map.n_obs - len(measured), "dropped_because": "fewer than two usable replicates"}
-        share = _mean_row(hits_N, settings, "share_consistent", detail)
-        share.update(threshold=settings.alpha, chance=settings.alpha)
-        return score_table([ScoreRow(**share), ScoreRow(**_mean_row(means_N, settings, "mean_cosine", detail))])
+        of_map = settings.null == "wells" and settings.measure == "cosine" and scored.read_map is not None
+        table = _of_map(scored) if of_map else None
+        null: Null | None = None
+        detail: dict[str, Any] = {"null": settings.null, "measure": settings.measure}
+        if scored.read_wells is not None or not of_map:
+            null = _null(scored, settings, None if table is None else table.index.astype(str).tolist())
+            detail |= null.facts
+        if table is None and null is not None:
+            table = null.table(np.ones(scored.wells.n_obs, dtype=np.int64))
+        assert table is not None  # one of the two is there
+        measured = table.dropna()
+        why = "fewer than two usable replicates" + (f", or more than {MOST_WELLS}" if not of_map else "")
+        detail |= {"n_dropped": len(table) - len(measured), "dropped_because": why}
+        rows = _rows(measured["agreement"].to_numpy(), measured["p"].to_numpy(), settings, null, detail)
+        plates = PlateInterval()
+        if null is not None:
+            plates = plate_interval(
+                scored,
+                lambda weight_N: _numbers(null.table(weight_N), settings, null.reason),
+                settings.n_plate_bootstrap,
+                settings.seed,
+            )
+        return score_table(plates.into(row, place) for place, row in enumerate(rows))
+
+
+def _of_map(scored: Scored) -> pd.DataFrame:
+    """Return agreement and p as the map has them."""
+    obs = scored.gene_map.obs
+    lost = [column for column in ("consistency", "p") if column not in obs]
+    if lost:
+        raise ContractError(f"no column {' and '.join(lost)}", "perturbation map, obs", "run build_map again")
+    columns = {"agreement": obs["consistency"].to_numpy(np.float64), "p": obs["p"].to_numpy(np.float64)}
+    return pd.DataFrame(columns, index=obs["gene"].astype(str) if "gene" in obs else obs.index.astype(str))
+
+
+def _null(scored: Scored, settings: ConsistencySettings, names: list[str] | None) -> Null:
+    wells = Replicates.of(scored)
+    if settings.null == "controls":
+        return control_null(wells, settings.null_perturbations, settings.measure, settings.alpha)
+    matched = settings.null == "matched"
+    return random_null(wells, names, matched, settings.measure, settings.n_null, settings.seed)
+
+
+def _hits(p_P: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """Tell which perturbations are consistent, by their own p and after Benjamini and Hochberg."""
+    found_P = false_discovery_control(p_P) <= alpha if len(p_P) else np.zeros(0)
+    return (p_P <= alpha).astype(np.float64), np.asarray(found_P, dtype=np.float64)
+
+
+def _numbers(table: pd.DataFrame, settings: ConsistencySettings, reason: str) -> list[float]:
+    """Return the values of :func:`_rows`, in its order."""
+    measured = table.dropna()
+    if not len(measured):
+        return [np.nan] * 3
+    shares = [np.nan, np.nan]
+    if not reason:
+        shares = [float(hits.mean()) for hits in _hits(measured["p"].to_numpy(), settings.alpha)]
+    return [shares[0], _shown(float(measured["agreement"].mean()), settings), shares[1]]
+
+
+def _shown(agreement: float, settings: ConsistencySettings) -> float:
+    return -agreement if settings.measure == "angle" else agreement
+
+
+def _rows(
+    agreement_P: FloatArray, p_P: FloatArray, settings: ConsistencySettings, null: Null | None, detail: dict[str, Any]
+) -> list[ScoreRow]:
+    own_P, found_P = _hits(p_P, settings.alpha)
+    if null is not None and null.reason:
+        detail = {**detail, "reason": null.reason}
+        own_P, found_P = np.empty(0), np.empty(0)
+    share = _mean_row(own_P, settings, "share_consistent", detail)
+    share.update(threshold=settings.alpha, chance=settings.alpha)
+    sign = -1.0 if settings.measure == "angle" else 1.0
+    mean = _mean_row(sign * agreement_P, settings, f"mean_{settings.measure}", detail)
+    mean.update(chance=_shown(null.chance, settings) if null is not None else np.nan)
+    discovered = _mean_row(found_P, settings, "share_consistent_bh", {**detail, "interval": "discoveries held"})
+    discovered.update(threshold=settings.alpha, chance=0.0)
+    return [ScoreRow(**row) for row in (share, mean, discovered)]
 
 
 def _mean_row(

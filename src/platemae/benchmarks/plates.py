@@ -24,7 +24,8 @@ import pandas as pd
 from scipy import sparse
 
 from platemae.benchmarks.bootstrap import FloatArray, IntArray, multinomial_weights, percentile_interval
-from platemae.errors import MissingError
+from platemae.benchmarks.entities import Entities, name_entities
+from platemae.errors import ContractError, MissingError
 
 if TYPE_CHECKING:
     from platemae.benchmarks.rows import ScoreRow
@@ -160,11 +161,12 @@ class PlateSums:
         how, wells = scored.aggregate, scored.wells
         if how.method != SUMMED:
             raise MissingError(f"a map by {how.method} cannot be made again from sums over plates")
-        lost = [name for name in (how.entity, how.guide) if name not in wells.obs]
-        if lost:
-            raise MissingError(f"the wells have no column {', '.join(lost)}")
+        try:
+            entities = name_entities(wells.obs, how)
+        except ContractError as error:
+            raise MissingError(f"the wells have {error.what}") from None
         names = scored.gene_map.obs["gene"].astype(str).tolist()
-        made = cls._summed(np.asarray(wells.X), wells.obs, how.entity, how.guide, names)
+        made = cls._summed(np.asarray(wells.X), wells.obs, entities, names)
         whole_GD = made.map_of(np.ones(wells.n_obs, dtype=np.int64))
         map_GD = np.asarray(scored.gene_map.X, dtype=np.float64)
         near = _CLOSE * np.abs(map_GD).max(initial=0)
@@ -174,14 +176,13 @@ class PlateSums:
         return made
 
     @classmethod
-    def _summed(cls, x_ND: npt.NDArray[Any], obs: pd.DataFrame, entity: str, guide: str, genes: Sequence[str]) -> Self:
-        gene_N, guide_N = (_names(obs, column) for column in (entity, guide))
+    def _summed(cls, x_ND: npt.NDArray[Any], obs: pd.DataFrame, entities: Entities, genes: Sequence[str]) -> Self:
         used = np.flatnonzero(
             (obs["Metadata_Control_Type"].astype(str) == TREATED).to_numpy()
             & np.isfinite(x_ND).all(axis=1)
-            & gene_N.isin(genes).to_numpy()
+            & np.isin(entities.name.astype(str), np.array(genes, dtype=str))
         )
-        keys = pd.DataFrame({"gene": gene_N.iloc[used], "guide": guide_N.iloc[used]})
+        keys = pd.DataFrame({"gene": entities.name[used], "guide": entities.guide[used]})
         keys["plate"] = obs["Metadata_Plate"].astype(str).to_numpy()[used]
         cells_N = obs["n_rows"].to_numpy(np.float64)[used] if "n_rows" in obs else np.ones(len(used))
         code_N = keys.groupby(["gene", "guide", "plate"], sort=True).ngroup().to_numpy(np.int64)
@@ -208,11 +209,6 @@ class PlateSums:
         with np.errstate(invalid="ignore"):
             made: FloatArray = (self.gene_of @ guide_KD) / guides_G[:, None]
         return made
-
-
-def _names(obs: pd.DataFrame, column: str) -> pd.Series:
-    values = obs[column].astype(object)
-    return values.where(values.notna(), "").astype(str).str.strip().reset_index(drop=True)
 
 
 def _membership(group_X: npt.NDArray[Any], n_groups: int) -> sparse.csr_array:

@@ -102,7 +102,7 @@ def test_score_without_any_measured_perturbation_is_nan_with_the_count() -> None
     obs = pd.DataFrame({"consistency": [np.nan] * 3, "p": [np.nan] * 3}, index=list("abc"))
     table = ReplicateConsistency.score(Scored(lambda: ad.AnnData(np.zeros((3, 2)), obs=obs)), ConsistencySettings())
     assert table["value"].isna().all()
-    assert table["n"].tolist() == [0, 0]
+    assert table["n"].tolist() == [0, 0, 0]
     assert json.loads(table["detail"][0])["n_dropped"] == 3
 
 
