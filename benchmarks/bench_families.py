@@ -37,6 +37,8 @@ CORRECTIONS = ("none", "centerscale", "tvn")
 LONG = True
 COLUMNS = ("data", "family", *CORRECTIONS, "chance", "validation", "crops", "parameters", "TFLOP", "note")
 SEEN = {"labels": "trained on these labels", "images": "trained on these images", "none": ""}
+NAMESAKES = {"wsl_other": "trained on labels of another screen"}
+"""Rows whose overlap says labels for the names alone: two synthetic screens call different genes alike."""
 
 
 def measure() -> list[dict[str, Any]]:
@@ -68,7 +70,7 @@ def rows_of(data: str, results: Path) -> list[dict[str, Any]]:
             cells = found.set_index("correction")
             shown = {c: with_interval(*cells.loc[c, ["value", "ci_low", "ci_high"]]) for c in CORRECTIONS}
             first = found.iloc[0]
-            facts = {"chance": f"{first['chance']:.2f}", "note": SEEN[first["overlap"]]}
+            facts = {"chance": f"{first['chance']:.2f}", "note": NAMESAKES.get(str(model), SEEN[first["overlap"]])}
             rows.append({"data": f"{data}: {title}", "family": model} | shown | facts | training(results, str(model)))
     return rows
 

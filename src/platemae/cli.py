@@ -14,6 +14,7 @@ from platemae import __version__
 from platemae.contracts import MACHINE_KEYS
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
+from platemae.scoring.command import add_scoring, is_by_hand, score
 
 STAGE_HELP = {
     "ingest_plate": "raw folder of a plate -> OME-Zarr plate store and fields table",
@@ -77,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_list_models(
         commands.add_parser(
             "list-models", parents=[common], help="every network, its parameters, and the published counts beside"
+        )
+    )
+    _add_annotations(
+        commands.add_parser(
+            "fetch-annotations", parents=[common], help="download known relations and complexes, in one form"
         )
     )
     for stage in MANIFESTS:
@@ -144,6 +150,33 @@ def _add_list_models(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_list_models)
 
 
+def _add_annotations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="corum, corum_clusters, humap, reactome, signor, stringdb, or a file of your own",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder that gets NAME.csv and NAME.source.json")
+    parser.add_argument(
+        "--accept-licence",
+        action="append",
+        default=[],
+        metavar="LICENCE",
+        help="cc-by-nc: you read the licences of CORUM and SIGNOR, and will not use them commercially",
+    )
+    parser.add_argument(
+        "--from", dest="origin", default=None, help="folder or address where the files lie (default: their origin)"
+    )
+    parser.add_argument(
+        "--aliases", type=Path, default=None, help="CSV with previous,current: outdated gene symbols are replaced"
+    )
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration whose annotations.accept_licences counts, too"
+    )
+    parser.set_defaults(command=_fetch_annotations)
+
+
 def _add_schema(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", type=Path, help="project folder that gets config.yaml and workflow/schemas/config.schema.json"
@@ -152,9 +185,11 @@ def _add_schema(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
+    by_hand = stage == "score_map"
     for wildcard in re.findall(r"{(\w+)}", MANIFESTS[stage]):
         words = wildcard.replace("_", " ")
-        parser.add_argument(f"--{wildcard.replace('_', '-')}", required=True, help=f"name of the {words}")
+        option = f"--{wildcard.replace('_', '-')}"
+        parser.add_argument(option, required=not by_hand, default=None, help=f"name of the {words}")
     parser.add_argument(
         "--results", type=Path, default=None, help="results folder (default: that of the configuration)"
     )
@@ -162,11 +197,11 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument(
         "--cfg", type=json.loads, default=None, help="what this job reads of the configuration, as JSON"
     )
+    if stage in MACHINE_KEYS:
+        parser.add_argument("--machine", type=json.loads, default={}, help="what of it belongs to the machine, as JSON")
     parser.add_argument("--code", default=None, help="code digest of the stage (default: computed)")
     parser.add_argument("--base", type=Path, default=None, help="folder of plates.tsv")
     parser.add_argument("--threads", type=int, default=1, help="threads of this job")
-    if stage in MACHINE_KEYS:
-        parser.add_argument("--machine", type=json.loads, default={}, help="what of it belongs to the machine, as JSON")
     parser.add_argument("--log", type=Path, default=None, help="file that gets JSON lines")
     if stage == "train_model":
         parser.add_argument(
@@ -193,6 +228,8 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
             action="store_true",
             help="go on with a training that other code began, or export what it finished; recorded",
         )
+    if by_hand:
+        add_scoring(parser)
     if stage == "embed_plate":
         parser.add_argument(
             "--processes",
@@ -273,6 +310,22 @@ def _list_models(arguments: argparse.Namespace) -> int:
     return 0 if all(size.agrees is not False for size in found) else 1
 
 
+def _fetch_annotations(arguments: argparse.Namespace) -> int:
+    from platemae.annotations.catalogue import ORIGIN
+    from platemae.annotations.fetch import fetch
+    from platemae.benchmarks.symbols import read_aliases
+
+    accepted = list(arguments.accept_licence)
+    if arguments.configfile is not None:
+        from platemae.config import read_config
+
+        accepted += read_config(arguments.configfile).annotations.accept_licences
+    aliases = read_aliases(arguments.aliases) if arguments.aliases else None
+    origin = arguments.origin or ORIGIN
+    print(*fetch(arguments.names, arguments.out, accepted, origin, aliases), sep="\n")
+    return 0
+
+
 def _write_config(arguments: argparse.Namespace) -> int:
     from platemae.config.document import write_documents
 
@@ -287,6 +340,8 @@ def _stage(arguments: argparse.Namespace) -> int:
     own_threads = arguments.stage in ("ingest_plate", "qc_plate", "measure_plate", "fit_intensity")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1" if own_threads else str(arguments.threads))
+    if arguments.stage == "score_map" and is_by_hand(arguments):
+        return score(arguments)
     from platemae.job import run_stage
 
     wildcards = {w: getattr(arguments, w) for w in re.findall(r"{(\w+)}", MANIFESTS[arguments.stage])}

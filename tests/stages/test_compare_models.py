@@ -57,7 +57,7 @@ def test_every_benchmark_has_a_wide_table_in_three_formats(results: Results) -> 
         ["zero", "0.100 [0.000, 0.200]", "0.350 [0.250, 0.450]"],
     ]
     assert "chance 0.100" in (results.tables() / "corum.md").read_text()
-    assert r"\begin{tabular}{lrr}" in (results.tables() / "corum.tex").read_text()
+    assert r"\begin{tabular}{lrrl}" in (results.tables() / "corum.tex").read_text()
     assert (results.tables() / "replicates.csv").is_file()
 
 

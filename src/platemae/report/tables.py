@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from platemae.report.scores import Group, counted, groups, number, with_interval
+from platemae.report.scores import Group, counted, groups, number, plain, with_interval
 
 LEADING = ("source", "metric", "threshold", "model")
-TRAILING = ("chance", "n")
+OVERLAP = "overlap"
+TRAILING = ("chance", "n", OVERLAP)
+_TEXT = ("model", OVERLAP)
 
 
 def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
-    """Return one group as text: rows are models, columns ``model``, then the corrections.
+    """Return one group as text: rows are models, columns ``model``, the corrections, and ``overlap`` with training.
 
     A cell is ``value [low, high]``, with ``(plates [low, high])`` behind where plates were resampled, too; it is empty
     where nothing was measured, and holds several numbers, set apart by semicolons, where two entries of the
@@ -25,8 +28,20 @@ def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
         cells: dict[str, list[str]] = {name: [] for name in corrections}
         for row in measured.to_dict("records"):
             cells[row["correction"]].append(_cell(row))
-        rows.append({"model": str(model), **{name: "; ".join(filter(None, cells[name])) for name in corrections}})
-    return pd.DataFrame(rows, columns=["model", *corrections])
+        joined = {name: "; ".join(filter(None, cells[name])) for name in corrections}
+        rows.append({"model": str(model), **joined, OVERLAP: seen(measured)})
+    return pd.DataFrame(rows, columns=["model", *corrections, OVERLAP])
+
+
+def seen(rows: pd.DataFrame) -> str:
+    """Return what training saw of the scored wells: the word of the rows, with the counts of their details."""
+    said = []
+    for word, detail in zip(rows["overlap"], rows["detail"], strict=True):
+        try:
+            said.append(str(json.loads(detail)["overlap"]))
+        except (TypeError, ValueError, KeyError):  # scores of an earlier version have the word alone
+            said.append(plain(word))
+    return "; ".join(filter(None, dict.fromkeys(said)))
 
 
 def _cell(row: Mapping[Hashable, Any]) -> str:
@@ -58,6 +73,7 @@ def benchmark_csv(found: Sequence[Group], corrections: Sequence[str]) -> pd.Data
         by_model = group.rows.groupby("model", sort=False)
         frame["chance"] = [_span(rows["chance"]) for _, rows in by_model]
         frame["n"] = [counted(rows["n"]).removeprefix("n = ") for _, rows in by_model]
+        frame[OVERLAP] = frame.pop(OVERLAP)
         frames.append(frame)
     columns = [*LEADING, *corrections, *TRAILING]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
@@ -77,8 +93,8 @@ def benchmark_markdown(found: Sequence[Group], corrections: Sequence[str]) -> st
 
 
 def markdown_table(frame: pd.DataFrame, text: str) -> str:
-    """Return a table of text as Markdown, its caption above; the first column is left-aligned."""
-    lines = [_bar(frame.columns), _bar("---" if c == "model" else "---:" for c in frame.columns)]
+    """Return a table of text as Markdown, its caption above; columns of text are left-aligned."""
+    lines = [_bar(frame.columns), _bar("---" if c in _TEXT else "---:" for c in frame.columns)]
     lines += [_bar(_markdown(cell) for cell in row) for row in frame.itertuples(index=False)]
     return f"{_markdown(text)}\n\n" + "\n".join(lines) + "\n"
 
@@ -121,11 +137,11 @@ def _latex(text: str) -> str:
 
 
 def latex_table(frame: pd.DataFrame, text: str) -> str:
-    """Return a table of text as LaTeX with ``booktabs`` rules; the first column is left-aligned."""
+    """Return a table of text as LaTeX with ``booktabs`` rules; columns of text are left-aligned."""
     lines = [
         r"\begin{table}",
         rf"\caption{{{_latex(text)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (frame.shape[1] - 1)}}}",
+        rf"\begin{{tabular}}{{{'l' + ''.join('l' if c in _TEXT else 'r' for c in frame.columns[1:])}}}",
         r"\toprule",
         " & ".join(map(_latex, frame.columns)) + r" \\",
         r"\midrule",

@@ -10,10 +10,10 @@ CORRECTIONS = ["none", "tvn"]
 
 def scores() -> pd.DataFrame:
     rows = [
-        ["mae_1", "none", "corum", "CORUM", "recall", 0.05, 0.12344, 0.1, 0.15, np.nan, np.nan, 100, 0.1, "", ""],
-        ["mae_1", "tvn", "corum", "CORUM", "recall", 0.05, 0.622, 0.6, 0.64, np.nan, np.nan, 120, 0.1, "", ""],
-        ["pca|x", "tvn", "corum", "CORUM", "recall", 0.05, 0.3, *[np.nan] * 4, 120, 0.1, "", ""],
-        ["mae_1", "none", "corum", "CORUM", "recall", 0.1, *[np.nan] * 5, 0, 0.2, "", ""],
+        ["mae_1", "none", "corum", "CORUM", "recall", 0.05, 0.12344, 0.1, 0.15, np.nan, np.nan, 100, 0.1, "images", ""],
+        ["mae_1", "tvn", "corum", "CORUM", "recall", 0.05, 0.622, 0.6, 0.64, np.nan, np.nan, 120, 0.1, "images", ""],
+        ["pca|x", "tvn", "corum", "CORUM", "recall", 0.05, 0.3, *[np.nan] * 4, 120, 0.1, "none", ""],
+        ["mae_1", "none", "corum", "CORUM", "recall", 0.1, *[np.nan] * 5, 0, 0.2, "images", "{}"],
     ]
     return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
 
@@ -21,10 +21,15 @@ def scores() -> pd.DataFrame:
 def test_the_wide_table_equals_one_made_by_hand() -> None:
     first, second = groups(scores())
     expected = pd.DataFrame(
-        {"model": ["mae_1", "pca|x"], "none": ["0.123 [0.100, 0.150]", ""], "tvn": ["0.622 [0.600, 0.640]", "0.300"]}
+        {
+            "model": ["mae_1", "pca|x"],
+            "none": ["0.123 [0.100, 0.150]", ""],
+            "tvn": ["0.622 [0.600, 0.640]", "0.300"],
+            "overlap": ["images", "none"],
+        }
     )
     pd.testing.assert_frame_equal(wide(first, CORRECTIONS), expected)
-    assert wide(second, CORRECTIONS).to_numpy().tolist() == [["mae_1", "", ""]]
+    assert wide(second, CORRECTIONS).to_numpy().tolist() == [["mae_1", "", "", "images"]]
 
 
 def test_the_caption_states_n_and_chance() -> None:
@@ -45,11 +50,21 @@ def test_the_csv_holds_every_group_of_a_benchmark() -> None:
     found = benchmarks(scores())
     assert list(found) == ["corum"]
     table = benchmark_csv(found["corum"], CORRECTIONS)
-    assert list(table) == ["source", "metric", "threshold", "model", "none", "tvn", "chance", "n"]
+    assert list(table) == ["source", "metric", "threshold", "model", "none", "tvn", "chance", "n", "overlap"]
     assert table.to_numpy().tolist() == [
-        ["CORUM", "recall", "0.05", "mae_1", "0.123 [0.100, 0.150]", "0.622 [0.600, 0.640]", "0.100", "100 to 120"],
-        ["CORUM", "recall", "0.05", "pca|x", "", "0.300", "0.100", "120"],
-        ["CORUM", "recall", "0.1", "mae_1", "", "", "0.200", "0"],
+        [
+            "CORUM",
+            "recall",
+            "0.05",
+            "mae_1",
+            "0.123 [0.100, 0.150]",
+            "0.622 [0.600, 0.640]",
+            "0.100",
+            "100 to 120",
+            "images",
+        ],
+        ["CORUM", "recall", "0.05", "pca|x", "", "0.300", "0.100", "120", "none"],
+        ["CORUM", "recall", "0.1", "mae_1", "", "", "0.200", "0", "images"],
     ]
 
 
@@ -62,14 +77,29 @@ def test_two_entries_that_measured_the_same_stand_in_one_cell() -> None:
 def test_markdown_and_latex_escape_their_marks() -> None:
     found = benchmarks(scores())["corum"]
     markdown = benchmark_markdown(found, CORRECTIONS).splitlines()
-    assert markdown[2] == "| model | none | tvn |"
-    assert markdown[3] == "| --- | ---: | ---: |"
-    assert markdown[4] == "| mae\\_1 | 0.123 [0.100, 0.150] | 0.622 [0.600, 0.640] |"
-    assert markdown[5] == "| pca\\|x |  | 0.300 |"
+    assert markdown[2] == "| model | none | tvn | overlap |"
+    assert markdown[3] == "| --- | ---: | ---: | --- |"
+    assert markdown[4] == "| mae\\_1 | 0.123 [0.100, 0.150] | 0.622 [0.600, 0.640] | images |"
+    assert markdown[5] == "| pca\\|x |  | 0.300 | none |"
     latex = benchmark_latex(found, CORRECTIONS)
-    assert r"mae\_1 & 0.123 [0.100, 0.150] & 0.622 [0.600, 0.640] \\" in latex
+    assert r"mae\_1 & 0.123 [0.100, 0.150] & 0.622 [0.600, 0.640] & images \\" in latex
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 2
-    assert r"\begin{tabular}{lrr}" in latex
+    assert r"\begin{tabular}{lrrl}" in latex
+
+
+def test_every_table_says_with_counts_what_training_saw() -> None:
+    counted = '{"overlap": "images: 2 of 4 plates, 90 of 180 wells"}'
+    table = scores()
+    table.loc[table["model"] == "mae_1", "detail"] = counted
+    first, _ = groups(table)
+    assert wide(first, CORRECTIONS)["overlap"].tolist() == ["images: 2 of 4 plates, 90 of 180 wells", "none"]
+    found = benchmarks(table)["corum"]
+    for text in (benchmark_markdown(found, CORRECTIONS), benchmark_latex(found, CORRECTIONS)):
+        assert text.count("images: 2 of 4 plates, 90 of 180 wells") == 2
+    table.loc[0, "detail"] = '{"overlap": "images: 1 of 2 plates, 9 of 9 wells"}'
+    first, _ = groups(table)
+    both = "images: 1 of 2 plates, 9 of 9 wells; images: 2 of 4 plates, 90 of 180 wells"
+    assert wide(first, CORRECTIONS)["overlap"].tolist() == [both, "none"], "where entries of corrections differ"
 
 
 def test_a_second_interval_from_plates_stands_behind_the_first() -> None:
