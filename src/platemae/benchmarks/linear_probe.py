@@ -45,6 +45,7 @@ BENCHMARK = "linear_probe"
 Target = Literal["perturbation", "gene", "compound"]
 SplitBy = Literal["plate", "batch", "compound", "perturbation"]
 METRICS = ("balanced_accuracy", "top1")
+SHUFFLED_METRIC = "balanced_accuracy_shuffled"
 LEAST_GROUPS = 3
 """Fewer groups say nothing about their spread."""
 _SHOWN = 20
@@ -119,8 +120,8 @@ class LinearProbe:
         Returns
         -------
         ``balanced_accuracy`` (mean over classes of the share of its wells that are told; chance 1 / classes) and
-        ``top1`` (share of wells; chance the largest class), each again with ``_shuffled``: mean and range over
-        permutations of the labels. ``ci`` resamples classes, ``plate_ci`` groups; predictions are not made again.
+        ``top1`` (share of wells; chance the largest class), and ``balanced_accuracy_shuffled``, the mean over
+        permutations of the labels, with ``top1`` of these in its detail. ``ci`` resamples classes, ``plate_ci`` groups; predictions are not made again.
 
         Raises
         ------
@@ -182,7 +183,7 @@ class _Probe:
 
 
 def _rows(probe: _Probe, source: str, settings: LinearProbeSettings) -> Iterator[ScoreRow]:
-    names = [*METRICS, *(f"{metric}_shuffled" for metric in METRICS if settings.n_shuffles)]
+    names = [*METRICS, *([SHUFFLED_METRIC] if settings.n_shuffles else [])]
     if probe.reason is not None:
         detail = {**probe.detail, "reason": probe.reason}
         yield from (ScoreRow(BENCHMARK, source, metric, n=len(probe.x_ND), detail=detail) for metric in names)
@@ -205,27 +206,26 @@ def _rows(probe: _Probe, source: str, settings: LinearProbeSettings) -> Iterator
             plate_ci_high=plate_high, n=len(probe.x_ND), chance=chance, detail=detail,
         )  # fmt: skip
     if settings.n_shuffles:
-        yield from _shuffled_rows(probe, source, settings, rng)
+        yield _shuffled_row(probe, source, settings, rng)
 
 
-def _shuffled_rows(
-    probe: _Probe, source: str, settings: LinearProbeSettings, rng: np.random.Generator
-) -> Iterator[ScoreRow]:
-    found = []
+def _shuffled_row(probe: _Probe, source: str, settings: LinearProbeSettings, rng: np.random.Generator) -> ScoreRow:
+    """Repeat the probe with permuted labels; the interval is that of one such probe, its classes resampled."""
+    found, resampled = [], []
     for _ in range(settings.n_shuffles):
         class_N = permuted(probe.class_N, probe.group_N, rng)
         told_N, _ = predict(probe.x_ND, class_N, probe.group_N, settings)
         wells_K = np.bincount(class_N, minlength=probe.n_classes)
         hits_K = np.bincount(class_N[told_N == class_N], minlength=probe.n_classes)
         found.append(_accuracies(hits_K[None], wells_K[None])[0])
-    values_SX = np.array(found)
-    detail = {"n_shuffles": settings.n_shuffles}
-    for i, metric in enumerate(METRICS):
-        low, high = percentile_interval(values_SX[:, i])
-        yield ScoreRow(
-            BENCHMARK, source, f"{metric}_shuffled", value=float(values_SX[:, i].mean()), ci_low=low, ci_high=high,
-            n=len(probe.x_ND), detail=detail,
-        )  # fmt: skip
+        resampled.append(_class_resamples(hits_K, wells_K, settings.n_bootstrap, rng)[:, 0])
+    balanced, top1 = np.mean(found, axis=0)
+    low, high = percentile_interval(np.concatenate(resampled))
+    detail = {**probe.detail, "n_shuffles": settings.n_shuffles, "top1": float(top1)}
+    return ScoreRow(
+        BENCHMARK, source, SHUFFLED_METRIC, value=float(balanced), ci_low=low, ci_high=high,
+        n=len(probe.x_ND), chance=1 / probe.n_classes, detail=detail,
+    )  # fmt: skip
 
 
 def predict(

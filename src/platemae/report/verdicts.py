@@ -15,6 +15,9 @@ ABOVE, BELOW, AT = "above chance", "below chance", "at chance"
 SHUFFLED = "_shuffled"
 """Ending of metrics measured on shuffled labels: a check of the benchmark, on which no model can be better."""
 
+LOWER_IS_BETTER = ("same_batch_share", "batch_silhouette", "batch_variance")
+"""Metrics of what a correction takes away."""
+
 NO_INTERVAL, NO_CHANCE, NOT_MEASURED = "no interval", "no chance level", "not measured"
 
 
@@ -55,6 +58,8 @@ def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
             verdicts.append(Verdict(group, shuffled_sentence(rows)))
             continue
         headline = " ".join(filter(None, [chance_sentence(rows), highest_sentence(rows, subject), *_reasons(group)]))
+        if group.metric in LOWER_IS_BETTER:
+            headline += " Lower is better: batches are mixed where it is at chance."
         verdicts.append(Verdict(group, headline, [*_by_correction(rows, subject), *_by_model(rows)]))
     return verdicts
 
@@ -125,8 +130,9 @@ def chance_sentence(rows: Sequence[Row]) -> str:
     if level and found.keys() != {NOT_MEASURED}:
         chance = level[0] if len(level) == 1 else f"{level[0]} to {level[-1]}"
         parts.append(f"{len(found.get(ABOVE, []))} of {len(rows)} rows lie clear above chance ({chance})")
+    cover = "its interval covers" if len(found.get(AT, [])) == 1 else "their intervals cover"
     endings = {
-        AT: "at chance",
+        AT: f"not above chance, which {cover}",
         BELOW: "below chance",
         NO_INTERVAL: "without interval, so not judged",
         NO_CHANCE: "without a chance level, so not judged against it",

@@ -66,7 +66,7 @@ def test_a_clear_winner_is_named_with_interval_and_n() -> None:
     table = scores(("mae", "none", 0.2, 0.15, 0.25), ("mae", "tvn", 0.6, 0.5, 0.7), ("zero", "tvn", 0.11, 0.08, 0.14))
     verdict = only(judge(table, 4))
     assert verdict.headline == (
-        "2 of 3 rows lie clear above chance (0.100); at chance: zero with tvn. "
+        "2 of 3 rows lie clear above chance (0.100); not above chance, which its interval covers: zero with tvn. "
         "The highest row is mae with tvn, 0.600 [0.500, 0.700], n = 50; its interval is clear of the other rows."
     )
     assert verdict.details == [
@@ -125,3 +125,9 @@ def test_lists_in_words() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+
+
+def test_where_lower_is_better_it_is_said() -> None:
+    lines = scores(("a", "none", 0.9, 0.8, 1.0), ("a", "tvn", 0.3, 0.2, 0.4), metric="same_batch_share")
+    assert "Lower is better" in only(judge(lines, 3)).headline
+    assert "Lower is better" not in only(judge(lines.assign(metric="recall"), 3)).headline
