@@ -121,7 +121,8 @@ class LinearProbe:
         -------
         ``balanced_accuracy`` (mean over classes of the share of its wells that are told; chance 1 / classes) and
         ``top1`` (share of wells; chance the largest class), and ``balanced_accuracy_shuffled``, the mean over
-        permutations of the labels, with ``top1`` of these in its detail. ``ci`` resamples classes, ``plate_ci`` groups; predictions are not made again.
+        permutations of the labels, with ``top1`` of these in its detail. ``ci`` resamples classes, ``plate_ci``
+        groups; predictions are not made again.
 
         Raises
         ------

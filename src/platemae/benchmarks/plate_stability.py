@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
-from platemae.benchmarks.aggregate import build_gene_map
+from platemae.benchmarks.aggregate import CELLS, build_gene_map
 from platemae.benchmarks.annotations import Relations, read_relations
 from platemae.benchmarks.bootstrap import (
     FloatArray,
@@ -38,11 +38,12 @@ from platemae.benchmarks.bootstrap import (
     percentile_interval,
 )
 from platemae.benchmarks.cosine import unit_rows
+from platemae.benchmarks.entities import TREATMENT, name_entities
 from platemae.benchmarks.plates import LEAST_PLATES, PlateSums
 from platemae.benchmarks.recall import RecallSettings, score_recall
 from platemae.benchmarks.rows import ScoreRow, score_table
-from platemae.benchmarks.wells import TREATMENT, text_of
-from platemae.errors import ConfigError, ContractError, InputError, MissingError
+from platemae.benchmarks.wells import text_of
+from platemae.errors import ConfigError, InputError, MissingError
 
 if TYPE_CHECKING:
     from platemae.benchmarks.scored import Scored
@@ -52,6 +53,7 @@ METRICS = ("cosine_without_plate", "cosine_without_plate_q05", "pair_rank_agreem
 SOURCE = "plates"
 _SHOWN = 20
 _PAIRS = 1 << 16
+_CLOSE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -142,28 +144,28 @@ class _LeftOut:
 
     @classmethod
     def of(cls, scored: Scored) -> _LeftOut:
-        wells, how = scored.wells, scored.aggregate
-        needed = ["Metadata_Plate", "Metadata_Control_Type", how.entity, how.guide]
-        lost = [column for column in needed if column not in wells.obs]
-        if lost:
-            raise ContractError(f"no column {', '.join(lost)}", "corrected wells, obs", "run correct_plate again")
+        wells = scored.wells
         names_G = scored.gene_map.obs["gene"].astype(str).to_numpy()
         order_G = np.argsort(names_G, kind="stable")
-        obs = pd.DataFrame({column: text_of(wells.obs[column]) for column in needed})
+        entities = name_entities(wells.obs, scored.aggregate)
+        obs = pd.DataFrame({"gene": entities.name.astype(str), "guide": entities.guide.astype(str)})
+        obs["plate"] = text_of(wells.obs["Metadata_Plate"])
+        obs["n"] = wells.obs[CELLS].to_numpy(np.float64) if CELLS in wells.obs else 1.0
+        treated_N = text_of(wells.obs["Metadata_Control_Type"]) == TREATMENT
         finite_N = np.isfinite(np.asarray(wells.X)).all(axis=1)
-        used_N = finite_N & (obs["Metadata_Control_Type"] == TREATMENT).to_numpy() & obs[how.entity].isin(names_G)
-        plates = sorted(obs.loc[used_N, "Metadata_Plate"].unique())
+        used = obs[treated_N & finite_N & np.isin(obs["gene"], names_G)]
+        plates = sorted(used["plate"].unique())
         whole_GD = np.asarray(scored.gene_map.X, dtype=np.float64)[order_G]
-        genes, detail = names_G[order_G].tolist(), {"n_plates": len(plates), "aggregate": how.method}
+        genes, detail = names_G[order_G].tolist(), {"n_plates": len(plates), "aggregate": scored.aggregate.method}
         nothing = np.zeros((0, len(genes)))
         why = f"there are treated wells on {len(plates)} plate alone, and two are needed" if len(plates) < 2 else ""
         try:
-            made = _maps_without(scored, obs["Metadata_Plate"].to_numpy())
+            made = _maps_without(scored, obs["plate"].to_numpy())
         except MissingError as error:
             why = why or error.what
         if why:
             return cls(genes, plates, whole_GD, lambda _: whole_GD, nothing > 0, nothing, detail, why)
-        on_QG, noise_QG = _noise(obs[used_N.to_numpy()], wells.obs, used_N.to_numpy(), how, genes, plates)
+        on_QG, noise_QG = _noise(used, genes, plates)
         return cls(genes, plates, whole_GD, lambda plate: made(plate)[order_G], on_QG, noise_QG, detail)
 
 
@@ -175,40 +177,39 @@ def _maps_without(scored: Scored, plate_N: npt.NDArray[Any]) -> Callable[[str], 
     MissingError
         When the map is not made of these wells.
     """
-    if scored.aggregate.method == "mean":
+    try:
         sums = PlateSums.of(scored)
-        return lambda plate: sums.map_of((plate_N != plate).astype(np.int64))
-    genes, x_ND = scored.gene_map.obs["gene"].astype(str).tolist(), np.asarray(scored.wells.X)
-    how = replace(scored.aggregate, n_null=1)
+    except MissingError:
+        return _from_wells(scored, plate_N)
+    return lambda plate: sums.map_of((plate_N != plate).astype(np.int64))
 
-    def from_wells(plate: str) -> FloatArray:
+
+def _from_wells(scored: Scored, plate_N: npt.NDArray[Any]) -> Callable[[str], FloatArray]:
+    """Return what builds the map of some wells again: medians, a consensus, maps changed after aggregation."""
+    genes, x_ND = scored.gene_map.obs["gene"].astype(str).tolist(), np.asarray(scored.wells.X)
+    how = replace(scored.aggregate, n_null=1, filter_consistency_p=None)
+
+    def without(plate: str | None) -> FloatArray:
         kept_N = plate_N != plate
         made = build_gene_map(x_ND[kept_N], scored.wells.obs[kept_N], how)
         frame = pd.DataFrame(np.asarray(made.X, dtype=np.float64), index=made.obs["gene"].astype(str))
         rows: FloatArray = frame.reindex(genes).to_numpy()
         return rows
 
-    return from_wells
+    map_GD, whole_GD = np.asarray(scored.gene_map.X, dtype=np.float64), without(None)
+    near = _CLOSE * np.abs(map_GD).max(initial=0)
+    if whole_GD.shape != map_GD.shape or not np.allclose(whole_GD, map_GD, _CLOSE, near, equal_nan=True):
+        raise MissingError("the map was not made of these wells in the way that the configuration says")
+    return without
 
 
-def _noise(
-    obs: pd.DataFrame,
-    whole_obs: pd.DataFrame,
-    used_N: npt.NDArray[np.bool_],
-    how: Any,
-    genes: list[str],
-    plates: list[str],
-) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+def _noise(used: pd.DataFrame, genes: list[str], plates: list[str]) -> tuple[npt.NDArray[np.bool_], FloatArray]:
     """Return which genes are on which plates, and the cosine that noise alone gives with and without each plate.
 
     A gene's vector is sum_i a_i x_i over its wells; with independent noise of one size, the cosine of two such sums is
     that of their weights. With all plates, a well of a guide with n wells, one of K guides, weighs 1 / (K n).
     """
-    cells_N = whole_obs["n_rows"].to_numpy(np.float64)[used_N] if "n_rows" in whole_obs else np.ones(len(obs))
-    frame = pd.DataFrame(
-        {"gene": obs[how.entity], "guide": obs[how.guide], "plate": obs["Metadata_Plate"], "n": cells_N}
-    )
-    counts = frame.groupby(["gene", "guide", "plate"])["n"].sum().reset_index()
+    counts = used.groupby(["gene", "guide", "plate"])["n"].sum().reset_index()
     gene_R = pd.Index(genes).get_indexer(pd.Index(counts["gene"])).astype(np.int64)
     guide_R = counts.groupby(["gene", "guide"], sort=False).ngroup().to_numpy().astype(np.int64)
     n_R, plate_R = counts["n"].to_numpy(), counts["plate"].to_numpy()
