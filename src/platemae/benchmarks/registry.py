@@ -11,6 +11,7 @@ from platemae.errors import ConfigError
 REGISTRY = {
     "known_relations": "platemae.benchmarks.recall:KnownRelations",
     "replicate_consistency": "platemae.benchmarks.consistency:ReplicateConsistency",
+    "magnitude": "platemae.benchmarks.magnitude:Magnitude",
     "control_axis": "platemae.benchmarks.control_axis:ControlAxis",
     "nearest_neighbor": "platemae.benchmarks.neighbors:NearestNeighbor",
     "replicability": "platemae.benchmarks.retrieval:Replicability",

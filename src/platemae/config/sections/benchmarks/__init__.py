@@ -10,7 +10,7 @@ from platemae.config.sections.benchmarks.base import Benchmark
 from platemae.config.sections.benchmarks.clusters import ClustersEntry
 from platemae.config.sections.benchmarks.quality import BatchMixingEntry, PlateStabilityEntry
 from platemae.config.sections.benchmarks.relations import KnownRelationsEntry
-from platemae.config.sections.benchmarks.replicates import ControlAxisEntry, ReplicateConsistencyEntry
+from platemae.config.sections.benchmarks.replicates import ControlAxisEntry, MagnitudeEntry, ReplicateConsistencyEntry
 from platemae.config.sections.benchmarks.retrieval import (
     CompoundGeneEntry,
     MatchingEntry,
@@ -22,6 +22,7 @@ from platemae.config.sections.benchmarks.supervised import FeatureRegressionEntr
 BenchmarkEntry = Annotated[
     KnownRelationsEntry
     | ReplicateConsistencyEntry
+    | MagnitudeEntry
     | ControlAxisEntry
     | NearestNeighborEntry
     | ReplicabilityEntry
@@ -45,6 +46,7 @@ __all__ = [
     "FeatureRegressionEntry",
     "KnownRelationsEntry",
     "LinearProbeEntry",
+    "MagnitudeEntry",
     "MatchingEntry",
     "NearestNeighborEntry",
     "PlateStabilityEntry",

@@ -30,6 +30,18 @@ class ReplicateConsistencyEntry(Benchmark):
     n_null: int = Field(default=999, ge=19, description="random sets for each number of replicates")
 
 
+class MagnitudeEntry(Benchmark):
+    """Energy distance of a perturbation's wells to the negative controls."""
+
+    kind: Literal["magnitude"]
+    alpha: float = Field(
+        default=0.05, gt=0, lt=1, description="largest p of an active perturbation, and rate of false discoveries"
+    )
+    min_wells: int = Field(default=5, ge=2, description="wells that a perturbation needs")
+    max_controls: int = Field(default=1000, ge=4, description="control wells at most, drawn by the seed")
+    n_null: int = Field(default=999, ge=19, description="sets of controls for each number of wells")
+
+
 class ControlAxisEntry(Benchmark):
     """Controls told apart, and doses along the line from negative to positive."""
 
