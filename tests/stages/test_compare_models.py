@@ -64,7 +64,7 @@ def test_every_benchmark_has_a_wide_table_in_three_formats(results: Results) -> 
 def test_published_numbers_stand_beside_measured_ones(results: Results) -> None:
     manifest = compare_models.run(results, CFG, threads=1)
     table = pd.read_csv(results.tables() / "published.csv")
-    mine = table[(table["measured_model"] == "mae") & table["model"].str.startswith("MAE ViT-L/8+")]
+    mine = table[(table["measured_model"] == "mae") & (table["table"] == "batch_correction")]
     by_correction = mine.set_index("measured_correction")["difference"]
     assert by_correction["tvn"] == pytest.approx(0.55 - 0.622)
     assert by_correction["none"] == pytest.approx(0.30 - 0.124)
@@ -87,7 +87,7 @@ def test_a_benchmark_that_is_gone_leaves_no_table(results: Results) -> None:
             write(results, model, correction, recall("corum", "CORUM", 0.2))
     compare_models.run(results, CFG, threads=1)
     names = sorted(path.name for path in results.tables().iterdir())
-    assert names == ["corum.csv", "corum.md", "corum.tex", "notes.md", "published.csv", "scores.csv"]
+    assert names == ["corum.csv", "corum.md", "corum.tex", "notes.md", "papers", "published.csv", "scores.csv"]
 
 
 def test_missing_scores_are_all_named(results: Results) -> None:
@@ -152,3 +152,37 @@ def test_the_scaling_study_has_tables_of_its_own_and_leaves_none_behind(results:
 def test_a_training_without_manifest_is_named(results: Results) -> None:
     with pytest.raises(MissingError, match="a manifest is missing"):
         compare_models.run(results, CFG | {"study": [studied("mae", "mae", "x")]}, threads=1)
+
+
+def test_each_papers_table_stands_beside_what_was_measured_with_what_is_unlike(results: Results, tmp_path) -> None:
+    own = "table,row,column,value,source,metric\nmine,their model,CORUM,0.5,CORUM,recall\n"
+    (tmp_path / "mine.csv").write_text(own)
+    counts = {"parameters": 10, "steps": 5, "crops": 4000, "flops": 10**9, "grad_norm_median": 1, "grad_norm_max": 2}
+    Manifest("train_model", "x", counts | {"loss_spikes": 0}).write(results.manifest("train_model", model="mae"))
+    Manifest("build_map", "x", {"rows": 30, "n_wells": 96}).write(
+        results.manifest("build_map", model="mae", correction="tvn")
+    )
+    cfg = CFG | {"study": [studied("mae", "mae", "x")], "published": "mine.csv"}
+    manifest = compare_models.run(results, cfg, base=tmp_path)
+    folder = results.tables() / "papers"
+    assert manifest.counts["papers"] == sorted(manifest.counts["papers"], key=manifest.counts["papers"].index)
+    assert {"rxrx3_recall", "batch_correction", "rxrx3_core", "mine"} <= set(manifest.counts["papers"])
+    assert sorted(path.stem for path in folder.glob("*.tex")) == sorted(manifest.counts["papers"])
+    table = pd.read_csv(folder / "batch_correction.csv").set_index(["measured_model", "measured_correction"])
+    row = table.loc[("mae", "tvn")]
+    assert (row["published"], row["measured"], row["n"]) == (0.622, pytest.approx(0.55), 120)
+    assert row["difference"] == pytest.approx(0.55 - 0.622)
+    assert (row["ci_low"], row["ci_high"]) == (pytest.approx(0.45), pytest.approx(0.65))
+    told = "here: mae (MAE tiny), 10 parameters, 4,000 crops seen, dataset d, 96 wells, 30 rows of the map"
+    assert row["unlike"].endswith(told)
+    assert row["unlike"].startswith("published: best model, data not stated")
+    assert table.loc[("zero", "none"), "unlike"].endswith("here: zero, no training of ours")
+    assert (
+        "| their model | CORUM | 0.5 | mae | tvn | 0.550 [0.450, 0.650] | +0.050 | 120 |  |"
+        in (folder / "mine.md").read_text()
+    )
+    core = pd.read_csv(folder / "rxrx3_core.csv")
+    assert core["unlike"].str.endswith("not measured here").any(), "a cell without a measured one is kept"
+    again = compare_models.run(results, CFG | {"study": [studied("mae", "mae", "x")]}, base=tmp_path)
+    assert not (folder / "mine.md").exists()
+    assert again.digest != manifest.digest

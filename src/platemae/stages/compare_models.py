@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from platemae.benchmarks.scaling import fourier_table, scaling_table
+from platemae.config.plates import resolve
 from platemae.contracts import NAME, Manifest, write_text
 from platemae.errors import ContractError, MissingError, raise_all
 from platemae.fingerprint import digest_bytes, digest_table
 from platemae.layout import Results
+from platemae.report.papers import MeasuredFacts, caption, paper_tables, shown
 from platemae.report.published import beside_measured, read_published
 from platemae.report.scores import plain, read_scores
 from platemae.report.study import STEADINESS, steadiness, studied
@@ -28,8 +30,10 @@ RESERVED = ("scores", "published", "scaling", "fourier")
 """File names in the tables folder that a benchmark may not take."""
 
 
-def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
+def run(results: Results, cfg: dict[str, Any], *, threads: int = 1, base: Path = Path()) -> Manifest:
     """Write ``scores.csv``, one ``{benchmark}.csv/.md/.tex`` each, ``published.csv``, and those of the scaling study.
+
+    ``papers/{table}.csv/.md/.tex`` sets each paper's table beside what was measured.
 
     ``scaling.csv/.md/.tex`` sets recall beside training operations, where a training's are known;
     ``fourier.csv/.md/.tex`` tells how steadily trainings went.
@@ -40,9 +44,11 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
         Where scores are read and tables written.
     cfg
         ``models`` and ``corrections``: names, in the order of rows and columns; ``study``: what the configuration says
-        of each model that is trained.
+        of each model that is trained; ``published``: a file of published numbers of the user's own.
     threads
         Not used; every stage gets it.
+    base
+        Folder that this file's path starts at.
 
     Raises
     ------
@@ -50,33 +56,65 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
         Naming every score file that is not there, or the manifest of a training.
     ContractError
         When a score file is not what its path says, or a benchmark's name cannot name a file.
+    InputError
+        When the user's published numbers are no such table.
     """
     scores, missing = read_scores(results, cfg["models"], cfg["corrections"])
     raise_all(MissingError("scores are missing", name, "run score_map for them") for name in missing)
-    published = beside_measured(read_published(), scores)
+    own = resolve(cfg["published"], base) if cfg.get("published") else None
+    published = beside_measured(read_published(own=own), scores)
     names = _write_benchmarks(results.tables(), scores, cfg["corrections"])
-    scaling, fourier = _study(results, cfg["study"], scores)
+    trained = _trained(results, cfg["study"])
+    scaling, fourier = _study(trained, cfg["study"], scores)
     _write_study(results.tables(), "scaling", scaling, list(studied(scaling)))
     _write_study(results.tables(), "fourier", fourier, [(STEADINESS, steadiness(fourier))] if len(fourier) else [])
     _write_csv(results.tables() / "scores.csv", scores)
     _write_csv(results.tables() / "published.csv", published)
-    digest = digest_bytes(*(digest_table(_as_text(table)).encode() for table in (scores, published, scaling, fourier)))
+    papers = paper_tables(published, _facts(results, cfg, trained))
+    _write_papers(results.tables() / "papers", papers)
+    made = (scores, published, scaling, fourier, *papers.values())
+    digest = digest_bytes(*(digest_table(_as_text(table)).encode() for table in made))
     counts = {
         "rows": len(scores),
         "models": len(cfg["models"]),
         "corrections": len(cfg["corrections"]),
         "benchmarks": names,
         "scaling_rows": len(scaling),
+        "papers": list(papers),
         "published_rows": int(published["value"].notna().sum()),
         "published_with_measured": int(published["measured"].notna().sum()),
     }
     return Manifest("compare_models", digest, counts, [] if len(scores) else ["no score was measured"])
 
 
-def _study(results: Results, study: list[dict[str, Any]], scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return recall beside training operations, and how steadily trainings went."""
+def _trained(results: Results, study: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return what the manifest of each training counts."""
     manifests = {entry["model"]: results.manifest("train_model", model=entry["model"]) for entry in study}
-    trained = {model: Manifest.read(path).counts for model, path in manifests.items()}
+    return {model: Manifest.read(path).counts for model, path in manifests.items()}
+
+
+def _facts(results: Results, cfg: dict[str, Any], trained: dict[str, dict[str, Any]]) -> MeasuredFacts:
+    """Return what is known of data and scale; scores brought from elsewhere have no manifest of a map."""
+    training = {entry["model"]: entry | trained[entry["model"]] for entry in cfg["study"]}
+    pairs = [(model, correction) for model in cfg["models"] for correction in cfg["corrections"]]
+    paths = {pair: results.manifest("build_map", model=pair[0], correction=pair[1]) for pair in pairs}
+    maps = {pair: Manifest.read(path).counts for pair, path in paths.items() if path.is_file()}
+    return MeasuredFacts(training, maps)
+
+
+def _write_papers(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+    for name, table in tables.items():
+        text, words = shown(table), caption(name, table)
+        _write_csv(folder / f"{name}.csv", table)
+        write_text(folder / f"{name}.md", markdown_table(text, words))
+        write_text(folder / f"{name}.tex", latex_table(text, words))
+    _remove_stale(folder, set(tables))
+
+
+def _study(
+    trained: dict[str, dict[str, Any]], study: list[dict[str, Any]], scores: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return recall beside training operations, and how steadily trainings went."""
     whole = [entry for entry in study if not entry["snapshot"]]
     return scaling_table(scores, study, trained), fourier_table(whole, trained)
 

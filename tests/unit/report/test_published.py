@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from platemae.contracts import SCORE_COLUMNS
-from platemae.errors import ContractError
+from platemae.errors import ContractError, InputError, MissingError
 from platemae.report.published import PUBLISHED, PUBLISHED_COLUMNS, beside_measured, read_published
 
 
@@ -39,27 +39,53 @@ def test_every_published_number_has_a_paper_a_number_and_a_known_provenance() ->
     published = read_published()
     assert len(published) > 50
     assert np.isfinite(published["value"]).all()
-    assert (published[["paper", "model", "metric", "provenance"]] != "").all().all()
+    assert (
+        (published[["table", "row", "column", "printed", "paper", "metric", "provenance", "reliability"]] != "")
+        .all()
+        .all()
+    )
     codes = {code for text in published["provenance"] for code in text.split("; ")}
     assert codes <= {"A", "E", "I", "N1", "N2", "S"}
-    assert not published.drop(columns=["value", "note"]).duplicated().any()
+    assert not published.duplicated(["table", "row", "column"]).any()
+    secondary = ~published["provenance"].str.contains(r"\b[AEI]\b")
+    assert (published.loc[secondary, "reliability"] == "secondary").all()
+    assert (published.loc[~secondary, "reliability"] == "primary").all()
+
+
+def test_a_value_is_what_is_printed() -> None:
+    published = read_published()
+    text = published["printed"].str.replace(",", "").str.replace(r"/\d+$", "", regex=True)
+    percent = text.str.contains("%") | published["column"].str.contains("%")
+    numbers = text.str.strip("+>%").astype(float) / np.where(percent, 100, 1)
+    np.testing.assert_allclose(published["value"], numbers)
 
 
 def test_a_source_is_found_whatever_its_spelling() -> None:
     joined = beside_measured(read_published(), table(measured("humap")))
     hit = joined[joined["measured"].notna()]
     assert hit["source"].unique().tolist() == ["hu.MAP"]
-    best = hit[hit["model"].str.startswith("MAE ViT-L/8+")].iloc[0]
+    best = hit[hit["row"].str.startswith("MAE ViT-L/8+")].iloc[0]
     assert best["measured_model"] == "mine"
     assert best["difference"] == pytest.approx(0.5 - 0.44)
 
 
 def test_correction_and_threshold_must_agree_where_the_paper_states_them() -> None:
     published = read_published()
-    rows = published[(published["source"] == "CORUM") & published["model"].str.startswith("MAE ViT-L/8+")]
+    rows = published[published["table"] == "batch_correction"]
     joined = beside_measured(rows, table(measured("CORUM", "none"), measured("CORUM", "tvn", threshold=0.1)))
     assert joined.loc[joined["correction"] == "none", "difference"].tolist() == [pytest.approx(0.5 - 0.124)]
     assert joined.loc[joined["correction"] == "tvn", "measured"].isna().all()
+
+
+def test_what_a_source_is_of_does_not_matter() -> None:
+    rows = [
+        measured("category:Intensity", metric="median_r2"),
+        measured("compartment:Nuclei", metric="median_r2"),
+        measured("Metadata_Perturbation", metric="fraction_retrieved"),
+    ]
+    joined = beside_measured(read_published(), table(*rows))
+    hit = joined[joined["measured"].notna()]
+    assert sorted(hit["column"]) == ["intensity", "intensity", "perturbation retrieval"]
 
 
 def test_without_partner_the_cells_stay_empty_and_no_row_is_lost() -> None:
@@ -74,3 +100,32 @@ def test_a_table_without_a_column_is_refused(tmp_path) -> None:
     path.write_text(",".join(PUBLISHED_COLUMNS[:-1]) + "\n")
     with pytest.raises(ContractError, match="note"):
         read_published(path)
+
+
+OWN = "table,row,column,value,source,metric,threshold\n"
+
+
+def test_cells_of_ones_own_go_before_ours_and_may_leave_columns_out(tmp_path) -> None:
+    path = tmp_path / "mine.csv"
+    ours = read_published()
+    cell = ours[(ours["table"] == "rxrx3_recall") & (ours["column"] == "CORUM")].iloc[0]
+    path.write_text(OWN + f"rxrx3_recall,{cell['row']},CORUM,.7,CORUM,recall,0.05\nmine,a row,a column,1,,recall,\n")
+    merged = read_published(own=path)
+    assert len(merged) == len(ours) + 1
+    assert merged[(merged["row"] == cell["row"]) & (merged["column"] == "CORUM")]["value"].tolist() == [0.7]
+    assert merged.iloc[-1][["table", "provenance", "note"]].tolist() == ["mine", "", ""]
+
+
+def test_all_wrong_cells_of_ones_own_are_named(tmp_path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(OWN + "a b,r,c,1,,recall,\nt,r,c,unknown,,recall,\nt,r,d,1,,recall,\nt,r,d,2,,recall,\n")
+    with pytest.raises(InputError, match="3 problems") as caught:
+        read_published(own=path)
+    said = str(caught.value)
+    for words in ("called 'a b'", "'unknown' is no number", "the cell is there twice", "line 5"):
+        assert words in said
+    with pytest.raises(MissingError):
+        read_published(own=tmp_path / "none.csv")
+    path.write_text("table,row\nt,r\n")
+    with pytest.raises(ContractError, match="columns are missing: column, metric, source, value"):
+        read_published(own=path)

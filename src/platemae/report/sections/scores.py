@@ -122,7 +122,7 @@ def _published(source: Source) -> list[Block]:
 def _beside(table: pd.DataFrame, text: str) -> Table:
     named = {
         "paper": "paper",
-        "model": "published model",
+        "row": "published row",
         "source": "source",
         "metric": "metric",
         "measured_model": "model",
