@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from bench_loader import NAMES, PlateSource, faster, make_store, plate_source, timed
 
-from platemae.embedding.infer import embed_fields
+from platemae.embedding.infer import sum_fields, tiles_of
 from platemae.embedding.tiling import tile_field
 from platemae.models.registry import build
 from platemae.models.settings import PRESETS
@@ -44,9 +44,8 @@ def measure_one(source: PlateSource, name: str, preset: str, batch: int, n_field
     x_BCHW = torch.rand(batch, len(NAMES), spec.crop_px, spec.crop_px) * 255
 
     def ours() -> None:
-        embed_fields(
-            module, lambda i: source.read_field(groups[i % len(groups)]), n_fields, size=spec.crop_px, batch=batch
-        )
+        cut = tiles_of(lambda i: source.read_field(groups[i % len(groups)]), spec.crop_px, "overlap")
+        sum_fields(module, cut, n_fields, size=spec.crop_px, poolings=("mean",), batch=batch)
 
     @torch.inference_mode()
     def bare() -> None:

@@ -126,7 +126,8 @@ def test_training_again_for_one_model_keeps_the_snapshots_of_another(results, cf
     train(results, cfg, snapshots=(3,))
     train(results, cfg, "other", snapshots=(8,), retrain=True)
     for name in ("m@3", "other@8"):
-        train(results, cfg | {"snapshot": int(name[-1])}, name)
+        step = int(name[-1])
+        assert train(results, cfg | {"snapshot": step}, name).counts["steps"] == step
 
 
 def test_a_snapshot_of_other_code_or_of_no_training_is_refused(results, cfg):

@@ -25,7 +25,7 @@ from platemae.store.plate_reader import PlateStore
 
 CACHE_BYTES = 2 * 2**30
 CACHE_SHARE = 0.25
-"""The cache holds at most the smaller of 2 GiB and this share of the memory that is free, over all processes."""
+"""The cache holds at most the smaller of 2 GiB and this share of the free memory of a machine, over its processes."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def adapt_to_domain(
     n_fields
         Fields of the domain.
     size, tiling
-        As in ``embed_fields``.
+        Edge of a tile, and how a field is cut, see `tile_field`.
     exact
         Whether to pass over the domain until all statistics are exact.
     most

@@ -92,46 +92,6 @@ class FieldSums:
         return names.tolist(), total_WD / tiles_W[:, None], np.bincount(index_F), tiles_W
 
 
-def embed_fields(
-    module: Embedder,
-    read: Callable[[int], np.ndarray],
-    n_fields: int,
-    *,
-    size: int,
-    tiling: str = "overlap",
-    pooling: str = "mean",
-    batch: int = 128,
-    device: str = "cpu",
-    threads: int = 1,
-) -> FieldSums:
-    """Embed every tile of every field by one pooling; see `sum_fields`.
-
-    Parameters
-    ----------
-    module
-        The model.
-    read
-        Reads a field by its index: (C, H, W), float32 on the scale 0..255. Called in threads, ahead of the model.
-    n_fields
-        Fields to embed, at least one.
-    size
-        Edge of a tile, pixels.
-    tiling, pooling
-        See `tile_field` and the model.
-    batch, device, threads
-        As in `sum_fields`.
-
-    Raises
-    ------
-    ConfigError
-        When a field is smaller than a tile and tiling is not ``reflect``.
-    """
-    cut = tiles_of(read, size, tiling)
-    return sum_fields(
-        module, cut, n_fields, size=size, poolings=(pooling,), batch=batch, device=device, threads=threads
-    )[pooling]
-
-
 def sum_fields(
     module: Embedder,
     cut: Callable[[int], Cut],

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from html import escape
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from platemae.contracts import write_text
 from platemae.live.curves import Points, panel
 from platemae.live.png import data_uri, tiles
 
@@ -168,13 +169,6 @@ def close(folder: Path, look: str, text: str) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page that a reader finds whole: the old one or the new one.
-
-    A disk that does not take the page ends no training.
-    """
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        half.write_text(text)
-        half.replace(path)
-    except OSError:
-        half.unlink(missing_ok=True)
+    """Write a page that a reader finds whole; a disk that does not take it ends no training."""
+    with suppress(OSError):
+        write_text(path, text)

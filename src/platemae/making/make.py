@@ -36,7 +36,7 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     torch.set_num_threads(threads)
     entry, mine = cfg["model"], distributed.ranks()
     settings, spec = settings_of(cfg["train"]), architecture_of(entry)
-    memory = default_cache_bytes(mine.world_size)
+    memory = default_cache_bytes(mine.neighbours)
     data = open_training_set(
         results, entry["dataset"], entry["intensity"], spec["crop_px"], memory, cache=_cache(cfg["train"])
     )

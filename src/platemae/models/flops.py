@@ -92,11 +92,6 @@ def channel_training_flops(spec: ChannelArchitecture, n_channels: int, mask_rati
     return Flops(encoder_flops(spec, 1, visible), projection + shared + stacks + prediction)
 
 
-def embedding_flops(spec: Architecture, n_channels: int) -> int:
-    """Count the encoder on one whole crop."""
-    return encoder_flops(spec, n_channels, spec.n_patches)
-
-
 @torch.no_grad()
 def counted_flops(module: nn.Module) -> int:
     """Count one forward pass of the body of a network on one crop, which nothing computes: shapes alone.

@@ -13,7 +13,7 @@ from torch import distributed as dist
 
 from platemae.errors import MachineError, TrainingError
 
-_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,19 @@ class Ranks:
         Number of this process, and how many there are.
     local_rank
         Number on this machine: the GPU it uses.
+    local_size
+        Processes on this machine, which share its memory; 0: all of them.
     """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
+    local_size: int = 0
+
+    @property
+    def neighbours(self) -> int:
+        """Processes of this machine, this one included."""
+        return self.local_size or self.world_size
 
     @property
     def is_main(self) -> bool:
@@ -81,8 +89,8 @@ def ranks() -> Ranks:
     remedy = "Start with torchrun, which sets all of them, or unset them."
     if len(found) < len(_VARIABLES) or not all(value.isdigit() for value in found.values()):
         raise TrainingError(f"{found} is no complete set of {', '.join(_VARIABLES)}", "environment", remedy)
-    mine = Ranks(int(found["RANK"]), int(found["WORLD_SIZE"]), int(found["LOCAL_RANK"]))
-    if not mine.local_rank <= mine.rank < mine.world_size:
+    mine = Ranks(*(int(found[name]) for name in _VARIABLES))
+    if not (mine.local_rank <= mine.rank < mine.world_size and mine.local_rank < mine.local_size <= mine.world_size):
         raise TrainingError(f"{found} do not fit together", "environment", remedy)
     return mine
 

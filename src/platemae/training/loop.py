@@ -230,19 +230,25 @@ class _Run:
 
     def _gradients(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Leave the gradient of the batch in the parameters; return the losses of this process's part."""
-        micros = self.mine.micro_batches(self.settings.global_batch, self.settings.accumulate)
+        micros, noise = self.mine.micro_batches(self.settings.global_batch, self.settings.accumulate), self._noise()
         means = []
         for micro in micros:
             with self.network.gathering(micro is micros[-1]):
-                losses = self._training_losses(self.network.model, inputs, micro)
+                losses = self._training_losses(self.network.model, inputs, noise, micro)
                 (losses[0] / len(micros)).backward()
             means.append(torch.stack([part.detach() for part in losses]))
         return torch.stack(means).mean(0)
 
-    def _training_losses(self, model: nn.Module, inputs: tuple[Tensor, ...], micro: slice) -> tuple[Tensor, ...]:
-        """Compute the losses of some rows of this process's part, with the random numbers of the step."""
+    def _noise(self) -> tuple[Tensor, Tensor | None]:
+        """Draw the random numbers of the step for this process's part: they belong to places in the global batch."""
         batch, part = self.settings.global_batch, self.mine.part(self.settings.global_batch)
-        noise_BN, path_noise_BL = draw(self.settings.seed, TRAIN, self.step, batch, self._noise_sizes(), part)
+        return draw(self.settings.seed, TRAIN, self.step, batch, self._noise_sizes(), part)
+
+    def _training_losses(
+        self, model: nn.Module, inputs: tuple[Tensor, ...], noise: tuple[Tensor, Tensor | None], micro: slice
+    ) -> tuple[Tensor, ...]:
+        """Compute the losses of some rows of this process's part."""
+        noise_BN, path_noise_BL = noise
         path_noise_BL = None if path_noise_BL is None else path_noise_BL[micro]
         return self._losses(model, tuple(values[micro] for values in inputs), noise_BN[micro], path_noise_BL)
 
@@ -262,7 +268,7 @@ class _Run:
     def _try(self, inputs: tuple[Tensor, ...], model: nn.Module) -> None:
         """Run a network forward and backward on the first micro-batch."""
         micro = self.mine.micro_batches(self.settings.global_batch, self.settings.accumulate)[0]
-        self._training_losses(model, inputs, micro)[0].backward()
+        self._training_losses(model, inputs, self._noise(), micro)[0].backward()
 
     def _clipped_norm(self) -> float:
         parameters = [p for p in self.network.body.parameters() if p.grad is not None]

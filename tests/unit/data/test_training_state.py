@@ -162,4 +162,7 @@ def test_after_anything_else_the_next_attempt_goes_on(tmp_path, error):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"verdict": "failed", "code": "a"}', '{"verdict": "failed"}'])
 def test_a_torn_verdict_stops_nobody(tmp_path, text):
     (tmp_path / "verdict.json").write_text(text)
-    TrainingState(tmp_path, "a").raise_if_failed()
+    state = TrainingState(tmp_path, "a")
+    state.raise_if_failed()
+    state.note("training")
+    assert state.verdict()["verdict"] == "continue"

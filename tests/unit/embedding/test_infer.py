@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from platemae.embedding.infer import embed_fields
+from platemae.embedding.infer import FieldSums, sum_fields, tiles_of
 from platemae.embedding.tiling import tile_field
 from platemae.errors import ConfigError
 
@@ -29,6 +29,11 @@ def fields() -> list[np.ndarray]:
     return [rng.uniform(0, 255, (2, *shape)).astype(np.float32) for shape in SHAPES]
 
 
+def embedded(images: list[np.ndarray], mode: str = "overlap", batch: int = 128, threads: int = 1) -> FieldSums:
+    cut = tiles_of(images.__getitem__, 8, mode)
+    return sum_fields(Moments(), cut, len(images), size=8, poolings=("mean",), batch=batch, threads=threads)["mean"]
+
+
 def slow(images: list[np.ndarray], mode: str) -> list[np.ndarray]:
     return [
         np.array([[*tile.mean((1, 2)), *tile.max((1, 2))] for tile in tile_field(*x.shape[1:], 8, mode).cut(x)])
@@ -40,7 +45,7 @@ def slow(images: list[np.ndarray], mode: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("batch", [1, 5, 1000])
 def test_means_equal_slow_loops(mode, batch):
     images = fields()
-    sums = embed_fields(Moments(), images.__getitem__, 5, size=8, tiling=mode, batch=batch, threads=2)
+    sums = embedded(images, mode, batch, threads=2)
     tiles = slow(images, mode)
     assert sums.tiles_F.tolist() == [len(t) for t in tiles]
     np.testing.assert_allclose(sums.field_means(), [t.mean(0) for t in tiles], rtol=1e-5)
@@ -56,12 +61,12 @@ def test_means_equal_slow_loops(mode, batch):
 
 def test_threads_change_nothing():
     images = fields()
-    one, three = (embed_fields(Moments(), images.__getitem__, 5, size=8, batch=7, threads=n) for n in (0, 3))
+    one, three = (embedded(images, batch=7, threads=n) for n in (0, 3))
     assert np.array_equal(one.total_FD, three.total_FD)
 
 
 def test_small_field_is_an_error_unless_reflected():
     images = [np.ones((2, 5, 5), np.float32)]
     with pytest.raises(ConfigError, match="5 x 5 pixels is smaller than a tile of 8"):
-        embed_fields(Moments(), images.__getitem__, 1, size=8)
-    assert embed_fields(Moments(), images.__getitem__, 1, size=8, tiling="reflect").tiles_F.tolist() == [1]
+        embedded(images)
+    assert embedded(images, "reflect").tiles_F.tolist() == [1]

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from platemae.errors import ConfigError, ContractError
 from platemae.models import blocks
-from platemae.models.flops import embedding_flops, training_flops
+from platemae.models.flops import encoder_flops, training_flops
 from platemae.models.mae import MAE
 from platemae.models.registry import REGISTRY, build, resolve
 from platemae.models.settings import PRESETS, Architecture, Objective, architecture
@@ -141,7 +141,7 @@ def test_operations_equal_torchs_count(spec: Architecture, monkeypatch: pytest.M
     assert counter.get_total_flops() == training_flops(spec, 6, 0.75).total
     with FlopCounterMode(display=False) as counter:
         network.embed(crop)
-    assert counter.get_total_flops() == embedding_flops(spec, 6)
+    assert counter.get_total_flops() == encoder_flops(spec, 6, spec.n_patches)
 
 
 def test_registry_names_resolve_and_unknown_ones_are_refused() -> None:

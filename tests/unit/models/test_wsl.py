@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from platemae.errors import ConfigError, ContractError
 from platemae.models.adabn import DomainBatchNorm, adapt, norms_of
 from platemae.models.densenet import DenseNet, DenseNetSpec
-from platemae.models.flops import counted_flops, embedding_flops
+from platemae.models.flops import counted_flops, encoder_flops
 from platemae.models.registry import build
 from platemae.models.settings import PRESETS as VIT_PRESETS
 from platemae.models.timm_gate import ensure_torchvision_importable
@@ -196,8 +196,9 @@ def test_operations_are_those_of_a_real_pass(crops: torch.Tensor) -> None:
         module.classify(crops[:2])
     assert counted_flops(module) == counter.get_total_flops() / 2
     vit = network(VIT | {"crop_px": 16})
+    spec: Any = vit.spec
     head = 2 * (16 * 12 + 12 * 12 + 12 * 3)
-    assert counted_flops(vit) == embedding_flops(vit.spec, 2) + head  # type: ignore[arg-type]
+    assert counted_flops(vit) == encoder_flops(spec, 2, spec.n_patches) + head
 
 
 def test_what_the_configuration_asks_for() -> None:

@@ -101,7 +101,8 @@ def main(folder: Path, stop_at: int, changes: dict[str, Any]) -> None:
     compiling.BACKEND = changes.pop("backend", compiling.BACKEND)
     if mine.world_size > 1:
         dist.init_process_group("nccl" if changes.get("device") == "cuda" else "gloo")
-    for name, family in FAMILIES.items():
+    for name in changes.pop("only", FAMILIES):
+        family = FAMILIES[name]
         module = family.network()
         try:
             history = family.fit(module, folder / name, stop_at, **changes)

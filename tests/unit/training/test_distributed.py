@@ -9,11 +9,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from platemae.data.crops import default_cache_bytes
 from platemae.errors import ConfigError, TrainingError
 from platemae.models.registry import build
 from platemae.models.settings import architecture
@@ -22,17 +24,34 @@ from platemae.training.launch import command, launch
 from platemae.training.randomness import TRAIN, VALIDATE, draw
 from platemae.training.sharding import shards
 
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     assert ranks() == Ranks(0, 1, 0)
     assert ranks().is_main
+    assert ranks().neighbours == 1
 
 
-@pytest.mark.parametrize("values", [("1", "2", None), ("2", "2", "0"), ("x", "2", "0"), ("0", "2", "1")])
+def test_memory_is_shared_by_the_processes_of_a_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two machines with four processes each: a process has a quarter of what a machine has, not an eighth."""
+    for name, value in zip(VARIABLES, "5814", strict=True):
+        monkeypatch.setenv(name, value)
+    mine = ranks()
+    assert mine == Ranks(5, 8, 1, 4)
+    assert mine.neighbours == 4
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**32))
+    assert default_cache_bytes(mine.neighbours) == 2**32 / 4 / 4
+
+
+@pytest.mark.parametrize(
+    "values",
+    [("1", "2", None, "2"), ("2", "2", "0", "2"), ("x", "2", "0", "2"), ("0", "2", "1", "2"), ("1", "2", "1", "1")],
+)
 def test_half_an_environment_is_refused(values: tuple[str | None, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK"), values, strict=True):
+    for name, value in zip(VARIABLES, values, strict=True):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)

@@ -73,6 +73,29 @@ def test_resuming_gives_the_same_bits(family: Family, tmp_path: Path) -> None:
     np.testing.assert_equal(_content(found), _content(expected))
 
 
+def test_micro_batches_take_the_step_of_the_whole_batch(tmp_path: Path) -> None:
+    """In float64 to 1e-9, masks and stochastic depth included: random numbers belong to places in the global batch."""
+    line = [sys.executable, "-m", "tests.unit.training.families"]
+    for accumulate in (1, 4):
+        changes = json.dumps({"accumulate": accumulate, "clip_norm": 0.5, "only": ["mae+", "camae", "munet"]})
+        done = subprocess.run(
+            [*line, str(tmp_path / str(accumulate)), "-1", changes],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            cwd=Path(__file__).parents[3],
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    for name in ("mae+", "camae", "munet"):
+        one, four = (torch.load(tmp_path / n / f"{name}.pt", weights_only=True) for n in ("1", "4"))
+        assert [row["loss"] for row in four["history"]] == pytest.approx(
+            [row["loss"] for row in one["history"]], rel=1e-9
+        )
+        weights, others = _comparable(one["weights"]), _comparable(four["weights"])
+        torch.testing.assert_close(others, weights, rtol=1e-9, atol=1e-9)
+
+
 def test_blocks_computed_twice_give_the_same_bits(family: Family, tmp_path: Path) -> None:
     """Running averages count a batch once; a block computes twice as often."""
     modules, calls = [family.network(), family.network()], []
