@@ -34,6 +34,34 @@ def percentile_interval(values_B: npt.NDArray[Any]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def pair_interval(share_B: FloatArray, n_pairs: int) -> tuple[float, float]:
+    """Interval of a share of pairs, from resampling the units that the pairs are made of.
+
+    Parameters
+    ----------
+    share_B
+        The share among the units as they are, then in every resample, a pair counted w_i w_j times.
+    n_pairs
+        Pairs behind the first.
+
+    Returns
+    -------
+    The percentile interval, its distances from the share made smaller by one factor. With w of mean and variance 1,
+    w_i w_j has variance 3 and pairs with one unit in common covariance 1: noise of single pairs enters the resamples'
+    variance three times, what pairs of a unit share once. So two of the three, s (1 - s) / n_pairs each, are taken off
+    again; the rest is the variance that counts covariances of pairs with a common unit (Owen, "The pigeonhole
+    bootstrap", Ann. Appl. Stat. 2007; Aronow, Samii, Assenova, Political Analysis 2015). It is not let fall below that
+    of independent pairs.
+    """
+    share, drawn_B = float(share_B[0]), share_B[1:][np.isfinite(share_B[1:])]
+    low, high = percentile_interval(drawn_B)
+    of_pairs, spread = share * (1 - share) / max(n_pairs, 1), float(drawn_B.var()) if len(drawn_B) else 0.0
+    if not spread > 0:
+        return low, high
+    factor = min(1.0, np.sqrt(max(spread - 2 * of_pairs, of_pairs) / spread))
+    return share + factor * (low - share), share + factor * (high - share)
+
+
 def mean_interval(values_N: FloatArray, n_bootstrap: int, seed: int) -> tuple[float, float]:
     """Percentile interval of a mean, from resampling its units.
 

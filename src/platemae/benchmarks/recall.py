@@ -6,8 +6,9 @@ its other forms: the upper tail alone (L >= hi), the drawn null of the papers' p
 `platemae.benchmarks.recall_null`), a null of genes where the map holds compounds, too, or of the genes that the source
 names, and the whole curve.
 
-Intervals resample genes: a pair of two copies of one gene is no pair. On resampled plates the map is made again, and
-the share of the null below a pair is read from a histogram, linearly within its bins.
+Intervals resample genes: a pair of two copies of one gene is no pair, and the width is that of
+`platemae.benchmarks.bootstrap.pair_interval`. On resampled plates the map is made again, and the share of the null
+below a pair is read from a histogram, linearly within its bins.
 
 Shapes: G genes, D dimensions, B bootstrap replicates, P known pairs, T thresholds.
 """
@@ -24,7 +25,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from platemae.benchmarks.annotations import Relations, read_relations
-from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
+from platemae.benchmarks.bootstrap import check_at_least, pair_interval, percentile_interval
 from platemae.benchmarks.cosine import FloatArray, IntArray, unit_rows
 from platemae.benchmarks.plates import map_plate_interval
 from platemae.benchmarks.recall_null import CURVE, DRAWN, seed_pairs
@@ -247,7 +248,7 @@ class _Recall:
                 self.again.append(None if chosen_P is None else (place, pairs.name, chosen_P, lo, hi))
         every_P = np.ones(len(pairs.left), dtype=bool)
         for q, recall_B in zip(CURVE, scores.curve_recall(pairs), strict=False):
-            low, high = percentile_interval(recall_B[1:])
+            low, high = pair_interval(recall_B, len(pairs.left))
             shown = {"value": recall_B[0], "ci_low": low, "ci_high": high, "n": len(pairs.left)}
             shown |= {"threshold": q, "chance": q if self.settings.side == "upper" else 2 * q}
             why = {**detail, "null": "all_pairs", "interval": "limits of the tails held"}
@@ -311,10 +312,12 @@ def _threshold_rows(
     for source, chosen_P in pairs.levels():
         recall_B = scores.recall(pairs, chosen_P, threshold)
         drawn_S = scores.drawn_recall(pairs, chosen_P, threshold)
-        low, high = percentile_interval(recall_B[1:])
+        low, high = pair_interval(recall_B, int(chosen_P.sum()))
         used = {**detail, "n_bootstrap": int(np.isfinite(recall_B[1:]).sum()), **_drawn_detail(drawn_S)}
         value = float(recall_B[0] if drawn_S is None else drawn_S.mean())
-        shown: dict[str, Any] = {"value": value, "ci_low": low, "ci_high": high, "n": int(chosen_P.sum())}
+        moved = value - float(recall_B[0])  # the resamples are compared with all pairs
+        shown: dict[str, Any] = {"value": value, "ci_low": low + moved, "ci_high": high + moved}
+        shown["n"] = int(chosen_P.sum())
         yield ScoreRow(BENCHMARK, source, settings.metric, detail=used, **shown, **tail), chosen_P
     shuffled = scores.shuffled(pairs, threshold)
     low, high = percentile_interval(shuffled)

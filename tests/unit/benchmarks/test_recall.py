@@ -103,11 +103,12 @@ def test_bootstrap_weights_equal_explicit_copies_of_genes(ties: bool, monkeypatc
     pairs = random_pairs(25, 12)
     seen: list[np.ndarray] = []
 
-    def spy(weights: np.ndarray) -> tuple[float, float]:
-        seen.append(weights)
+    def spy(shares: np.ndarray, n_pairs: int) -> tuple[float, float]:
+        seen.append(shares[1:])
+        assert n_pairs == 25
         return 0.0, 1.0
 
-    monkeypatch.setattr("platemae.benchmarks.recall.percentile_interval", spy)
+    monkeypatch.setattr("platemae.benchmarks.recall.pair_interval", spy)
     monkeypatch.setattr("platemae.benchmarks.recall_scores._REPLICATES", 7)
     config = RecallSettings(thresholds=((0.2, 0.8),), min_entities=2, n_bootstrap=30, n_shuffles=2, seed=3)
     score_recall(x, names(12), {"s": relations(pairs)}, config)
