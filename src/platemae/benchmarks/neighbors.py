@@ -102,10 +102,9 @@ class NearestNeighbor:
         PlatemaeError
             As :func:`platemae.benchmarks.profiles.select_profiles`.
         """
-        columns = [settings.match, *settings.not_same]
-        plates = ["plate"] if settings.rows == "wells" and "plate" not in columns else []
-        profiles = select_profiles(scored, settings.rows, [*columns, *plates], settings.labels)
-        match_N, *differ = profiles.codes(columns)
+        needed = [settings.match, "plate"] if settings.rows == "wells" else [settings.match]
+        profiles = select_profiles(scored, settings.rows, needed, settings.not_same, settings.labels)
+        match_N, *differ = profiles.codes([settings.match, *settings.not_same])
         part_N = profiles.codes(["plate"])[0] if settings.rows == "wells" else np.zeros(len(profiles), dtype=np.int64)
         found = find_neighbors(profiles.u, match_N, differ, part_N)
         source = settings.match + (f", not same {', '.join(settings.not_same)}" if settings.not_same else "")

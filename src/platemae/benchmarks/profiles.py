@@ -68,8 +68,10 @@ class Profiles:
         return len(self.u)
 
     def codes(self, columns: Sequence[str]) -> list[IntArray]:
-        """Return numbers (N,) for the names of each column, equal where they are."""
-        return [pd.factorize(self.names[column], sort=True)[0].astype(np.int64) for column in columns]
+        """Return numbers (N,) for the names of each column, equal where they are; no name equals nothing."""
+        row_N = np.arange(len(self))
+        found = [pd.factorize(self.names[column], sort=True)[0].astype(np.int64) for column in columns]
+        return [np.where(self.names[c] == "", len(self) + row_N, n) for c, n in zip(columns, found, strict=True)]
 
 
 def names_of(obs: pd.DataFrame, column: str) -> Names:
@@ -90,9 +92,14 @@ def names_of(obs: pd.DataFrame, column: str) -> Names:
 
 
 def select_profiles(
-    scored: Scored, rows: Rows, columns: Sequence[str], labels: str | None = None, controls: bool = False
+    scored: Scored,
+    rows: Rows,
+    columns: Sequence[str],
+    apart: Sequence[str] = (),
+    labels: str | None = None,
+    controls: bool = False,
 ) -> Profiles:
-    """Collect profiles that have a direction and a name in every column.
+    """Collect profiles that have a direction and a name in every column that they are matched by.
 
     Parameters
     ----------
@@ -102,6 +109,8 @@ def select_profiles(
         Which of them.
     columns
         Names that are needed; ``label`` comes from the file of labels where there is one.
+    apart
+        Names that pairs must not share. A profile may lack them, as a guide has no compound; one must have each.
     labels
         Path of that file.
     controls
@@ -114,24 +123,26 @@ def select_profiles(
     ContractError
         If a column is not there, or a row of the map has wells of several names.
     InputError
-        If the labels are wrong, or no profile has a name.
+        If the labels are wrong, or no profile has a name in one of the columns.
     """
     if controls and rows != "wells":
         raise ConfigError("a map has no control wells", "benchmarks: rows", "use rows: wells")
     table = scored.wells if rows == "wells" else scored.gene_map
-    named = {column: _find(scored, table, rows, column, labels) for column in dict.fromkeys(columns)}
+    named = {column: _find(scored, table, rows, column, labels) for column in dict.fromkeys([*columns, *apart])}
     unit_N = names_of(table.obs, "perturbation" if rows == "wells" else ROW)
     of_wells = rows == "wells"
     kind_N = names_of(table.obs, "Metadata_Control_Type") if of_wells else np.full(len(unit_N), TREATMENT, object)
     control_N = (kind_N == CONTROL) & controls
     u_ND, usable_N = unit_rows(_values(table.X))
     treated_N = kind_N == TREATMENT
-    named_N = np.all([names != "" for names in named.values()], axis=0) | control_N
+    named_N = np.all([named[column] != "" for column in columns], axis=0) | control_N
     kept = np.flatnonzero((treated_N | control_N) & usable_N & named_N)
-    if not treated_N[kept].any():
-        where = f"benchmarks: {', '.join(named)}"
-        what = f"none of {int(treated_N.sum())} treated {rows} has a direction and a name in {', '.join(named)}"
-        raise InputError(what, where, "fill these columns in the layouts, or name others")
+    treated = kept[treated_N[kept]]
+    empty = [column for column in apart if (named[column][treated] == "").all()]
+    if empty or not len(treated):
+        shown = ", ".join(empty or columns)
+        what = f"none of {int(treated_N.sum())} treated {rows} has a direction and a name in {shown}"
+        raise InputError(what, f"benchmarks: {shown}", "fill these columns in the layouts, or name others")
     sort_by = [names_of(table.obs, key) for key in ("well", "plate")] if rows == "wells" else []
     kept = kept[np.lexsort([pd.factorize(key, sort=True)[0][kept] for key in (*sort_by, unit_N)])]
     notes = {
@@ -139,8 +150,8 @@ def select_profiles(
         "n_without_direction": int((treated_N & ~usable_N).sum()),
         "n_without_name": int((treated_N & usable_N & ~named_N).sum()),
     }
-    shown = {name: values[kept] for name, values in named.items()}
-    return Profiles(u_ND[kept], shown, unit_N[kept], control_N[kept], kept, notes)
+    of_kept = {name: values[kept] for name, values in named.items()}
+    return Profiles(u_ND[kept], of_kept, unit_N[kept], control_N[kept], kept, notes)
 
 
 def _values(x: Any) -> npt.NDArray[Any]:

@@ -85,8 +85,8 @@ class RetrievalSettings:
             raise ConfigError(f"a positive cannot share '{self.match}' and not share it", "benchmarks", remedy)
 
     def columns(self) -> list[str]:
-        """Return every name that pairs and groups are told by."""
-        return [self.match, *self.not_same, *self.negatives_same, *([self.group_by] if self.group_by else [])]
+        """Return the names that a profile must have."""
+        return [self.match, *self.negatives_same, *([self.group_by] if self.group_by else [])]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Replicability:
         PlatemaeError
             As :func:`platemae.benchmarks.profiles.select_profiles`.
         """
-        profiles = select_profiles(scored, "wells", settings.columns(), controls=True)
+        profiles = select_profiles(scored, "wells", settings.columns(), settings.not_same, controls=True)
         if not profiles.control.any():
             return score_table(_without("replicability", settings, profiles, "no negative control well"))
         task = _Task.of(profiles, settings, profiles.control)
@@ -158,7 +158,7 @@ class Matching:
         PlatemaeError
             As :func:`platemae.benchmarks.profiles.select_profiles`.
         """
-        profiles = select_profiles(scored, settings.rows, settings.columns(), settings.labels)
+        profiles = select_profiles(scored, settings.rows, settings.columns(), settings.not_same, settings.labels)
         task = _Task.of(profiles, settings, None)
         if settings.rows == "wells":
             plates = _wells_interval(scored, task, settings, profiles)

@@ -17,6 +17,7 @@ from platemae.benchmarks.retrieval import Matching, MatchingSettings, Replicabil
 from platemae.benchmarks.scored import Scored
 from platemae.errors import ConfigError, InputError
 
+METRIC = "mean_average_precision"
 COLUMNS = ("Plate", "Well", "Batch", "Perturbation", "Gene", "Compound", "Concentration", "Control_Type")
 
 
@@ -191,6 +192,18 @@ def test_a_plate_without_controls_gives_no_query() -> None:
     assert detail["n_queries"] == 54
 
 
+def test_what_has_no_name_is_not_the_same_as_anything() -> None:
+    """In a map of guides and compounds the guides stay, although a positive may not be of the same compound."""
+    wells = screen(0.2)
+    obs = wells.obs.copy()
+    obs.loc[obs["Metadata_Perturbation"].isin(["s00", "s06"]), "Metadata_Compound"] = "both"
+    made = scored(ad.AnnData(wells.X, obs=obs))
+    every, apart = matching(made, match="gene"), matching(made, match="gene", not_same=("compound",))
+    assert every["n"].tolist() == apart["n"].tolist() == [18, 18, 18]
+    assert json.loads(every["detail"].iloc[0])["median_candidates"] == 17
+    assert every.loc[METRIC, "value"] != apart.loc[METRIC, "value"]
+
+
 def test_bad_settings_are_named() -> None:
     with pytest.raises(ConfigError, match="alpha is 1"):
         ReplicabilitySettings(alpha=1)
@@ -200,5 +213,6 @@ def test_bad_settings_are_named() -> None:
         MatchingSettings(rows="cells")
     with pytest.raises(ConfigError, match="cannot share 'gene' and not share it"):
         MatchingSettings(match="gene", not_same=("gene",))
-    with pytest.raises(InputError, match="none of 72 treated wells has a direction and a name in compound"):
-        replicability(screen(1.0), match="compound")
+    for wrong in ({"match": "compound"}, {"not_same": ("compound",)}):
+        with pytest.raises(InputError, match="none of 72 treated wells has a direction and a name in compound"):
+            replicability(screen(1.0), **wrong)
