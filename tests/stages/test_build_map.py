@@ -1,5 +1,8 @@
 """Wells -> guides -> genes, against a plain loop."""
 
+import subprocess
+import sys
+
 import anndata
 import numpy as np
 import pytest
@@ -99,3 +102,9 @@ def test_what_was_left_out_and_not_corrected_is_named_in_the_manifest(results, t
     assert "genes without a chromosome arm, not corrected: G23" in manifest.warnings
     left = [text for text in manifest.warnings if text.startswith("rows left out of the map as not consistent: ")]
     assert len(left) == (manifest.counts["n_inconsistent"] > 0)
+
+
+def test_scanpy_is_imported_only_where_a_map_is_embedded():
+    code = "import sys, platemae.stages.build_map; assert not {'scanpy', 'umap', 'igraph'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

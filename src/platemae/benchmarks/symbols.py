@@ -15,13 +15,15 @@ import pandas as pd
 from platemae.errors import InputError, MissingError
 
 _SHOWN = 10
-_FORM = "give a CSV with the columns previous,current, such as an extract of HGNC's previous symbols"
+_FORM = "give a CSV with the columns previous,current, or HGNC's table with the columns symbol and prev_symbol"
 
 
 def read_aliases(path: Path) -> dict[str, str]:
     """Read a table of outdated symbols: previous -> current.
 
-    A previous symbol of several genes tells nothing and is left out, and so is one that is also in use.
+    The table is a CSV with the columns previous,current; or the tab-separated complete set of HGNC, whose
+    ``prev_symbol`` holds several symbols with bars between. A previous symbol of several genes tells nothing and is left
+    out, and so is one that is also in use.
 
     Raises
     ------
@@ -33,9 +35,14 @@ def read_aliases(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise MissingError("the table of outdated symbols is not there", str(path), "correct the path of aliases")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            mark = "\t" if "\t" in file.readline() else ","
+        table = pd.read_csv(path, sep=mark, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"not a table of symbols: {error}", str(path), _FORM) from error
+    if {"symbol", "prev_symbol"} <= set(table.columns):
+        several = table.assign(previous=table["prev_symbol"].str.split("|"), current=table["symbol"])
+        table = several.explode("previous", ignore_index=True)
     lost = [column for column in ("previous", "current") if column not in table.columns]
     if lost:
         raise InputError(f"no column {' and '.join(lost)}", str(path), _FORM)

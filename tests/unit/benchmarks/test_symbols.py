@@ -28,7 +28,9 @@ def test_aliases_that_tell_nothing_are_left_out(tmp_path):
     path = tmp_path / "aliases.csv"
     path.write_text("previous,current\nOLD,NEW\nTWO,X\nTWO,Y\nX,Z\nEMPTY,\nOLD,NEW\n")
     assert read_aliases(path) == {"OLD": "NEW"}, "TWO is of two genes, X is in use"
-    path.write_text("symbol,prev_symbol\nA,B\n")
+    path.write_text("hgnc_id\tsymbol\tname\tprev_symbol\n1\tNEW\tx\tOLD|OLDER\n2\tX\ty\t\n3\tY\tz\tX\n")
+    assert read_aliases(path) == {"OLD": "NEW", "OLDER": "NEW"}
+    path.write_text("symbol,alias\nA,B\n")
     with pytest.raises(InputError, match="no column previous and current"):
         read_aliases(path)
     with pytest.raises(MissingError):
