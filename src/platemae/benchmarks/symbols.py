@@ -22,8 +22,8 @@ def read_aliases(path: Path) -> dict[str, str]:
     """Read a table of outdated symbols: previous -> current.
 
     The table is a CSV with the columns previous,current; or the tab-separated complete set of HGNC, whose
-    ``prev_symbol`` holds several symbols with bars between. A previous symbol of several genes tells nothing and is left
-    out, and so is one that is also in use.
+    ``prev_symbol`` holds several symbols with bars between. A previous symbol of several genes tells nothing and is
+    left out, and so is one that is also in use.
 
     Raises
     ------
