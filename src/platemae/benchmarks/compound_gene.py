@@ -184,8 +184,11 @@ class _Task:
     def _over(self, cosine_JG: FloatArray, of_J: npt.NDArray[np.bool_] | None) -> FloatArray:
         """Return (2, C, S) with the largest score over the chosen rows of each compound."""
         chosen = np.arange(len(self.row)) if of_J is None else np.flatnonzero(of_J)
+        chosen = chosen[np.argsort(self.owner[chosen], kind="stable")]
+        owners, starts = np.unique(self.owner[chosen], return_index=True)
         best_CG = np.full((len(self.compounds), len(self.gene_row)), np.nan)
-        np.fmax.at(best_CG, self.owner[chosen], cosine_JG[chosen])
+        if len(chosen):
+            best_CG[owners] = np.fmax.reduceat(cosine_JG[chosen], starts, axis=0)
         score_CSK = np.take_along_axis(best_CG[:, None, :], np.maximum(self.pick, 0), axis=2)
         return self._rank(score_CSK)
 

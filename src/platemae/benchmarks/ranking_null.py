@@ -80,15 +80,17 @@ def p_values(
     configs_K2, config_N = np.unique(np.stack([n_positive_N, n_total_N], axis=1), axis=0, return_inverse=True)
     of_G = _members(config_N.reshape(-1), group_N)
     p_G = np.empty(len(mean_G))
-    mixed = [group for group, configs in enumerate(of_G) if len(configs) > 1]
-    for config, (n_positive, n_total) in enumerate(configs_K2.tolist()):
-        alone = [group for group, configs in enumerate(of_G) if len(configs) == 1 and config in configs]
-        if alone:
-            null_S, exact = random_precision(n_positive, n_total, null_size, seed)
-            reach = len(null_S) - np.searchsorted(null_S, mean_G[alone] - _SLACK, side="left")
-            p_G[alone] = reach / len(null_S) if exact else (1 + reach) / (1 + null_size)
+    alone: dict[int, list[int]] = {}
+    for group, configs in enumerate(of_G):
+        if len(configs) == 1:
+            alone.setdefault(next(iter(configs)), []).append(group)
+    for config, groups in alone.items():
+        n_positive, n_total = configs_K2[config].tolist()
+        null_S, exact = random_precision(n_positive, n_total, null_size, seed)
+        reach = len(null_S) - np.searchsorted(null_S, mean_G[groups] - _SLACK, side="left")
+        p_G[groups] = reach / len(null_S) if exact else (1 + reach) / (1 + null_size)
     drawn: dict[int, FloatArray] = {}
-    for group in mixed:
+    for group in (group for group, configs in enumerate(of_G) if len(configs) > 1):
         null_S = np.zeros(null_size)
         for config, count in of_G[group].items():
             if config not in drawn:

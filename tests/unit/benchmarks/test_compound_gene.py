@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.benchmarks.compound_gene import CompoundGene, CompoundGeneSettings
 from platemae.benchmarks.ranking_metrics import rank_metrics
 from platemae.benchmarks.scored import Scored
@@ -87,6 +88,36 @@ def test_strong_compounds_are_found_and_random_ones_at_chance(tmp_path: Path) ->
     detail = json.loads(row["detail"])
     assert detail["n_seeds"] == 10
     assert detail["sd_over_seeds"] > 0
+
+
+def test_a_map_made_of_wells_has_plate_intervals(tmp_path: Path) -> None:
+    """Genes and compounds at doses on six plates, as build_map makes them."""
+    rng = np.random.default_rng(2)
+    gene = rng.standard_normal((GENES, 16))
+    rows, x = [], []
+    for plate in range(6):
+        for g in range(GENES):
+            rows.append((f"p{plate}", f"g{g}", f"g{g:02d}", "", "", f"guide{g}"))
+            x.append(gene[g])
+        for c in range(COMPOUNDS):
+            for dose in DOSES:
+                rows.append((f"p{plate}", f"c{c}{dose}", "", f"c{c:02d}", str(dose), f"c{c}_{dose}"))
+                x.append(2 * gene[c])
+    names = ("Plate", "Well", "Gene", "Compound", "Concentration", "Perturbation")
+    obs = pd.DataFrame(rows, columns=[f"Metadata_{name}" for name in names]).assign(Metadata_Control_Type="treatment")
+    wells = ad.AnnData((np.array(x) + rng.standard_normal((len(x), 16))).astype(np.float32), obs=obs)
+    how = AggregateSettings(entity="gene_and_compound", doses="apart", n_null=9)
+    data = Scored(lambda: build_gene_map(wells.X, wells.obs, how), lambda: wells, how)
+    table = CompoundGene.score(data, CompoundGeneSettings(truth=truth(tmp_path), n_bootstrap=100, n_plate_bootstrap=10))
+    table = table.set_index(["source", "metric"])
+    assert [source for source, metric in table.index if metric == "auroc"] == [
+        "max over doses",
+        "dose 0.25",
+        "dose 2.5",
+    ]
+    row = table.loc[("max over doses", "average_precision")]
+    assert row["value"] > 0.6
+    assert row["chance"] < row["plate_ci_low"] < row["plate_ci_high"]
 
 
 def test_row_order_and_hash_seed_change_nothing(tmp_path: Path) -> None:
