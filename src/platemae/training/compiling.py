@@ -31,21 +31,21 @@ def compile_units(units: list[nn.Module]) -> None:
         unit.compile(backend=BACKEND)
 
 
-def compiles(module: nn.Module, attempt: Callable[[nn.Module], Any], mine: Ranks, device: torch.device) -> bool:
+def compiles(module: nn.Module, attempt: Callable[[], Any], mine: Ranks, device: torch.device) -> bool:
     """Try the compiled network once; tell whether it works on all processes, and warn where it does not.
 
     Parameters
     ----------
     module
-        Plain; it ends with the same buffers (a trial counts in no batch statistics) and without gradients.
+        What is tried; it ends with the same buffers (a trial counts in no batch statistics) and without gradients.
     attempt
-        Runs a network forward and backward.
+        Compiles it, and runs it forward and backward.
     mine, device
         To agree with the other processes.
     """
     buffers, failure = [buffer.clone() for buffer in module.buffers()], ""
     try:
-        attempt(compiled(module))
+        attempt()
     except Exception as error:  # noqa: BLE001  (whatever it is: if it is no fault of the compiler, training meets it again)
         failure = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     module.zero_grad(set_to_none=True)

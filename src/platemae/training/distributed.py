@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from torch import distributed as dist
 
 from platemae.errors import MachineError, TrainingError
 
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other: one machine may copy its plates (``train.cache``) while others are ready. A
+process that dies is noticed by torchrun at once."""
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 
@@ -140,7 +144,7 @@ def process_group(mine: Ranks, device: torch.device) -> Iterator[None]:
         torch.cuda.set_device(device)
     joins = not dist.is_initialized()
     if joins:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         if dist.get_world_size() != mine.world_size:
             what = f"the process group has {dist.get_world_size()} members, WORLD_SIZE says {mine.world_size}"

@@ -6,6 +6,7 @@ import copy
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,12 +48,10 @@ class Network:
         attempt: Callable[[nn.Module], Any],
     ) -> None:
         self.module, self.sharded = module, sharding.shards(settings.sharding, module, mine, device)
-        self.body = copy.deepcopy(module) if self.sharded else module
+        self._settings, self._mine, self._device = settings, mine, device
         self._stack = ExitStack()
-        if settings.activation_checkpointing:
-            self._stack.enter_context(recomputing(self.body, self._units()))
-        self.compiled = settings.compile and compiles(self.body, attempt, mine, device)
-        self.model = self._spread(mine, device, settings.activation_checkpointing)
+        self.compiled = False
+        self.model = self._in_parts(attempt) if self.sharded else self._whole(attempt)
         self.optimizer: Optimizer = make_lion(self.body, settings)
         self.average = MovingAverage(self.body, settings.ema_decay) if settings.ema_decay else None
 
@@ -70,17 +69,41 @@ class Network:
         units: list[nn.Module] = self.body.units()  # type: ignore[operator]
         return units
 
-    def _spread(self, mine: Ranks, device: torch.device, recomputes: bool) -> nn.Module:
-        """Return what a step calls."""
-        if self.sharded:
-            if self.compiled:
-                compile_units(self._units())
-            sharding.shard(self.body, self._units(), mine, device)
-            return self.body
+    def _take(self, body: nn.Module) -> None:
+        """Train this network, and compute its blocks twice where that is asked for."""
+        self._stack.close()
+        self.body = body
+        if self._settings.activation_checkpointing:
+            self._stack.enter_context(recomputing(body, self._units()))
+
+    def _in_parts(self, attempt: Callable[[nn.Module], Any]) -> nn.Module:
+        """Cut a copy of the network, and compile it block by block where that works; return what a step calls."""
+        self._cut()
+        if self._settings.compile:
+            # Tried as it will train: whole, it may not fit beside its gradients.
+            self.compiled = compiles(self.body, lambda: self._try_units(attempt), self._mine, self._device)
+            if not self.compiled:
+                self._cut()  # anew: the blocks of a pass that failed may be half gathered
+        return self.body
+
+    def _cut(self) -> None:
+        self._take(copy.deepcopy(self.module))
+        sharding.shard(self.body, self._units(), self._mine, self._device)
+
+    def _try_units(self, attempt: Callable[[nn.Module], Any]) -> None:
+        compile_units(self._units())
+        attempt(self.body)
+
+    def _whole(self, attempt: Callable[[nn.Module], Any]) -> nn.Module:
+        """Train the network itself, replicated where there are more processes; return what a step calls."""
+        self._take(self.module)
+        if self._settings.compile:
+            trial = partial(_try_compiled, self.body, attempt)
+            self.compiled = compiles(self.body, trial, self._mine, self._device)
         called = compiled(self.body) if self.compiled else self.body
-        if mine.world_size == 1:
+        if self._mine.world_size == 1:
             return called
-        if self.compiled and recomputes:
+        if self.compiled and self._settings.activation_checkpointing:
             from torch._dynamo import config
 
             config.optimize_ddp = False  # type: ignore[assignment]  # it cannot cut a graph that computes blocks again
@@ -95,12 +118,17 @@ class Network:
         return nullcontext()
 
     def state(self) -> dict[str, Any]:
-        """Return weights, optimiser and average as full tensors; all processes must call it."""
+        """Return weights, optimiser and average as full tensors.
+
+        Where processes hold parts all must call it, and the main one alone gets them, on the CPU.
+        """
         state = {"model": self.body.state_dict(), "optimizer": self.optimizer.state_dict()}
         if self.average is not None:
             state["ema"] = self.average.state()
-        whole: dict[str, Any] = sharding.whole(state) if self.sharded else state
-        return whole
+        if not self.sharded:
+            return state
+        gathered: dict[str, Any] = sharding.gathered(state, keep=self._mine.is_main)
+        return gathered
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up optimiser and average of a checkpoint; the weights were loaded before the network was cut."""
@@ -133,7 +161,13 @@ class Network:
 
     def _bring_back(self) -> None:
         weights = self.body.state_dict() | ({} if self.average is None else self.average.state())
-        self.module.load_state_dict(sharding.whole(weights))
+        with torch.no_grad():
+            for name, value in self.module.state_dict().items():
+                value.copy_(sharding.whole(weights[name]))  # one after another: all at once would be a second copy
+
+
+def _try_compiled(body: nn.Module, attempt: Callable[[nn.Module], Any]) -> None:
+    attempt(compiled(body))
 
 
 def exported_weights(state: dict[str, Any]) -> dict[str, Any]:

@@ -38,14 +38,30 @@ def shard(module: nn.Module, units: list[nn.Module], mine: Ranks, device: torch.
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
 
-def whole(state: Any) -> Any:
-    """Return a nested state with full tensors in place of parts; all processes must call it."""
-    if isinstance(state, DTensor):
-        return state.full_tensor()
+def whole(tensor: Tensor) -> Tensor:
+    """Return the full tensor of a part, on the device; all processes must call it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(state: Any, *, keep: bool) -> Any:
+    """Return a nested state with full tensors on the CPU in place of parts; all processes must call it.
+
+    They are gathered one after another, so that no device holds more than one of them.
+
+    Parameters
+    ----------
+    state
+        Dictionaries and lists of tensors and plain values.
+    keep
+        Whether this process wants it; others get None in the place of each tensor.
+    """
+    if isinstance(state, Tensor):
+        full = whole(state.detach())
+        return full.cpu() if keep else None
     if isinstance(state, dict):
-        return {key: whole(value) for key, value in state.items()}
+        return {key: gathered(value, keep=keep) for key, value in state.items()}
     if isinstance(state, list):
-        return [whole(value) for value in state]
+        return [gathered(value, keep=keep) for value in state]
     return state
 
 
@@ -53,8 +69,11 @@ def part_like(full: Tensor, parameter: Tensor) -> Tensor:
     """Return the part of a full tensor that this process holds of a parameter; all of it where nothing is cut."""
     if not isinstance(parameter, DTensor):
         return full
-    full = full.to(parameter.device)
-    return distribute_tensor(full, parameter.device_mesh, parameter.placements, src_data_rank=None)
+    mesh, places = parameter.device_mesh, parameter.placements
+    part = distribute_tensor(full.to(parameter.device), mesh, places, src_data_rank=None)
+    # Of its own memory: the part is a view, which would keep the full tensor on the device.
+    own = part.to_local().clone()
+    return DTensor.from_local(own, mesh, places, shape=part.shape, stride=part.stride())
 
 
 def local(tensor: Tensor) -> Tensor:

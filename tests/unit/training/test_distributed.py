@@ -8,18 +8,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed as dist
 
 from platemae.data.crops import default_cache_bytes
 from platemae.errors import ConfigError, TrainingError
 from platemae.models.registry import build
 from platemae.models.settings import architecture
-from platemae.training.distributed import Ranks, choose_device, ranks
+from platemae.training.distributed import Ranks, choose_device, process_group, ranks
 from platemae.training.launch import command, launch
 from platemae.training.randomness import TRAIN, VALIDATE, draw
 from platemae.training.sharding import shards
@@ -86,6 +88,17 @@ def test_large_networks_are_held_in_parts_by_several_gpus() -> None:
     assert not shards("ddp", large, two, gpu)
     assert shards("fsdp", small, two, torch.device("cpu"))
     assert not shards("fsdp", large, Ranks(), gpu)
+
+
+def test_one_machine_may_copy_plates_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own patience with GPUs, ten minutes, is less than a copy of 200 GB and its check take."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(dist, "init_process_group", lambda _backend, **more: asked.update(more))
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    with process_group(Ranks(0, 2), torch.device("cpu")):
+        pass
+    assert asked["timeout"] >= timedelta(hours=1)
 
 
 def test_cpu_is_the_cpu() -> None:
