@@ -5,7 +5,8 @@ The map is made again without the wells of each plate in turn, and set against t
 - ``cosine_without_plate``: cosine of a gene's vector with and without a plate, for the genes with wells on it and
   elsewhere: the mean over a gene's plates, then the median over genes, and ``cosine_without_plate_q05``, the 5 %
   quantile. Both maps share most wells, so plain noise is not at 0: it reaches the cosine of the two lots of averaging
-  weights, sqrt((n - 1) / n) for n plates of one well each. That is the row's chance; what lies above it is signal.
+  weights, sqrt((n - 1) / n) for n plates of one well each. That is the chance of the median (the
+  quantile of noise lies below it, by how much depends on the dimensions); what lies above it is signal.
 - ``pair_rank_agreement``: Spearman correlation of the cosines of all pairs (or of ``max_pairs`` drawn ones) with and
   without the plate: the mean over plates, with the worst plate named.
 - with ``relations``: ``recall``, ``recall_min`` and ``recall_max``, the recall of the whole map and its range over the
@@ -270,7 +271,7 @@ def _cosine_rows(left_out: _LeftOut, settings: PlateStabilitySettings) -> Iterat
         low, high = percentile_interval(np.quantile(value_G[picks_BG], share, axis=1))
         yield ScoreRow(
             BENCHMARK, SOURCE, metric, value=float(np.quantile(value_G, share)), ci_low=low, ci_high=high,
-            n=len(value_G), chance=float(np.quantile(noise_G, share)), detail=shown,
+            n=len(value_G), chance=float(np.median(noise_G)) if share == 0.5 else np.nan, detail=shown,
         )  # fmt: skip
     yield _agreement_row(agreement_Q, left_out, len(left_P), settings)
 

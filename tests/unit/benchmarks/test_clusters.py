@@ -55,7 +55,7 @@ def test_statistic_and_difference_equal_scipy_over_all_pairs():
     assert median_difference(x, sets) == pytest.approx(difference, abs=1e-12)
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.lists(st.integers(0, 6), min_size=1, max_size=20))
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=20), st.lists(st.integers(0, 6), min_size=2, max_size=20))
 def test_statistic_is_exact_with_ties(a, b):
     a, b = np.sort(np.array(a, dtype=float)), np.sort(np.array(b, dtype=float))
     assert ks_statistic(a, b) == pytest.approx(ks_2samp(a, b, method="asymp").statistic, abs=1e-12)
@@ -95,6 +95,8 @@ def test_rows_without_direction_and_small_clusters_are_counted():
     assert detail["dropped"] == ["G00", "G01"]
     assert (detail["n_clusters"], detail["n_too_small"]) == (3, 1)
     assert table.loc["ks_median", "n"] == 2
+    assert np.isnan(table.loc["ks_median", "ci_low"])
+    assert "fewer than 3" in detail["interval_reason"]
     assert "reason" in json.loads(score(x, min_genes=30).loc["ks_median", "detail"])
     assert np.isnan(score(x, min_genes=30).loc["ks_median", "value"])
 

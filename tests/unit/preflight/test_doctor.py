@@ -252,14 +252,20 @@ def test_what_a_run_refuses_at_its_start_the_doctor_tells_too(project):
 
 
 def test_tables_that_are_not_there_are_told_at_the_start(project, tmp_path):
-    benchmarks = [{"name": "pairs", "kind": "known_relations", "relations": "pairs.csv"}]
+    benchmarks = [
+        {"name": "pairs", "kind": "known_relations", "relations": "pairs.csv"},
+        {"name": "cp", "kind": "feature_regression", "features": "{plate}_f.csv"},
+    ]
     models = [{"name": "cp", "kind": "profiles", "source": "table", "table": "{plate}.csv"}]
     (tmp_path / "P1.csv").touch()
+    (tmp_path / "P1_f.csv").touch()
     assert change(project, benchmarks=benchmarks, models=models)[1] == [
         "benchmarks.pairs.relations: there is no such file",
+        "benchmarks.cp.features: there is no such file",
         "models.cp.table: there is no such file",
     ]
     (tmp_path / "pairs.csv").touch()
+    (tmp_path / "P2_f.csv").touch()
     with pytest.raises(MissingError, match="no such file") as error:
         check_inputs(project, tmp_path)
     assert error.value.where == str(tmp_path / "P2.csv")
