@@ -73,27 +73,28 @@ def test_resuming_gives_the_same_bits(family: Family, tmp_path: Path) -> None:
     np.testing.assert_equal(_content(found), _content(expected))
 
 
-def test_micro_batches_take_the_step_of_the_whole_batch(tmp_path: Path) -> None:
-    """In float64 to 1e-9, masks and stochastic depth included: random numbers belong to places in the global batch."""
-    line = [sys.executable, "-m", "tests.unit.training.families"]
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute in float64, also what is float32 elsewhere."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("name", ["mae+", "camae", "munet"])
+def test_micro_batches_take_the_step_of_the_whole_batch(name: str, tmp_path: Path) -> None:
+    """Masks and stochastic depth included: random numbers belong to places in the global batch."""
+    family, losses, weights = FAMILIES[name], [], []
     for accumulate in (1, 4):
-        changes = json.dumps({"accumulate": accumulate, "clip_norm": 0.5, "only": ["mae+", "camae", "munet"]})
-        done = subprocess.run(
-            [*line, str(tmp_path / str(accumulate)), "-1", changes],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            cwd=Path(__file__).parents[3],
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    for name in ("mae+", "camae", "munet"):
-        one, four = (torch.load(tmp_path / n / f"{name}.pt", weights_only=True) for n in ("1", "4"))
-        assert [row["loss"] for row in four["history"]] == pytest.approx(
-            [row["loss"] for row in one["history"]], rel=1e-9
-        )
-        weights, others = _comparable(one["weights"]), _comparable(four["weights"])
-        torch.testing.assert_close(others, weights, rtol=1e-9, atol=1e-9)
+        module = family.network()
+        history = family.fit(module, tmp_path / str(accumulate), accumulate=accumulate, clip_norm=0.5)
+        losses.append([row["loss"] for row in history])
+        weights.append(_comparable(module.state_dict()))
+    assert weights[0][next(iter(weights[0]))].dtype == torch.float64
+    assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+    torch.testing.assert_close(weights[1], weights[0], rtol=1e-9, atol=1e-9)
 
 
 def test_blocks_computed_twice_give_the_same_bits(family: Family, tmp_path: Path) -> None:
