@@ -121,7 +121,9 @@ def _problems(table: pd.DataFrame, values: pd.Series, path: str) -> list[Platema
     return found
 
 
-def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+def beside_measured(
+    published: pd.DataFrame, scores: pd.DataFrame, kinds: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Join measured rows to published ones of the same source and metric.
 
     A metric belongs to one kind of benchmark, whatever a configuration calls it. Correction and threshold must agree
@@ -129,16 +131,19 @@ def beside_measured(published: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFra
 
     Spelling is compared without case and punctuation (``hu.MAP`` is ``humap``), and without what a source is of
     (``category:intensity`` is ``intensity``, ``Metadata_Perturbation`` is ``perturbation``). A published row with
-    several measured partners is repeated; one without keeps empty cells.
+    several measured partners is repeated; one without keeps empty cells. ``kinds`` tells of each correction what it is,
+    whatever a configuration calls it; a correction without a kind is compared by its name.
 
     Returns
     -------
     pandas.DataFrame
         The published columns, then ``MEASURED_COLUMNS``; ``difference`` is measured minus published.
     """
+    known = kinds or {}
+    meant = scores.assign(correction=scores["correction"].map(lambda name: known.get(name, name)))
     rows = []
     for row in published.to_dict("records"):
-        partners = [_measured(partner, row["value"]) for partner in scores[_same(scores, row)].to_dict("records")]
+        partners = [_measured(partner, row["value"]) for partner in scores[_same(meant, row)].to_dict("records")]
         rows += [row | partner for partner in partners or [dict.fromkeys(MEASURED_COLUMNS)]]
     return pd.DataFrame(rows, columns=[*PUBLISHED_COLUMNS, *MEASURED_COLUMNS])
 

@@ -44,7 +44,8 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1, base: Path =
         Where scores are read and tables written.
     cfg
         ``models`` and ``corrections``: names, in the order of rows and columns; ``study``: what the configuration says
-        of each model that is trained; ``published``: a file of published numbers of the user's own.
+        of each model that is trained; ``published``: a file of published numbers of the user's own;
+        ``correction_kinds``: what each correction is.
     threads
         Not used; every stage gets it.
     base
@@ -62,7 +63,7 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1, base: Path =
     scores, missing = read_scores(results, cfg["models"], cfg["corrections"])
     raise_all(MissingError("scores are missing", name, "run score_map for them") for name in missing)
     own = resolve(cfg["published"], base) if cfg.get("published") else None
-    published = beside_measured(read_published(own=own), scores)
+    published = beside_measured(read_published(own=own), scores, cfg.get("correction_kinds"))
     names = _write_benchmarks(results.tables(), scores, cfg["corrections"])
     trained = _trained(results, cfg["study"])
     scaling, fourier = _study(trained, cfg["study"], scores)

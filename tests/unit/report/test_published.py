@@ -77,6 +77,13 @@ def test_correction_and_threshold_must_agree_where_the_paper_states_them() -> No
     assert joined.loc[joined["correction"] == "tvn", "measured"].isna().all()
 
 
+def test_a_correction_is_known_by_its_kind() -> None:
+    rows = read_published().query("table == 'batch_correction' and correction == 'tvn'")
+    scores = table(measured("CORUM", "recolored"), measured("CORUM", "tvn"), measured("CORUM", "own"))
+    joined = beside_measured(rows, scores, {"recolored": "tvn", "tvn": "sphere"})
+    assert joined["measured_correction"].tolist() == ["recolored"]
+
+
 def test_what_a_source_is_of_does_not_matter() -> None:
     rows = [
         measured("category:Intensity", metric="median_r2"),
