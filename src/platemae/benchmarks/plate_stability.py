@@ -14,22 +14,20 @@ The map is made again without the wells of each plate in turn, and set against t
 
 A correction was fitted on all plates and is not fitted again.
 
-Shapes: N wells, D dimensions, G genes, Q plates, K guides, R pairs of a guide and a plate, P pairs of genes.
+Shapes: D dimensions, G genes, Q plates, P pairs of genes, B resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
-from platemae.benchmarks.aggregate import CELLS, build_gene_map
 from platemae.benchmarks.annotations import Relations, read_relations
 from platemae.benchmarks.bootstrap import (
     FloatArray,
@@ -39,12 +37,11 @@ from platemae.benchmarks.bootstrap import (
     percentile_interval,
 )
 from platemae.benchmarks.cosine import unit_rows
-from platemae.benchmarks.entities import TREATMENT, name_entities
-from platemae.benchmarks.plates import LEAST_PLATES, PlateSums
+from platemae.benchmarks.left_out import LeftOut
+from platemae.benchmarks.plates import LEAST_PLATES
 from platemae.benchmarks.recall import RecallSettings, score_recall
 from platemae.benchmarks.rows import ScoreRow, score_table
-from platemae.benchmarks.wells import text_of
-from platemae.errors import ConfigError, InputError, MissingError
+from platemae.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from platemae.benchmarks.scored import Scored
@@ -54,7 +51,6 @@ METRICS = ("cosine_without_plate", "cosine_without_plate_q05", "pair_rank_agreem
 SOURCE = "plates"
 _SHOWN = 20
 _PAIRS = 1 << 16
-_CLOSE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -109,137 +105,13 @@ class PlateStability:
         named = settings.relations
         files = {Path(named).stem: named} if isinstance(named, str) else named
         relations = {name: read_relations(Path(path)) for name, path in files.items()}
-        left_out = _LeftOut.of(scored)
+        left_out = LeftOut.of(scored)
         if left_out.reason:
             return score_table(_unmeasured(left_out, list(relations)))
         return score_table([*_cosine_rows(left_out, settings), *_recall_rows(left_out, relations, settings)])
 
 
-@dataclass(frozen=True, eq=False)
-class _LeftOut:
-    """The map, and the map without each plate, genes in the order of their names.
-
-    Parameters
-    ----------
-    genes, plates
-        Names.
-    whole_GD
-        The map.
-    without
-        Returns the map without a plate, NaN rows where a gene has no well elsewhere. Made when asked for: a screen of
-        many plates has many such maps.
-    on_QG
-        Which genes have wells on which plates.
-    noise_QG
-        Cosine of both rows that wells of plain noise would give.
-    """
-
-    genes: list[str]
-    plates: list[str]
-    whole_GD: FloatArray
-    without: Callable[[str], FloatArray]
-    on_QG: npt.NDArray[np.bool_]
-    noise_QG: FloatArray
-    detail: dict[str, Any]
-    reason: str = ""
-
-    @classmethod
-    def of(cls, scored: Scored) -> _LeftOut:
-        wells = scored.wells
-        names_G = scored.gene_map.obs["gene"].astype(str).to_numpy()
-        order_G = np.argsort(names_G, kind="stable")
-        entities = name_entities(wells.obs, scored.aggregate)
-        obs = pd.DataFrame({"gene": entities.name.astype(str), "guide": entities.guide.astype(str)})
-        obs["plate"] = text_of(wells.obs["Metadata_Plate"])
-        obs["n"] = wells.obs[CELLS].to_numpy(np.float64) if CELLS in wells.obs else 1.0
-        treated_N = text_of(wells.obs["Metadata_Control_Type"]) == TREATMENT
-        finite_N = np.isfinite(np.asarray(wells.X)).all(axis=1)
-        used = obs[treated_N & finite_N & np.isin(obs["gene"], names_G)]
-        plates = sorted(used["plate"].unique())
-        whole_GD = np.asarray(scored.gene_map.X, dtype=np.float64)[order_G]
-        genes, detail = names_G[order_G].tolist(), {"n_plates": len(plates), "aggregate": scored.aggregate.method}
-        nothing = np.zeros((0, len(genes)))
-        why = f"there are treated wells on {len(plates)} plate alone, and two are needed" if len(plates) < 2 else ""
-        try:
-            made = _maps_without(scored, obs["plate"].to_numpy())
-        except MissingError as error:
-            why = why or error.what
-        if why:
-            return cls(genes, plates, whole_GD, lambda _: whole_GD, nothing > 0, nothing, detail, why)
-        on_QG, noise_QG = _noise(used, genes, plates)
-        return cls(genes, plates, whole_GD, lambda plate: made(plate)[order_G], on_QG, noise_QG, detail)
-
-
-def _maps_without(scored: Scored, plate_N: npt.NDArray[Any]) -> Callable[[str], FloatArray]:
-    """Return what makes the map without a plate, from sums where it is a mean, else from the wells.
-
-    Raises
-    ------
-    MissingError
-        When the map is not made of these wells.
-    """
-    try:
-        sums = PlateSums.of(scored)
-    except MissingError:
-        return _from_wells(scored, plate_N)
-    return lambda plate: sums.map_of((plate_N != plate).astype(np.int64))
-
-
-def _from_wells(scored: Scored, plate_N: npt.NDArray[Any]) -> Callable[[str], FloatArray]:
-    """Return what builds the map of some wells again: medians, a consensus, maps changed after aggregation."""
-    genes, x_ND = scored.gene_map.obs["gene"].astype(str).tolist(), np.asarray(scored.wells.X)
-    how = replace(scored.aggregate, n_null=1, filter_consistency_p=None)
-
-    def without(plate: str | None) -> FloatArray:
-        kept_N = plate_N != plate
-        made = build_gene_map(x_ND[kept_N], scored.wells.obs[kept_N], how)
-        frame = pd.DataFrame(np.asarray(made.X, dtype=np.float64), index=made.obs["gene"].astype(str))
-        rows: FloatArray = frame.reindex(genes).to_numpy()
-        return rows
-
-    map_GD, whole_GD = np.asarray(scored.gene_map.X, dtype=np.float64), without(None)
-    near = _CLOSE * np.abs(map_GD).max(initial=0)
-    if whole_GD.shape != map_GD.shape or not np.allclose(whole_GD, map_GD, _CLOSE, near, equal_nan=True):
-        raise MissingError("the map was not made of these wells in the way that the configuration says")
-    return without
-
-
-def _noise(used: pd.DataFrame, genes: list[str], plates: list[str]) -> tuple[npt.NDArray[np.bool_], FloatArray]:
-    """Return which genes are on which plates, and the cosine that noise alone gives with and without each plate.
-
-    A gene's vector is sum_i a_i x_i over its wells; with independent noise of one size, the cosine of two such sums is
-    that of their weights. With all plates, a well of a guide with n wells, one of K guides, weighs 1 / (K n).
-    """
-    counts = used.groupby(["gene", "guide", "plate"])["n"].sum().reset_index()
-    gene_R = pd.Index(genes).get_indexer(pd.Index(counts["gene"])).astype(np.int64)
-    guide_R = counts.groupby(["gene", "guide"], sort=False).ngroup().to_numpy().astype(np.int64)
-    n_R, plate_R = counts["n"].to_numpy(), counts["plate"].to_numpy()
-    whole_R = _weights(n_R, guide_R, gene_R)
-    on_QG, noise_QG = np.zeros((len(plates), len(genes)), dtype=bool), np.full((len(plates), len(genes)), np.nan)
-    for q, plate in enumerate(plates):
-        there_R = plate_R == plate
-        on_QG[q, gene_R[there_R]] = True
-        kept_R = np.where(there_R, 0.0, n_R)
-        part_R = _weights(kept_R, guide_R, gene_R)
-        both, a, b = (
-            np.bincount(gene_R, n_R * value_R, minlength=len(genes))
-            for value_R in (whole_R * part_R, whole_R**2, part_R**2)
-        )
-        np.divide(both, np.sqrt(a * b), out=noise_QG[q], where=(a * b) > 0)
-    return on_QG, noise_QG
-
-
-def _weights(n_R: FloatArray, guide_R: IntArray, gene_R: IntArray) -> FloatArray:
-    """Return the weight of one well (or cell) of each pair of a guide and a plate in its gene's vector."""
-    total_K = np.bincount(guide_R, n_R)
-    gene_K = np.zeros(len(total_K), dtype=np.int64)
-    gene_K[guide_R] = gene_R
-    guides_G = np.bincount(gene_K, total_K > 0)
-    share_K = 1 / np.maximum(guides_G[gene_K], 1) / np.where(total_K > 0, total_K, 1)
-    return np.where(n_R > 0, share_K[guide_R], 0.0)
-
-
-def _cosine_rows(left_out: _LeftOut, settings: PlateStabilitySettings) -> Iterator[ScoreRow]:
+def _cosine_rows(left_out: LeftOut, settings: PlateStabilitySettings) -> Iterator[ScoreRow]:
     whole_GD, usable_G = unit_rows(left_out.whole_GD)
     cosine_QG = np.full(left_out.on_QG.shape, np.nan)
     agreement_Q = np.full(len(left_out.plates), np.nan)
@@ -277,7 +149,7 @@ def _cosine_rows(left_out: _LeftOut, settings: PlateStabilitySettings) -> Iterat
 
 
 def _agreement_row(
-    agreement_Q: FloatArray, left_out: _LeftOut, n_pairs: int, settings: PlateStabilitySettings
+    agreement_Q: FloatArray, left_out: LeftOut, n_pairs: int, settings: PlateStabilitySettings
 ) -> ScoreRow:
     finite_Q = np.isfinite(agreement_Q)
     detail: dict[str, Any] = {**left_out.detail, "n_pairs": n_pairs}
@@ -326,7 +198,7 @@ def _agreement(whole_GD: FloatArray, u_GD: FloatArray, left_P: IntArray, right_P
 
 
 def _recall_rows(
-    left_out: _LeftOut, relations: Mapping[str, Relations], settings: PlateStabilitySettings
+    left_out: LeftOut, relations: Mapping[str, Relations], settings: PlateStabilitySettings
 ) -> Iterator[ScoreRow]:
     if not relations:
         return
@@ -365,7 +237,7 @@ def _recalls(
     return found
 
 
-def _unmeasured(left_out: _LeftOut, sources: list[str]) -> Iterator[ScoreRow]:
+def _unmeasured(left_out: LeftOut, sources: list[str]) -> Iterator[ScoreRow]:
     detail = {**left_out.detail, "reason": left_out.reason}
     yield from (ScoreRow(BENCHMARK, SOURCE, metric, detail=detail) for metric in METRICS)
     for name in sources:

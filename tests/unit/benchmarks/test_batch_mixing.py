@@ -13,16 +13,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import silhouette_samples
 from sklearn.neighbors import NearestNeighbors
 
-from platemae.benchmarks.batch_mixing import (
-    BATCH_METRICS,
-    BatchMixing,
-    BatchMixingSettings,
-    components,
-    inverse_simpson,
-    nearest,
-    silhouette,
-    variance_between,
-)
+from platemae.benchmarks.batch_mixing import BATCH_METRICS, BatchMixing, BatchMixingSettings
+from platemae.benchmarks.mixing import components, inverse_simpson, nearest, silhouette, variance_between
 from platemae.benchmarks.scored import Scored
 from platemae.errors import ContractError
 
