@@ -3,7 +3,7 @@ import re
 import sys
 
 from platemae.config import load_config, machine_config, stage_config, stage_entries
-from platemae.config.machine import earlier_twins
+from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
 from platemae.config.slices import (
     basis_path,
@@ -187,7 +187,8 @@ def parent_manifest(wildcards):
 def kept_steps(wildcards):
     """Steps at which a training keeps its network. A Path, which Snakemake does not compare: the weights do not depend
     on it, and a step that is added later must not stale what was trained."""
-    return Path(",".join(map(str, model_entry(wildcards).snapshots)) or "none")
+    steps = shared_snapshots(CONFIG, TWINS, wildcards.model)
+    return Path(",".join(map(str, steps)) or "none")
 
 
 def label_manifests(wildcards):

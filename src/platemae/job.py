@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from platemae import logs
+from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config import machine_config, read_config, stage_config, stage_entries, with_machine
 from platemae.config.plates import read_plates
 from platemae.contracts import Manifest, write_text
@@ -93,7 +94,7 @@ def _settings(
     plates = read_plates(table, [reader.name for reader in config.readers])
     code = arguments.code or code_digest(stage, stage_entries(config, plates, stage, **wildcards))
     if stage == "train_model" and arguments.snapshots is None:
-        arguments.snapshots = config.entry("models", wildcards["model"]).snapshots
+        arguments.snapshots = shared_snapshots(config, earlier_twins(config, plates), wildcards["model"])
     cfg = stage_config(config, plates, stage, **wildcards)
     return cfg, machine_config(config, plates, stage, **wildcards), arguments.base or table.parent, code
 

@@ -6,7 +6,7 @@ than the number of threads does. They are handed to a job beside its slice, in a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platemae.config.plates import Plate
@@ -52,3 +52,26 @@ def earlier_twins(config: Config, plates: Sequence[Plate]) -> dict[str, str]:
             twins[entry.name] = last[key]
         last[key] = entry.name
     return twins
+
+
+def shared_snapshots(config: Config, twins: Mapping[str, str], model: str) -> list[int]:
+    """Return the steps at which a training keeps its network: those of the model and of all that share it.
+
+    Whichever of them trains passes each step once; a later model could not have its snapshots any more.
+
+    Parameters
+    ----------
+    config
+        The configuration.
+    twins
+        `earlier_twins` of it.
+    model
+        Name of the model.
+    """
+
+    def first(name: str) -> str:
+        while name in twins:
+            name = twins[name]
+        return name
+
+    return sorted({step for entry in config.models if first(entry.name) == first(model) for step in entry.snapshots})

@@ -3,7 +3,7 @@
 import pytest
 
 from platemae.config import Config, machine_config, stage_config, with_machine
-from platemae.config.machine import earlier_twins
+from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plates import Plate
 from platemae.config.sections import EmbedSection, TrainSection
 from platemae.contracts import MACHINE_KEYS
@@ -89,6 +89,16 @@ def test_twins_follow_each_other_in_the_order_of_the_configuration():
         "a": "b",
         "c": "a",
     }
+
+
+def test_whichever_of_them_trains_keeps_the_snapshots_of_all():
+    steps = {"one": [20], "two": [5, 20], "other": [7], "three": []}
+    entries = [NET | {"name": name, "snapshots": kept} for name, kept in steps.items()]
+    entries[2]["preset"] = "vit_s16"
+    config = Config(models=entries)
+    twins = earlier_twins(config, PLATES)
+    kept = {name: shared_snapshots(config, twins, name) for name in steps}
+    assert kept == {"one": [5, 20], "two": [5, 20], "three": [5, 20], "other": [7]}
 
 
 def test_models_that_are_not_optimised_share_nothing():
