@@ -66,11 +66,11 @@ class RecallSettings:
     min_entities
         A source with fewer genes in the map gives a row without a value.
     n_bootstrap
-        Resamples of the genes, for the interval.
+        Resamples of the genes, for the interval; 0 for none, which is many times as fast.
     n_plate_bootstrap
         Resamples of the plates, for the second interval; 0 for none.
     n_shuffles
-        Permutations of the gene labels, for the measured chance.
+        Permutations of the gene labels, for the measured chance; 0 for none.
     seed
         Of all three.
     aliases
@@ -94,8 +94,8 @@ class RecallSettings:
     aliases: str | None = None
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_bootstrap, 1, "n_bootstrap")
-        check_at_least(self.n_shuffles, 1, "n_shuffles")
+        check_at_least(self.n_bootstrap, 0, "n_bootstrap")
+        check_at_least(self.n_shuffles, 0, "n_shuffles")
         for lo, hi in self.thresholds:
             if not 0 < lo < hi < 1:
                 remedy = "use pairs with 0 < lo < hi < 1, such as [0.05, 0.95]"
@@ -319,6 +319,8 @@ def _threshold_rows(
         shown: dict[str, Any] = {"value": value, "ci_low": low + moved, "ci_high": high + moved}
         shown["n"] = int(chosen_P.sum())
         yield ScoreRow(BENCHMARK, source, settings.metric, detail=used, **shown, **tail), chosen_P
+    if not settings.n_shuffles:
+        return
     shuffled = scores.shuffled(pairs, threshold)
     low, high = percentile_interval(shuffled)
     shown = {"value": float(shuffled.mean()), "ci_low": low, "ci_high": high, "n": len(pairs.left)}

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from platemae.benchmarks.bootstrap import multinomial_weights
 from platemae.benchmarks.cosine import (
-    GRID,
     FloatArray,
     IntArray,
     TailPairs,
@@ -26,6 +25,7 @@ from platemae.benchmarks.cosine import (
     tail_pairs,
     weighted_order_statistics,
 )
+from platemae.benchmarks.exact_ranks import exact_order_statistics, pair_values
 from platemae.benchmarks.recall_null import CURVE, drawn_limits, in_tails, least_reaching, most_within
 from platemae.benchmarks.relations import KnownPairs
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from platemae.benchmarks.recall import RecallSettings
 
 _REPLICATES = 64
-_PAIRS = 8192
 _NULL_ROWS = 4096
 
 
@@ -86,13 +85,17 @@ class TailScores:
             Of the benchmark.
         """
         left_P, right_P = (np.concatenate(side) for side in ([k.left for k in known], [k.right for k in known]))
-        counts, values_P = histogram_and_values(u_GD, left_P, right_P)
         rng = np.random.default_rng(settings.seed)
+        if settings.n_bootstrap == 0 and not settings.curve:
+            counts, values_P = np.empty(0, dtype=np.int64), pair_values(u_GD, left_P, right_P)
+        else:
+            counts, values_P = histogram_and_values(u_GD, left_P, right_P)
         resampled_BG = multinomial_weights(len(u_GD), settings.n_bootstrap, rng)
         resampled_BG = resampled_BG[pair_totals(resampled_BG) > 0]
         weights_BG = np.vstack([np.ones_like(resampled_BG, shape=(1, len(u_GD))), resampled_BG])
         low_TB, high_TB = _limits(u_GD, weights_BG, counts, settings)
-        tails = tail_pairs(u_GD, list(zip(low_TB[:, 0], high_TB[:, 0], strict=True)))
+        limits = list(zip(low_TB[:, 0], high_TB[:, 0], strict=True))
+        tails = tail_pairs(u_GD, limits) if settings.n_shuffles else []
         shuffles = [rng.permutation(len(u_GD)) for _ in range(settings.n_shuffles)]
         parts = np.split(values_P, np.cumsum([len(k.left) for k in known])[:-1])
         values = {k.name: v for k, v in zip(known, parts, strict=True)}
@@ -143,12 +146,14 @@ def _limits(
 ) -> tuple[FloatArray, FloatArray]:
     totals_B = pair_totals(weights_BG)
     highs = [least_reaching(totals_B, hi) - 1 for _, hi in settings.thresholds]
-    if settings.side == "upper":
-        high_TB = weighted_order_statistics(u_GD, weights_BG, np.array(highs), counts)
-        return np.full_like(high_TB, -np.inf), high_TB
-    lows = [most_within(totals_B, lo) for lo, _ in settings.thresholds]
-    low_TB, high_TB = np.split(weighted_order_statistics(u_GD, weights_BG, np.array(lows + highs), counts), 2)
-    return low_TB, high_TB
+    lows = [most_within(totals_B, lo) for lo, _ in settings.thresholds if settings.side == "two"]
+    targets_CB = np.array(lows + highs)
+    if len(weights_BG) == 1:
+        found_CB = exact_order_statistics(u_GD, targets_CB[:, 0], settings.seed)[:, None]
+    else:
+        found_CB = weighted_order_statistics(u_GD, weights_BG, targets_CB, counts)
+    high_TB = found_CB[len(lows) :]
+    return found_CB[: len(lows)] if lows else np.full_like(high_TB, -np.inf), high_TB
 
 
 def _drawn(u_GD: FloatArray, genes: Sequence[str], settings: RecallSettings) -> tuple[FloatArray, FloatArray]:
@@ -192,8 +197,6 @@ def shares_below(
     for pairs in known:
         value_P = np.full(len(pairs.left), np.nan)
         there = np.flatnonzero(usable_G[pairs.left] & usable_G[pairs.right])
-        for start in range(0, len(there), _PAIRS):
-            some = there[start : start + _PAIRS]
-            value_P[some] = np.einsum("pd,pd->p", u_GD[pairs.left[some]], u_GD[pairs.right[some]]) * GRID
+        value_P[there] = pair_values(u_GD, pairs.left[there], pairs.right[there])
         found[pairs.name] = np.where(np.isfinite(value_P), interpolated_shares(value_P, counts), np.nan)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from platemae.benchmarks import cosine
+from platemae.benchmarks import cosine, exact_ranks
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.benchmarks.annotations import Relations
 from platemae.benchmarks.recall import KnownRelations, RecallSettings, score_recall
@@ -291,7 +291,7 @@ def test_position_decides_not_the_index_of_the_table(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "scores.parquet"), stamped)
 
 
-@pytest.mark.parametrize("bad", [{"n_bootstrap": 0}, {"n_shuffles": 0}, {"thresholds": ((0.9, 0.1),)}])
+@pytest.mark.parametrize("bad", [{"n_bootstrap": -1}, {"n_shuffles": -1}, {"thresholds": ((0.9, 0.1),)}])
 def test_bad_settings_are_named(bad: dict) -> None:
     with pytest.raises(ConfigError) as caught:
         RecallSettings(**bad)
@@ -443,3 +443,35 @@ def test_interval_of_plates_holds_the_recall_of_copied_plates(tmp_path: Path) ->
     assert high > low
     assert json.loads(row["detail"])["n_plates"] == 6
     assert np.isnan(shuffled["plate_ci_low"])
+
+
+@pytest.mark.parametrize("make", ["plain", "ties", "hubs"])
+def test_one_pass_in_single_precision_gives_the_exact_order_statistics(
+    make: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted in float64, at both ends, in the middle, and where thousands of pairs tie."""
+    monkeypatch.setattr(exact_ranks, "_SAMPLE", 20)
+    monkeypatch.setattr(exact_ranks, "_ROWS", 32)
+    monkeypatch.setattr(exact_ranks, "_COLUMNS", 50)
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((230, 12))
+    if make == "ties":
+        x = rng.integers(-1, 2, (230, 4)) + 0.0
+        x[~x.any(axis=1)] = 1
+    if make == "hubs":
+        x[:30] = x[0] + 1e-9 * rng.standard_normal((30, 12))
+    u, _ = cosine.unit_rows(x)
+    expected = np.sort(np.rint((u @ u.T)[np.triu_indices(230, 1)] * cosine.GRID))
+    ranks = np.array([0, 1, 700, len(expected) // 2, len(expected) - 900, len(expected) - 1])
+    np.testing.assert_array_equal(exact_ranks.exact_order_statistics(u, ranks), expected[ranks])
+
+
+@pytest.mark.parametrize("side", ["two", "upper"])
+def test_without_resamples_the_values_are_the_same(side: str) -> None:
+    rng = np.random.default_rng(3)
+    x, source = rng.standard_normal((80, 6)), {"s": relations(random_pairs(200, 80))}
+    slow = score_recall(x, names(80), source, RecallSettings(side=side, **FAST))
+    quick = score_recall(x, names(80), source, RecallSettings(side=side, n_bootstrap=0, n_shuffles=0))
+    assert not quick["metric"].str.contains("shuffled").any()
+    assert quick[["ci_low", "ci_high"]].isna().all().all()
+    assert quick["value"].tolist() == slow.loc[~slow["metric"].str.contains("shuffled"), "value"].tolist()

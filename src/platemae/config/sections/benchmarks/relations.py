@@ -40,7 +40,8 @@ class KnownRelationsEntry(Benchmark):
         default=None, description="leave out rows of the map whose replicates have a larger consistency p; null: none"
     )
     min_entities: int = Field(default=20, ge=2, description="genes in the map that a source needs to be scored")
-    n_shuffles: int = Field(default=200, ge=10, description="label shuffles for the measured chance")
+    n_bootstrap: int = Field(default=1000, ge=0, description="resamplings for the interval; 0: none, for a quick look")
+    n_shuffles: int = Field(default=200, ge=0, description="label shuffles for the measured chance; 0: none")
     aliases: str | None = Field(
         default=None,
         description="CSV with previous,current: outdated gene symbols, to tell which the map has under another name",
