@@ -97,3 +97,32 @@ def test_a_missing_relation_file_is_named(results):
     with pytest.raises(PlatemaeError, match="nowhere") as error:
         scored(results, PAIRS | {"relations": "nowhere.csv"})
     assert "nowhere.csv" in str(error.value)
+
+
+def test_files_of_every_kind_start_at_the_folder_of_plates(results):
+    """Clusters, labels and features (one table a plate) by relative paths; probe, mixing and stability read wells."""
+    folder, turn = results.root, np.random.default_rng(1).normal(size=(8, 3))
+    rows = [f"pair{i // 6},{gene}\n" for i, gene in enumerate(GENES)]
+    (folder / "clusters.csv").write_text("cluster,gene\n" + "".join(rows))
+    (folder / "labels.csv").write_text("gene,label\n" + "".join(f"{g},{'ab'[i // 12]}\n" for i, g in enumerate(GENES)))
+    for plate in ("P1", "P2"):
+        wells = anndata.read_h5ad(results.corrected("m", "none", plate))
+        features = np.asarray(wells.X) @ turn
+        table = pd.DataFrame(features, columns=["Cells_Texture_A", "Cells_Texture_B", "Nuclei_Intensity_C"])
+        table.insert(0, "Metadata_Well", wells.obs["Metadata_Well"].to_numpy())
+        table.to_csv(folder / f"{plate}.features.csv", index=False)
+    table, _ = scored(
+        results,
+        {"name": "complexes", "kind": "clusters", "clusters": "clusters.csv", "min_genes": 4, "n_shuffles": 50},
+        {"name": "halves", "kind": "linear_probe", "labels": "labels.csv", "n_shuffles": 1},
+        {"name": "cp", "kind": "feature_regression", "features": "{plate}.features.csv"},
+        {"name": "mixing", "kind": "batch_mixing", "n_neighbors": 5},
+        {"name": "plates", "kind": "plate_stability", "relations": {"pairs": "pairs.csv"}},
+    )
+    values = table.set_index(["benchmark", "source", "metric"])["value"]
+    assert values.loc[("complexes", "clusters", "cosine_difference")] > 0.1
+    assert values.loc[("halves", "labels", "balanced_accuracy")] > 0.7
+    assert {"all", "category:texture", "compartment:Nuclei"} <= set(values.loc["cp"].index.get_level_values("source"))
+    assert (values.loc["cp"] > 0.9).all()
+    assert values.loc[("plates", "pairs", "recall_min")] > 0.5
+    assert values.loc["mixing"].notna().all()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BENCHMARK = "feature_regression"
 SplitBy = Literal["plate", "batch"]
 LEAST_GROUPS = 3
+CATEGORY = "category"
 _FEATURES = 128
 
 
@@ -53,7 +54,7 @@ class FeatureRegressionSettings:
     n_splits
         Parts; at most the number of groups.
     per_feature
-        Whether each feature gets a row of its own, beside categories and compartments.
+        Whether the rows of categories tell R2 of each of their features in ``detail``.
     n_bootstrap, n_plate_bootstrap, seed
         Resamples of the features for the one interval and of the groups for the other, and their seed.
     """
@@ -89,9 +90,9 @@ class FeatureRegression:
 
         Returns
         -------
-        ``median_r2`` of all features, of each category and of each compartment (sources ``all``, ``category:texture``,
-        ``compartment:Nuclei``); with ``per_feature`` also ``r2`` of each. Chance is 0. ``ci`` resamples features,
-        ``plate_ci`` groups; predictions are not made again.
+        ``median_r2`` of all features, of each category and of each compartment (sources ``all``,
+        ``category:texture``, ``compartment:Nuclei``); with ``per_feature`` R2 of each stands in the details of
+        categories. Chance is 0. ``ci`` resamples features, ``plate_ci`` groups; predictions are not made again.
 
         Raises
         ------
@@ -213,23 +214,22 @@ def _rows(
         picks_BF = rng.integers(0, len(own_F), (settings.n_bootstrap, len(own_F)))
         low, high = percentile_interval(np.median(r2_F[own_F][picks_BF], axis=1))
         plate_low, plate_high = percentile_interval(np.nanmedian(plates_BF[:, own_F], axis=1))
-        shares = {"share_above_0": float((r2_F[own_F] > 0).mean()), "best": names[own_F[r2_F[own_F].argmax()]]}
+        shares: dict[str, Any] = {
+            "share_above_0": float((r2_F[own_F] > 0).mean()),
+            "best": names[own_F[r2_F[own_F].argmax()]],
+        }
+        if settings.per_feature and source.startswith(CATEGORY):
+            shares["r2"] = {names[f]: round(float(r2_F[f]), 4) for f in own_F}
         yield ScoreRow(
             BENCHMARK, source, "median_r2", value=float(np.median(r2_F[own_F])), ci_low=low, ci_high=high,
             plate_ci_low=plate_low, plate_ci_high=plate_high, n=len(own_F), chance=0.0, detail={**detail, **shares},
-        )  # fmt: skip
-    for i, name in enumerate(names if settings.per_feature else ()):
-        low, high = percentile_interval(plates_BF[:, i])
-        yield ScoreRow(
-            BENCHMARK, name, "r2", value=float(r2_F[i]), plate_ci_low=low, plate_ci_high=high,
-            n=int(errors.n.sum()), chance=0.0,
         )  # fmt: skip
 
 
 def _sources(names: Sequence[str]) -> Iterator[tuple[str, IntArray]]:
     """Yield all features, then those of each category and of each compartment."""
     yield "all", np.arange(len(names))
-    for what, told in (("category", category), ("compartment", compartment)):
+    for what, told in ((CATEGORY, category), ("compartment", compartment)):
         codes, found = pd.factorize(np.array([told(name) for name in names], dtype=object), sort=True)
         for code, value in enumerate(found):
             yield f"{what}:{value}", np.flatnonzero(codes == code)

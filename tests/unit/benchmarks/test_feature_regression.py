@@ -79,7 +79,9 @@ def test_r2_equals_scikit_learn_over_plates_held_out(tmp_path):
     told = cross_val_predict(model, wells.X, y, groups=groups, cv=GroupKFold(4))
     expected = r2_score(y, told, multioutput="raw_values")
     table = score(wells, tmp_path / "all.parquet", alphas=(2.0,), n_splits=4, per_feature=True).set_index("source")
-    np.testing.assert_allclose(table.loc[NAMES, "value"], expected, atol=1e-9)
+    details = [json.loads(table.loc[f"category:{name}", "detail"])["r2"] for name in ("texture", "shape", "intensity")]
+    single = {name: value for detail in details for name, value in detail.items()}
+    np.testing.assert_allclose([single[name] for name in NAMES], expected, atol=1e-4)
     assert table.loc["all", "value"] == pytest.approx(np.median(expected))
     assert table.loc["category:texture", "value"] == pytest.approx(np.median(expected[:2]))
     assert table.loc["compartment:Nuclei", "value"] == pytest.approx(np.median(expected[2:]))

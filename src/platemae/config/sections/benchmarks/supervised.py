@@ -53,4 +53,4 @@ class FeatureRegressionEntry(Benchmark):
     )
     split_by: Literal["plate", "batch"] = Field(default="plate", description="held out whole")
     n_splits: int = Field(default=5, ge=2, description="parts of the cross-validation")
-    per_feature: bool = Field(default=False, description="a row for every feature, beside categories and compartments")
+    per_feature: bool = Field(default=False, description="R2 of every feature in the detail of its category")
