@@ -5,10 +5,10 @@ al. 2013, J Biomol Screen 18:1321), not the batch too (NSCB; Ando et al. 2017, b
 Similarity is cosine, rounded to 1e-12. Of neighbours that tie, the share with the label counts.
 
 Chance of a row is the share of its allowed profiles that have its label. Rows without any such profile cannot be right:
-they are no queries, and are counted. The interval resamples perturbations, with all their wells; the plate interval
-draws plates, and neighbours are sought among the plates drawn.
+they are no queries, and are counted. The interval resamples labels, with all their perturbations and wells; the plate
+interval draws plates, and neighbours are sought among the plates drawn.
 
-Shapes: N profiles, D dimensions, Q parts (plates), R rows of a block, U perturbations, B resamples.
+Shapes: N profiles, D dimensions, Q parts (plates), R rows of a block.
 """
 
 from __future__ import annotations
@@ -21,13 +21,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_args
 import numpy as np
 import pandas as pd
 
-from platemae.benchmarks.bootstrap import (
-    FloatArray,
-    IntArray,
-    check_at_least,
-    multinomial_weights,
-    percentile_interval,
-)
+from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, percentile_interval
+from platemae.benchmarks.cluster_bootstrap import cluster_interval
 from platemae.benchmarks.cosine import GRID, unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval, plate_interval
 from platemae.benchmarks.profiles import Profiles, Rows, select_profiles
@@ -56,7 +51,7 @@ class NeighborSettings:
     labels
         File of labels (`platemae.benchmarks.labels`), or None.
     n_bootstrap, n_plate_bootstrap
-        Resamples of the perturbations and of the plates, for the intervals.
+        Resamples of the labels and of the plates, for the intervals.
     n_shuffles
         Permutations of the labels, for the measured chance.
     seed
@@ -114,7 +109,8 @@ class NearestNeighbor:
             reason = "no profile has an allowed one with its label"
             return score_table([ScoreRow(metric="accuracy", detail={**detail, "reason": reason}, **common)])
         hit_N = found.hits()
-        low, high = _interval(hit_N[found.asked], profiles.unit[found.asked], settings)
+        label_N = profiles.names[settings.match][found.asked]
+        low, high = cluster_interval(hit_N[found.asked], label_N, settings.n_bootstrap, settings.seed)
         value, chance = float(hit_N[found.asked].mean()), float(found.chance[found.asked].mean())
         row = ScoreRow(metric="accuracy", value=value, ci_low=low, ci_high=high, chance=chance, detail=detail, **common)
         plate = _plate_interval(scored, settings, profiles, match_N, differ, found)
@@ -216,14 +212,6 @@ def _first(c_RN: FloatArray, order_N: IntArray) -> IntArray:
     """Return the row of the largest value, of equals that with the smallest number."""
     best_RN = c_RN == c_RN.max(axis=1, keepdims=True)
     return np.where(best_RN, order_N, len(order_N)).min(axis=1).astype(np.int64)
-
-
-def _interval(hit_N: FloatArray, unit_N: np.ndarray, settings: NeighborSettings) -> tuple[float, float]:
-    """Return the interval of the share, from resampling perturbations with all their rows."""
-    unit_code_N = pd.factorize(unit_N, sort=True)[0]
-    sums_U, sizes_U = np.bincount(unit_code_N, hit_N), np.bincount(unit_code_N)
-    weights_BU = multinomial_weights(len(sizes_U), settings.n_bootstrap, np.random.default_rng(settings.seed))
-    return percentile_interval((weights_BU @ sums_U) / (weights_BU @ sizes_U))
 
 
 def _plate_interval(

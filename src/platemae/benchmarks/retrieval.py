@@ -9,8 +9,8 @@ another name, ``group_by``), p against random rankings, Benjamini and Hochberg o
 Rows: ``mean_average_precision`` over groups, its chance being the mean expectation of random rankings;
 ``mean_normalized_average_precision``, (AP - expected) / (1 - expected), chance 0; ``fraction_retrieved``, the share of
 groups with q < ``alpha``. Its chance is stated as 0: with random vectors not one group is found with probability
-1 - ``alpha`` or more. Intervals resample groups. The plate interval of wells resamples the plates of the queries, among
-candidates as they are; that of a map makes the map again.
+1 - ``alpha`` or more. Intervals resample labels, each with all its groups. The plate interval of wells resamples the
+plates of the queries, among candidates as they are; that of a map makes the map again.
 
 Shapes: N profiles, G groups, W wells, D dimensions.
 """
@@ -25,7 +25,8 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from platemae.benchmarks.average_precision import Pairs, Precision, average_precision
-from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, mean_interval
+from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least
+from platemae.benchmarks.cluster_bootstrap import cluster_interval
 from platemae.benchmarks.cosine import unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval, plate_interval
 from platemae.benchmarks.profiles import Profiles, Rows, select_profiles
@@ -60,7 +61,7 @@ class RetrievalSettings:
     null_size
         Random rankings for p.
     n_bootstrap, n_plate_bootstrap
-        Resamples of the groups and of the plates, for the intervals.
+        Resamples of the labels and of the plates, for the intervals.
     seed
         Of rankings and resamples.
     """
@@ -242,6 +243,13 @@ def _without(kind: str, settings: RetrievalSettings, profiles: Profiles, reason:
     return [ScoreRow(kind, _source(settings), metric, detail=detail) for metric in METRICS]
 
 
+def _units(match_N: np.ndarray, group_N: IntArray) -> np.ndarray:
+    """Return what to resample for each group (G,): its label, or the group itself where groups have several labels."""
+    groups, first_G = np.unique(group_N, return_index=True)
+    label_G = match_N[first_G]
+    return label_G if (label_G[group_N] == match_N).all() else groups
+
+
 def _rows(
     kind: str, task: _Task, settings: RetrievalSettings, profiles: Profiles, plates: PlateInterval
 ) -> list[ScoreRow]:
@@ -266,12 +274,13 @@ def _rows(
         "null_size": settings.null_size,
         "grouped_by": settings.group_by or "perturbation",
     }
+    unit_G = _units(profiles.names[settings.match][use_N], group_N)
     values = (mean_G, task.means(task.normalized())[kept_G], (q_G < settings.alpha).astype(np.float64))
     chances = (float(expected_G.mean()), 0.0, 0.0)
     thresholds = (np.nan, np.nan, settings.alpha)
     rows = []
     for index, (metric, value_G) in enumerate(zip(METRICS, values, strict=True)):
-        low, high = mean_interval(value_G, settings.n_bootstrap, settings.seed)
+        low, high = cluster_interval(value_G, unit_G, settings.n_bootstrap, settings.seed)
         row = ScoreRow(
             kind, _source(settings), metric, thresholds[index], float(value_G.mean()), low, high,
             n=len(value_G), chance=chances[index], detail=detail,
