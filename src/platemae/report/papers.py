@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from platemae.report.scores import number, plain, with_interval
+from platemae.report.tables import SENTENCE
 
 PAPER_COLUMNS = (
     "row",
@@ -26,7 +27,7 @@ PAPER_COLUMNS = (
     "overlap",
     "unlike",
 )
-_SHOWN = ("row", "column", "published", "model", "correction", "measured", "difference", "n", "overlap", "unlike")
+_SHOWN = ("row", "column", "published", "model", "correction", "measured", "difference", "n", "overlap", SENTENCE)
 
 
 @dataclass(frozen=True)

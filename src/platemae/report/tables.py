@@ -13,7 +13,9 @@ from platemae.report.scores import Group, counted, groups, number, plain, with_i
 LEADING = ("source", "metric", "threshold", "model")
 OVERLAP = "overlap"
 TRAILING = ("chance", "n", OVERLAP)
-_TEXT = ("model", OVERLAP)
+_TEXT = ("model", OVERLAP, "row", "column", "correction")
+SENTENCE = "unlike"
+"""Column of a paper's table that holds a sentence: it is wrapped."""
 
 
 def wide(group: Group, corrections: Sequence[str]) -> pd.DataFrame:
@@ -94,7 +96,7 @@ def benchmark_markdown(found: Sequence[Group], corrections: Sequence[str]) -> st
 
 def markdown_table(frame: pd.DataFrame, text: str) -> str:
     """Return a table of text as Markdown, its caption above; columns of text are left-aligned."""
-    lines = [_bar(frame.columns), _bar("---" if c in _TEXT else "---:" for c in frame.columns)]
+    lines = [_bar(frame.columns), _bar("---" if c in (*_TEXT, SENTENCE) else "---:" for c in frame.columns)]
     lines += [_bar(_markdown(cell) for cell in row) for row in frame.itertuples(index=False)]
     return f"{_markdown(text)}\n\n" + "\n".join(lines) + "\n"
 
@@ -122,6 +124,12 @@ def _markdown(text: str) -> str:
     return text.replace("\n", " ")
 
 
+def _alignment(column: str) -> str:
+    if column == SENTENCE:
+        return r"p{0.4\textwidth}"
+    return "l" if column in _TEXT else "r"
+
+
 _LATEX = {mark: f"\\{mark}" for mark in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -141,7 +149,7 @@ def latex_table(frame: pd.DataFrame, text: str) -> str:
     lines = [
         r"\begin{table}",
         rf"\caption{{{_latex(text)}}}",
-        rf"\begin{{tabular}}{{{'l' + ''.join('l' if c in _TEXT else 'r' for c in frame.columns[1:])}}}",
+        rf"\begin{{tabular}}{{{'l' + ''.join(map(_alignment, frame.columns[1:]))}}}",
         r"\toprule",
         " & ".join(map(_latex, frame.columns)) + r" \\",
         r"\midrule",
