@@ -100,7 +100,7 @@ def make_wells(n_perturbations: int, replicates: int, dims: int, n_null: int) ->
 
 def our_consistency(wells: Replicates) -> FloatArray:
     """Run the package against null perturbations: agreement and p of every perturbation."""
-    null = control_null(wells, (), "cosine", 0.05)
+    null = control_null(wells, (), "cosine", 0.05, SEED)
     return null.table(np.ones(len(wells.x), dtype=np.int64)).to_numpy()
 
 

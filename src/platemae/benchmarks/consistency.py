@@ -8,7 +8,9 @@ or controls, give: p = (1 + number of the null at least as consistent) / (1 + si
   their batch are no consistency (EFAAR's ``univariate_consistency`` of 2023, which averaged angles and drew 5,000).
 - ``controls``: the consistency of null perturbations, one value each (EFAAR since 2024): named ones, such as genes that
   the cells do not express, else the perturbations of the negative controls. One with fewer than two wells has no
-  value and is left out (there it counts as above every other). Null perturbations are not scored.
+  value and is left out (there it counts as above every other). Of one with more wells than the perturbation that is
+  compared with it, as many are drawn: the mean over more pairs spreads less (there all are taken, and of rows without
+  any effect, with 6 to 12 wells, 32 % had p <= 0.05 against null perturbations with 48). They are not scored.
 
 Intervals resample perturbations. On resampled plates agreement and null are computed again, with wells weighted as
 often as their plate was drawn: random sets carry the weights of the perturbation that they are compared with.
@@ -151,7 +153,7 @@ def _of_map(scored: Scored) -> pd.DataFrame:
 def _null(scored: Scored, settings: ConsistencySettings, names: list[str] | None) -> Null:
     wells = Replicates.of(scored)
     if settings.null == "controls":
-        return control_null(wells, settings.null_perturbations, settings.measure, settings.alpha)
+        return control_null(wells, settings.null_perturbations, settings.measure, settings.alpha, settings.seed)
     matched = settings.null == "matched"
     return random_null(wells, names, matched, settings.measure, settings.n_null, settings.seed)
 

@@ -32,7 +32,7 @@ class Null:
     groups
         Perturbations with random sets.
     own, controls
-        Perturbations, and null perturbations, where the null is made of these.
+        Perturbations by number of wells, and for each number the null perturbations, where the null is made of these.
     names
         Of all perturbations; those in none of the sets have no value.
     chance
@@ -46,7 +46,7 @@ class Null:
     place: IntArray
     groups: list[Group] = field(default_factory=list)
     own: list[tuple[list[str], Sets]] = field(default_factory=list)
-    controls: list[tuple[list[str], Sets]] = field(default_factory=list)
+    controls: list[list[tuple[list[str], Sets]]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     chance: float = np.nan
     facts: dict[str, Any] = field(default_factory=dict)
@@ -65,11 +65,10 @@ class Null:
         for group in self.groups:
             own_P, p_P = group.p_values(weight_N)
             parts.append(pd.DataFrame({"agreement": own_P, "p": p_P}, index=group.names))
-        if self.own:
-            null_S = np.concatenate([[], *(sets.weighted(weight_N[sets.wells]) for _, sets in self.controls)])
-            for names, sets in self.own:
-                own_P = sets.weighted(weight_N[sets.wells])
-                parts.append(pd.DataFrame({"agreement": own_P, "p": p_values(null_S, own_P)}, index=names))
+        for (names, sets), controls in zip(self.own, self.controls, strict=True):
+            null_S = np.concatenate([[], *(null.weighted(weight_N[null.wells]) for _, null in controls)])
+            own_P = sets.weighted(weight_N[sets.wells])
+            parts.append(pd.DataFrame({"agreement": own_P, "p": p_values(null_S, own_P)}, index=names))
         empty = pd.DataFrame({"agreement": [], "p": []}, dtype=np.float64)
         return (pd.concat(parts) if parts else empty).reindex(self.names)
 
@@ -103,8 +102,11 @@ def random_null(
     return Null(wells.place, groups=made, names=labels, chance=mean, facts=facts)
 
 
-def control_null(wells: Replicates, null_names: Sequence[str], measure: Measure, alpha: float) -> Null:
+def control_null(wells: Replicates, null_names: Sequence[str], measure: Measure, alpha: float, seed: int) -> Null:
     """Compare with perturbations that do nothing.
+
+    The mean over few pairs spreads wider than that over many: of a null perturbation with more wells than the one that
+    is compared with it, as many are drawn. With fewer it is taken whole, which errs to the careful side.
 
     Parameters
     ----------
@@ -116,6 +118,8 @@ def control_null(wells: Replicates, null_names: Sequence[str], measure: Measure,
         Agreement.
     alpha
         Where fewer null perturbations are left than p <= alpha needs, the null says why.
+    seed
+        Of the wells drawn.
 
     Raises
     ------
@@ -130,20 +134,26 @@ def control_null(wells: Replicates, null_names: Sequence[str], measure: Measure,
         raise InputError(what, "benchmarks: null_perturbations", "name rows of the map, in its spelling")
     known = list(null_names) or sorted(set(wells.control[wells.control != ""].astype(str)))
     of_null = member_wells(wells.label if len(null_names) else wells.control, usable_N)
-    nulls, crowded_null = _sized({name: of_null[name] for name in sorted(set(known)) if name in of_null})
+    nulls = _cut({name: of_null[name] for name in sorted(set(known)) if name in of_null}, MOST_WELLS, seed)
     scored = [name for name in labels if name not in set(null_names)]
     found = member_wells(wells.label, usable_N)
     members, crowded = _sized({name: found[name] for name in scored if name in found})
-    controls = by_size(u_ND, nulls, measure)
-    values: FloatArray = np.concatenate([[], *(sets.agreement() for _, sets in controls)])
+    own = by_size(u_ND, members, measure)
+    controls = [by_size(u_ND, _cut(nulls, sets.wells.shape[1], seed), measure) for _, sets in own]
+    values: FloatArray = np.concatenate([[], *(sets.agreement() for _, sets in by_size(u_ND, nulls, measure))])
     facts = {"n_null": len(nulls), "n_null_dropped": len(set(known)) - len(nulls), **crowded}
     needed = int(np.ceil(1 / alpha - 1e-9)) - 1
     few = f"{len(nulls)} null perturbations with two replicates, {needed} are needed for p <= {alpha:g}"
     reason = few if len(nulls) < needed else ""
-    facts |= {f"null_{key}": value for key, value in crowded_null.items()}
     mean = float(values.mean()) if len(values) else np.nan
-    own = by_size(u_ND, members, measure)
     return Null(wells.place, own=own, controls=controls, names=scored, chance=mean, facts=facts, reason=reason)
+
+
+def _cut(members: dict[str, IntArray], size: int, seed: int) -> dict[str, IntArray]:
+    """Draw ``size`` wells of each perturbation that has more."""
+    rng = np.random.default_rng([seed, size])
+    drawn = {name: np.sort(rng.choice(own, size, replace=False)) for name, own in members.items() if len(own) > size}
+    return {name: drawn.get(name, own) for name, own in members.items()}
 
 
 def _sized(members: dict[str, IntArray]) -> tuple[dict[str, IntArray], dict[str, Any]]:

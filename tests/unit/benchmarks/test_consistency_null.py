@@ -61,7 +61,7 @@ def own_values(wells: ad.AnnData, column: str, angle: bool) -> dict[str, float]:
 
 @pytest.mark.parametrize("measure", ["cosine", "angle"])
 def test_controls_as_null_equal_a_loop(measure: str) -> None:
-    wells = screen(controls=25, effect=0.5)
+    wells = screen(controls=25, effect=0.5, plates=2)
     table = score(wells, null="controls", measure=measure)
     sign = -1 if measure == "angle" else 1
     treated = wells[wells.obs["Metadata_Control_Type"] == "treatment"]
@@ -114,7 +114,7 @@ def test_no_control_at_all_is_a_reason_not_a_crash() -> None:
 
 
 def test_matched_null_takes_what_a_batch_shares_out() -> None:
-    """No effect of a gene, a strong one of the batch: random wells call a fifth consistent, matched ones a twentieth."""
+    """No gene has an effect, the batch a strong one: random wells call a fifth consistent, matched ones 5 %."""
     wells = screen(genes=200, effect=0.0, batch_effect=1.0)
     assert score(wells)["value"]["share_consistent"] > 0.12
     matched = score(wells, null="matched", n_null=199)
@@ -204,3 +204,13 @@ def test_sets_by_size_hold_every_perturbation_once() -> None:
     assert {name: wells.tolist() for name, wells in members.items()} == {"a": [1, 3, 4], "b": [0, 2], "d": [7, 8]}
     found = by_size(u, members, "cosine")
     assert [(names, sets.wells.shape) for names, sets in found] == [(["a"], (1, 3)), (["b", "d"], (2, 2))]
+
+
+def test_null_perturbations_with_more_wells_do_not_make_noise_look_consistent() -> None:
+    """Two wells a gene, four a control: taken whole, the controls' values spread less, and p would be too small."""
+    p = []
+    for seed in range(8):
+        wells = screen(genes=120, effect=0.0, controls=40, seed=seed)
+        wells.obs["Metadata_Perturbation"] = wells.obs["Metadata_Perturbation"].astype(str)
+        p.append(score(wells, null="controls")["value"]["share_consistent"])
+    assert np.mean(p) == pytest.approx(0.05, abs=0.035)
