@@ -336,6 +336,7 @@ def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
         "corrections": [c.name for c in config.corrections],
         "study": [_studied(config, plates, row) for row in trained],
         "published": config.report.published,
+        "correction_kinds": {c.name: c.kind for c in config.corrections},
     }
 
 
