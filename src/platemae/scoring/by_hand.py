@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 from pydantic import ValidationError
 
-from platemae.benchmarks.aggregate import ENTITIES, AggregateSettings, build_gene_map
+from platemae.benchmarks.aggregate import ENTITIES, AggregateSettings, Doses, build_gene_map
 from platemae.benchmarks.registry import REGISTRY
 from platemae.benchmarks.registry import resolve as resolve_benchmark
 from platemae.benchmarks.rows import stamp
@@ -38,6 +38,7 @@ def score_by_hand(
     wells_path: Path | None = None,
     columns: Columns | None = None,
     entity: str = "gene",
+    doses: Doses = "together",
 ) -> tuple[pd.DataFrame, list[str]]:
     """Score a map, wells, or both by one benchmark.
 
@@ -53,7 +54,9 @@ def score_by_hand(
     columns
         How the files call things.
     entity
-        What such a map has rows of: ``gene``, ``compound`` or ``perturbation``.
+        What such a map has rows of: ``gene``, ``compound``, ``perturbation`` or ``gene_and_compound``.
+    doses
+        Whether its compounds have one row (``together``), or one a concentration (``apart``).
 
     Returns
     -------
@@ -72,7 +75,7 @@ def score_by_hand(
     path = map_path or wells_path
     if path is None:
         raise ConfigError("nothing to score was given", "--map, --wells", "name a map, or wells, as .h5ad")
-    aggregate = AggregateSettings(entity=ENTITIES[entity])
+    aggregate = AggregateSettings(entity=ENTITIES[entity], doses=doses)
     wells, notes = read_wells(wells_path, columns) if wells_path else (None, [])
 
     def the_map() -> Any:

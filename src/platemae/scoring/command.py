@@ -32,9 +32,12 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     )
     hand.add_argument(
         "--entity",
-        choices=("gene", "compound", "perturbation"),
+        choices=("gene", "compound", "perturbation", "gene_and_compound"),
         default="gene",
         help="rows of a map that is made of wells",
+    )
+    hand.add_argument(
+        "--doses", choices=("together", "apart"), default="together", help="rows of its compounds: one, or one a dose"
     )
     hand.add_argument("--obsm", default=None, help="key of obsm that holds the vectors (default: X)")
     for role in SCORED_ROLES:
@@ -89,6 +92,7 @@ def score(arguments: argparse.Namespace) -> int:
         wells_path=arguments.wells,
         columns=columns,
         entity=arguments.entity,
+        doses=arguments.doses,
     )
     if arguments.out is not None:
         by_hand.write_scores(scores, arguments.out)

@@ -1,6 +1,7 @@
 """Benchmarks by hand on AnnData of others: the same numbers as in the pipeline, and errors that name columns."""
 
 import json
+import shutil
 
 import anndata as ad
 import numpy as np
@@ -27,9 +28,10 @@ OPTIONS = ["--plate-column", "Plate", "--well-column", "Position", "--perturbati
 OPTIONS += ["--gene-column", "symbol", "--control-column", "role", "--negcon", "untreated"]
 
 
-@pytest.fixture
-def made(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
     """Two plates through the stages, and their wells as one file beside the map's."""
+    tmp_path = tmp_path_factory.mktemp("files")
     results = Results(tmp_path / "results")
     plates = [embedded_plate(results, "m", plate, "B1", seed=i) for i, plate in enumerate(("P1", "P2"))]
     for plate, table in zip(("P1", "P2"), plates, strict=True):
@@ -43,8 +45,15 @@ def made(tmp_path, monkeypatch):
     theirs = ad.AnnData(wells.X, obs=wells.obs[list(RENAMED)].rename(columns=RENAMED))
     theirs.obs["role"] = theirs.obs["role"].astype(str).replace({"negcon": "untreated", "treatment": "drug"})
     write_anndata(theirs, tmp_path / "theirs.h5ad")
-    monkeypatch.chdir(tmp_path)
-    return results
+    return tmp_path
+
+
+@pytest.fixture
+def made(files, tmp_path, monkeypatch):
+    """A copy of them that a test may change, as the current folder."""
+    folder = shutil.copytree(files, tmp_path / "files")
+    monkeypatch.chdir(folder)
+    return Results(folder / "results")
 
 
 def staged(results, **entry):
@@ -69,10 +78,10 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(
-    "files",
+    "given",
     [["--map", "map.h5ad", "--wells", "wells.h5ad"], ["--wells", "wells.h5ad"], ["--wells", "theirs.h5ad", *OPTIONS]],
 )
-def test_by_hand_the_numbers_are_those_of_the_pipeline(made, files, capsys):
+def test_by_hand_the_numbers_are_those_of_the_pipeline(made, given, capsys):
     expected = staged(
         made,
         name="x",
@@ -82,7 +91,7 @@ def test_by_hand_the_numbers_are_those_of_the_pipeline(made, files, capsys):
         n_shuffles=20,
         n_plate_bootstrap=10,
     )
-    command = ["score-map", *files, "--kind", "known_relations", "--set", "relations=pairs.csv", *SETTINGS]
+    command = ["score-map", *given, "--kind", "known_relations", "--set", "relations=pairs.csv", *SETTINGS]
     assert main([*command, "--out", "scores.parquet"]) == 0
     found = pd.read_parquet("scores.parquet")
     assert list(found.columns) == list(SCORE_COLUMNS)
@@ -163,3 +172,30 @@ def test_a_map_of_others_lacks_what_a_benchmark_takes_from_it(made, capsys):
     table.write_h5ad("map.h5ad")
     assert main(["score-map", "--map", "map.h5ad", "--kind", "replicate_consistency"]) == 2
     assert "consistency" in capsys.readouterr().err
+
+
+def test_compounds_and_their_doses_are_rows_of_a_map_that_is_made(made, capsys):
+    table = ad.read_h5ad("theirs.h5ad")
+    third = table[(table.obs["symbol"] == "G0").to_numpy()].copy()
+    third.obs = third.obs.assign(symbol="", guide="aspirin", drug="aspirin")
+    third.obs["dose"] = [0.5, 5.0] * (len(third) // 2)
+    ad.concat([table, third], join="outer", index_unique="_").write_h5ad("both.h5ad")
+    pd.DataFrame({"compound": ["aspirin"] * 2, "gene": ["G1", "G7"], "nM": [10.0, 1e6]}).to_csv(
+        "truth.csv", index=False
+    )
+    command = [
+        "score-map",
+        "--wells",
+        "both.h5ad",
+        "--kind",
+        "compound_gene",
+        "--set",
+        "truth=truth.csv",
+        *SETTINGS[:2],
+    ]
+    command += [*OPTIONS, "--compound-column", "drug", "--concentration-column", "dose", "--json"]
+    assert main(command) == 2
+    assert "gene_and_compound" in capsys.readouterr().err
+    assert main([*command, "--entity", "gene_and_compound", "--doses", "apart"]) == 0
+    detail = [row["detail"] for row in json.loads(capsys.readouterr().out)]
+    assert any("aspirin" in json.dumps(found) or found.get("n_compounds") == 1 for found in detail)
