@@ -291,11 +291,11 @@ def ks_statistic(a: FloatArray, b: FloatArray) -> float:
 class _Grid:
     """Bins that about equally many cosines of the map fall in, and how many of each gene's cosines do.
 
-    ``edges`` is (K - 1,) in units of 1 / GRID, ``counts`` (G, K).
+    ``bin_of`` is the bin of each of many equal steps from -1 to 1, ``counts`` (G, K).
     """
 
     u_GD: FloatArray
-    edges: FloatArray
+    bin_of: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int32]
 
     @classmethod
@@ -303,25 +303,33 @@ class _Grid:
         fine_F, _ = histogram_and_values(u_GD, _NO_PAIR, _NO_PAIR)
         share_F = np.cumsum(fine_F) / fine_F.sum()
         cuts = np.unique(np.searchsorted(share_F, np.arange(1, _BINS) / _BINS))
-        edges = np.asarray((cuts + 1) * (2 * GRID / len(fine_F)) - GRID, dtype=np.float64)
-        counts_GK = np.empty((len(u_GD), len(edges) + 1), dtype=np.int32)
+        bin_of = np.searchsorted(cuts, np.arange(len(fine_F))).astype(np.int32)
+        n_bins = int(bin_of[-1]) + 1
+        counts_GK = np.empty((len(u_GD), n_bins), dtype=np.int32)
         for start in range(0, len(u_GD), _ROWS):
-            c_RG = np.rint(u_GD[start : start + _ROWS] @ u_GD.T * GRID)
-            c_RG[np.arange(len(c_RG)), start + np.arange(len(c_RG))] = np.inf  # the gene itself: last bin, then off
-            bins_RG = np.searchsorted(edges, c_RG, side="right") + np.arange(len(c_RG))[:, None] * (len(edges) + 1)
-            flat = np.bincount(bins_RG.ravel(), minlength=len(c_RG) * (len(edges) + 1))
+            c_RG = u_GD[start : start + _ROWS] @ u_GD.T
+            c_RG[np.arange(len(c_RG)), start + np.arange(len(c_RG))] = 1.0  # the gene itself: last bin, then off
+            bins_RG = _bins(c_RG, bin_of) + np.arange(len(c_RG))[:, None] * n_bins
+            flat = np.bincount(bins_RG.ravel(), minlength=len(c_RG) * n_bins)
             counts_GK[start : start + len(c_RG)] = flat.reshape(len(c_RG), -1)
         counts_GK[:, -1] -= 1
-        return cls(u_GD, edges, counts_GK)
+        return cls(u_GD, bin_of, counts_GK)
 
     def statistic(self, member_M: IntArray) -> float:
         """Statistic of a gene set on the grid."""
         u_MD = self.u_GD[member_M]
-        c_P = np.rint(u_MD @ u_MD.T * GRID)[np.triu_indices(len(member_M), 1)]
-        within_K = np.bincount(np.searchsorted(self.edges, c_P, side="right"), minlength=len(self.edges) + 1)
+        c_P = (u_MD @ u_MD.T)[np.triu_indices(len(member_M), 1)]
+        within_K = np.bincount(_bins(c_P, self.bin_of), minlength=self.counts.shape[1])
         rest_K = self.counts[member_M].sum(axis=0, dtype=np.int64) - 2 * within_K
         gap_K = np.cumsum(within_K) / len(c_P) - np.cumsum(rest_K) / rest_K.sum()
         return float(np.abs(gap_K).max())
+
+
+def _bins(cosine: FloatArray, bin_of: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the bin of each cosine, rounded to 1 / GRID first: equal vectors share a bin, whatever BLAS adds first."""
+    step = (np.rint(cosine * GRID) + GRID) * (len(bin_of) / (2 * GRID))
+    found: npt.NDArray[np.int32] = bin_of[np.clip(step, 0, len(bin_of) - 1).astype(np.int32)]
+    return found
 
 
 def _null(grid: _Grid, sizes: Sequence[int], settings: ClustersSettings) -> FloatArray:
