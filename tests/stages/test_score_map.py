@@ -126,3 +126,21 @@ def test_files_of_every_kind_start_at_the_folder_of_plates(results):
     assert (values.loc["cp"] > 0.9).all()
     assert values.loc[("plates", "pairs", "recall_min")] > 0.5
     assert values.loc["mixing"].notna().all()
+
+
+def test_every_form_of_recall_consistency_and_magnitude_is_a_key_of_its_entry(results):
+    forms = {"side": "upper", "null": "drawn", "null_rows": "genes", "curve": True, "filter_consistency_p": 0.9}
+    table, _ = scored(
+        results,
+        PAIRS | forms | {"thresholds": [[0.02, 0.98]], "min_entities": 10},
+        {"name": "matched", "kind": "replicate_consistency", "null": "matched", "measure": "angle", "n_null": 99},
+        {"name": "far", "kind": "magnitude", "min_wells": 4, "n_null": 99},
+    )
+    recall = table[table["metric"] == "recall_upper"]
+    assert recall[["threshold", "chance"]].to_numpy().tolist() == [[0.02, 0.02]]
+    assert len(json.loads(recall["detail"].iloc[0])["recall_by_draw"]) == 3
+    assert (table["metric"] == "recall_upper_curve").sum() == 10
+    assert {"mean_angle", "share_active", "mean_energy_distance"} <= set(table["metric"])
+    reasons = [json.loads(detail).get("plate_reason", "") for detail in table["detail"]]
+    assert all("2, fewer than 3" in reason for reason in reasons)
+    assert table["plate_ci_low"].isna().all()
