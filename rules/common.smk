@@ -1,9 +1,11 @@
 # Helpers of all rules: the validated configuration, and what each job reads of it. The only rules file with functions.
 import re
 import sys
+from functools import lru_cache
 
 from platemae.config import load_config, machine_config, stage_config, stage_entries
 from platemae.config.machine import earlier_twins, shared_snapshots
+from platemae.config.plate_table import PlateTable
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
 from platemae.config.slices import (
     basis_path,
@@ -23,7 +25,9 @@ from platemae.readers.detect import inputs_of
 try:
     CONFIG = load_config(config, "configuration")
     TABLE = Path(workflow.basedir, CONFIG.plates)
-    PLATES = read_plates(TABLE, [reader.name for reader in CONFIG.readers])
+    PLATES = PlateTable(
+        read_plates(TABLE, [reader.name for reader in CONFIG.readers])
+    )
     check_images(CONFIG, PLATES)
     check_cells(CONFIG, PLATES)
 except PlatemaeError as error:
@@ -75,15 +79,21 @@ def machine(stage):
     )
 
 
+@lru_cache(maxsize=None)
+def digest_of(stage, entries):
+    """Digest of a stage's code, once: to walk its imports for each of ten thousand jobs takes half of a dry run."""
+    return code_digest(stage, entries)
+
+
 def code(stage):
     """Digest of the code that a job can reach."""
-    return lambda wildcards: code_digest(
-        stage, stage_entries(CONFIG, PLATES, stage, **dict(wildcards))
+    return lambda wildcards: digest_of(
+        stage, tuple(stage_entries(CONFIG, PLATES, stage, **dict(wildcards)))
     )
 
 
 def plate_row(wildcards):
-    return next(plate for plate in PLATES if plate.plate == wildcards.plate)
+    return PLATES.by_name[wildcards.plate]
 
 
 def layout_of(wildcards):

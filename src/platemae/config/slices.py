@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate
 from platemae.config.sections import (
     Config,
@@ -51,13 +52,13 @@ def full_config(config: Config, plates: Sequence[Plate], stage: str, **wildcards
     KeyError
         For an unknown stage, plate or entry.
     """
-    return _SLICES[stage](config, {plate.plate: plate for plate in plates}, **wildcards)
+    return _SLICES[stage](config, PlateTable.of(plates), **wildcards)
 
 
 def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcards: str) -> list[str]:
     """Return the registry entries that a job of ``stage`` uses; of a registry only these belong to its code."""
     if stage == "ingest_plate":
-        reader = next(p.reader for p in plates if p.plate == wildcards["plate"])
+        reader = PlateTable.of(plates).by_name[wildcards["plate"]].reader
         return [config.entry("readers", reader).kind]
     if stage in ("train_model", "embed_plate"):
         kind = config.entry("models", wildcards["model"]).kind
@@ -115,17 +116,17 @@ def check_cells(config: Config, plates: Sequence[Plate]) -> None:
         raise ConfigError(what, "plates.tsv, column cells; embed.rows", remedy)
 
 
-def _named(plates: dict[str, Plate], names: list[str] | str) -> list[str]:
+def _named(plates: PlateTable, names: list[str] | str) -> list[str]:
     """Return plates in one order, so that rows of plates.tsv or names in another order rerun nothing."""
-    return sorted(plates if names == "all" else names)
+    return list(plates.names) if names == "all" else sorted(names)
 
 
 def _dump(section: Any) -> dict[str, Any]:
     return section.model_dump(mode="json")
 
 
-def _ingest(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
-    row = plates[plate]
+def _ingest(config: Config, plates: PlateTable, plate: str) -> dict[str, Any]:
+    row = plates.by_name[plate]
     return {
         "plate": asdict(row),
         "reader": _dump(config.entry("readers", row.reader)),
@@ -134,12 +135,12 @@ def _ingest(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, A
     }
 
 
-def _intensity(config: Config, plates: dict[str, Plate], intensity: str) -> dict[str, Any]:
+def _intensity(config: Config, plates: PlateTable, intensity: str) -> dict[str, Any]:
     entry = config.entry("intensity", intensity)
     return {"intensity": _dump(entry) | {"fit_plates": _named(plates, entry.fit_plates)}}
 
 
-def _dataset(config: Config, plates: dict[str, Plate], dataset: str) -> dict[str, Any]:
+def _dataset(config: Config, plates: PlateTable, dataset: str) -> dict[str, Any]:
     entry = config.entry("datasets", dataset)
     unused = {"qc"} | ({"hold_out"} if entry.hold_out is None else set())
     settings = {key: value for key, value in _dump(entry).items() if key not in unused}
@@ -151,13 +152,13 @@ def _excludes(config: Config) -> bool:
     return config.qc.gate != "warn"
 
 
-def _qc(config: Config, plates: dict[str, Plate], plate: str) -> dict[str, Any]:
+def _qc(config: Config, plates: PlateTable, plate: str) -> dict[str, Any]:
     """Return limits and whether to stop; verdicts are the same under gates warn and exclude, and are kept."""
     settings = {key: value for key, value in _dump(config.qc).items() if key != "gate"}
     return {"qc": settings | {"stop": config.qc.gate == "stop"}}
 
 
-def _train(config: Config, plates: dict[str, Plate], model: str) -> dict[str, Any]:
+def _train(config: Config, plates: PlateTable, model: str) -> dict[str, Any]:
     """Return what a training reads; which snapshots it keeps is not in it, as its weights do not depend on that."""
     entry = config.entry("models", model)
     if isinstance(entry, Snapshot):
@@ -182,7 +183,7 @@ _OWN_KEYS: dict[str, tuple[str, ...]] = {
 """Keys of an entry that train_model reads for a kind alone."""
 
 
-def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
+def _embed(config: Config, plates: PlateTable, model: str, plate: str) -> dict[str, Any]:
     entry = config.entry("models", model)
     embed = _dump(EmbedSection(**(_dump(config.embed) | entry.embed)))
     of_domain = {key: embed.pop(f"domain_{key}") for key in ("exact", "fields")}
@@ -194,17 +195,16 @@ def _embed(config: Config, plates: dict[str, Plate], model: str, plate: str) -> 
     found = {"embed": embed, "exclude_failed": _excludes(config)}
     if not has_domain:
         return found
-    batch = plates[plate].batch
-    together = sorted(p.plate for p in plates.values() if p.batch == batch) if entry.domain == "batch" else [plate]
+    together = list(plates.of_batch[plates.by_name[plate].batch]) if entry.domain == "batch" else [plate]
     return found | {"domain": {"plates": together} | of_domain}
 
 
-def _profiles(config: Config, plates: dict[str, Plate], model: str, plate: str) -> dict[str, Any]:
+def _profiles(config: Config, plates: PlateTable, model: str, plate: str) -> dict[str, Any]:
     entry = config.entry("models", model)
     values = {"name": model, "kind": entry.kind, "source": entry.source}
     if entry.source == "table":
         values |= {key: getattr(entry, key) for key in ("table", "plate_column", "well_column", "missing")}
-    kept = feature_plates(config, list(plates.values()), model, plate)
+    kept = feature_plates(config, plates, model, plate)
     return {"model": values, "feature_plates": kept, "exclude_failed": _excludes(config)}
 
 
@@ -215,21 +215,21 @@ def feature_plates(config: Config, plates: Sequence[Plate], model: str, plate: s
     apart = entry.source == "table" and ("{plate}" in entry.table or entry.missing == "drop_features")
     if entry.kind != "classical" and not apart:
         return []
-    return _named({p.plate: p for p in plates}, entry.feature_plates)
+    return _named(PlateTable.of(plates), entry.feature_plates)
 
 
-def _correction(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
+def _correction(config: Config, plates: PlateTable, model: str, correction: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
     fit_plates = [] if entry.basis else _fit_plates(config, plates, entry)
     shared = {key: getattr(entry, key) for key in ("kind", "batch_unit", "fit_on")}
     frozen = {"basis": basis_path(config, correction, model)} if entry.basis else {}
     return {
         "correction": shared | entry.settings | {"fit_plates": fit_plates} | frozen,
-        "unit_of": {name: name if entry.batch_unit == "plate" else plates[name].batch for name in fit_plates},
+        "unit_of": {name: name if entry.batch_unit == "plate" else plates.by_name[name].batch for name in fit_plates},
     }
 
 
-def _fit_plates(config: Config, plates: dict[str, Plate], entry: CorrectionEntry) -> list[str]:
+def _fit_plates(config: Config, plates: PlateTable, entry: CorrectionEntry) -> list[str]:
     """Return the plates that a basis is fitted on; all are those of the maps, as others need not be embedded."""
     named = config.map.plates if entry.fit_plates == "all" else entry.fit_plates
     return _named(plates, named)
@@ -245,7 +245,7 @@ def fit_name(config: Config, correction: str) -> str:
     return selection_name(config.entry("corrections", correction).fit_on)
 
 
-def _summarize(config: Config, plates: dict[str, Plate], model: str, fit_on: str, plate: str) -> dict[str, Any]:
+def _summarize(config: Config, plates: PlateTable, model: str, fit_on: str, plate: str) -> dict[str, Any]:
     known = {selection_name(text): text for text in (*WORDS, *(entry.fit_on for entry in config.corrections))}
     if fit_on not in known:
         raise ConfigError(f"no correction is fitted on {fit_on}", "corrections: fit_on", f"use {', '.join(known)}")
@@ -256,20 +256,22 @@ def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate:
     """Return the plates whose controls align ``plate``: itself, or all plates of its batch that are on the maps."""
     if config.entry("corrections", correction).batch_unit == "plate":
         return [plate]
-    batch = next(p.batch for p in plates if p.plate == plate)
-    return sorted({plate} | {p.plate for p in plates if p.batch == batch} & set(map_plates(config, plates)))
+    table = PlateTable.of(plates)
+    together = table.of_batch[table.by_name[plate].batch]
+    mapped = together if config.map.plates == "all" else config.map.plates
+    return sorted({plate} | set(together) & set(mapped))
 
 
 def map_plates(config: Config, plates: Sequence[Plate]) -> list[str]:
     """Return the plates whose wells become the maps and are scored."""
-    return _named({p.plate: p for p in plates}, config.map.plates)
+    return _named(PlateTable.of(plates), config.map.plates)
 
 
-def _correct(config: Config, plates: dict[str, Plate], model: str, correction: str, plate: str) -> dict[str, Any]:
+def _correct(config: Config, plates: PlateTable, model: str, correction: str, plate: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
     return {
         "correction": {key: getattr(entry, key) for key in ("kind", "fit_on")},
-        "unit_plates": unit_plates(config, list(plates.values()), correction, plate),
+        "unit_plates": unit_plates(config, plates, correction, plate),
     }
 
 
@@ -290,10 +292,10 @@ def _held_out(config: Config, dataset: str) -> dict[str, str]:
     return {"dataset": dataset, "by": config.entry("datasets", dataset).hold_out.by}
 
 
-def _score(config: Config, plates: dict[str, Plate], model: str, correction: str) -> dict[str, Any]:
+def _score(config: Config, plates: PlateTable, model: str, correction: str) -> dict[str, Any]:
     return {
         "benchmarks": [_dump(b) for b in config.benchmarks],
-        "plates": map_plates(config, list(plates.values())),
+        "plates": map_plates(config, plates),
         "map": {key: value for key, value in _map(config).items() if key != "embed"},
         "overlap": _overlap(config, model),
     }
@@ -322,14 +324,14 @@ def training_sets(config: Config, plates: Sequence[Plate], stage: str, **wildcar
         found[held_out["dataset"]] = held_out["by"] not in ("plate", "batch")
     if isinstance(training, dict):
         found[training["dataset"]] = found.get(training["dataset"], False) or training["label"] is not None
-    every = {plate.plate: plate for plate in plates}
+    every = PlateTable.of(plates)
     return [
         (name, _named(every, config.entry("datasets", name).plates) if labels else [])
         for name, labels in sorted(found.items())
     ]
 
 
-def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
+def _compare(config: Config, plates: PlateTable) -> dict[str, Any]:
     trained = [row for row in config.rows if row.kind in TRAINED_KINDS]
     return {
         "models": [m.name for m in config.rows],
@@ -343,7 +345,7 @@ def _compare(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
 _FAMILIES = {"mae": "MAE", "camae": "CA-MAE", "munet": "MU-Net", "wsl": "WSL"}
 
 
-def _studied(config: Config, plates: dict[str, Plate], row: ModelEntry) -> dict[str, Any]:
+def _studied(config: Config, plates: PlateTable, row: ModelEntry) -> dict[str, Any]:
     """Return what the tables of the scaling study say of a trained model; ``twins`` differ in their seed alone."""
     cut = _train(config, plates, row.name)
     train, named = _without(cut["train"], MACHINE_KEYS["train_model"][1]), _without(cut["model"], ("name",))
@@ -362,11 +364,11 @@ def _studied(config: Config, plates: dict[str, Plate], row: ModelEntry) -> dict[
     }
 
 
-def _report(config: Config, plates: dict[str, Plate]) -> dict[str, Any]:
+def _report(config: Config, plates: PlateTable) -> dict[str, Any]:
     return {
         "report": _dump(config.report),
-        "plates": sorted(plates),
-        "map_plates": map_plates(config, list(plates.values())),
+        "plates": list(plates.names),
+        "map_plates": map_plates(config, plates),
         "models": [
             {
                 "name": m.name,
@@ -400,7 +402,7 @@ _SLICES: dict[str, Any] = {
     "correct_plate": _correct,
     "build_map": lambda config, plates, model, correction: {
         "map": _map(config),
-        "plates": map_plates(config, list(plates.values())),
+        "plates": map_plates(config, plates),
     },
     "score_map": _score,
     "compare_models": _compare,
