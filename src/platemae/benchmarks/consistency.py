@@ -147,7 +147,8 @@ def _of_map(scored: Scored) -> pd.DataFrame:
     if lost:
         raise ContractError(f"no column {' and '.join(lost)}", "perturbation map, obs", "run build_map again")
     columns = {"agreement": obs["consistency"].to_numpy(np.float64), "p": obs["p"].to_numpy(np.float64)}
-    return pd.DataFrame(columns, index=obs["gene"].astype(str) if "gene" in obs else obs.index.astype(str))
+    table = pd.DataFrame(columns, index=obs["gene"].astype(str) if "gene" in obs else obs.index.astype(str))
+    return table.sort_index(kind="stable")
 
 
 def _null(scored: Scored, settings: ConsistencySettings, names: list[str] | None) -> Null:

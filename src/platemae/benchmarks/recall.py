@@ -216,7 +216,8 @@ class _Recall:
             raise ConfigError("no relation file is named", "benchmarks: relations", "give at least one name and path")
         check_genes(genes)
         u_GD, usable_G = unit_rows(x_GD)
-        rows_K = np.flatnonzero(usable_G).astype(np.int64)
+        by_name_G = np.argsort(np.asarray(genes, dtype=str), kind="stable")  # draws do not depend on the order of rows
+        rows_K = by_name_G[usable_G[by_name_G]].astype(np.int64)
         kept = [genes[row] for row in rows_K.tolist()]
         dropped = [gene for gene, usable in zip(genes, usable_G, strict=True) if not usable]
         aliases = read_aliases(Path(settings.aliases)) if settings.aliases else {}

@@ -9,6 +9,9 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from platemae.benchmarks import cosine, exact_ranks
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
@@ -475,3 +478,42 @@ def test_without_resamples_the_values_are_the_same(side: str) -> None:
     assert not quick["metric"].str.contains("shuffled").any()
     assert quick[["ci_low", "ci_high"]].isna().all().all()
     assert quick["value"].tolist() == slow.loc[~slow["metric"].str.contains("shuffled"), "value"].tolist()
+
+
+@hypothesis_settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.floats(1e-3, 1e3))
+def test_order_of_rows_and_scale_change_nothing(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    x, pairs = planted(genes=40, seed=seed)
+    x += rng.standard_normal(x.shape)
+    how = RecallSettings(curve=True, **FAST)
+    table = score_recall(x, names(40), {"s": relations(pairs)}, how)
+    order = rng.permutation(40)
+    scales = scale * rng.uniform(0.5, 2, (40, 1))
+    mixed = score_recall((x * scales)[order], [names(40)[row] for row in order], {"s": relations(pairs)}, how)
+    pd.testing.assert_frame_equal(mixed, table)
+
+
+def test_the_defaults_give_what_they_gave_before_there_was_a_choice() -> None:
+    """Values, shuffled range and order of rows from when all pairs and both tails were all there was."""
+    x, pairs = planted(genes=80)
+    x = x + np.random.default_rng(0).standard_normal(x.shape)
+    graded = [1.0 if pair[0] < 40 else 0.25 for pair in pairs]
+    config = RecallSettings(n_bootstrap=50, n_shuffles=20)
+    table = score_recall(x, names(80), {"s": relations(pairs, graded)}, config)
+    expected = [
+        ("recall", "s", 0.05, 120, 0.925),
+        ("recall", "s[strength=0.25]", 0.05, 60, 0.916666666667),
+        ("recall", "s[strength=1.0]", 0.05, 60, 0.933333333333),
+        ("recall_shuffled", "s", 0.05, 120, 0.095416666667),
+        ("recall", "s", 0.1, 120, 0.991666666667),
+        ("recall", "s[strength=0.25]", 0.1, 60, 0.983333333333),
+        ("recall", "s[strength=1.0]", 0.1, 60, 1.0),
+        ("recall_shuffled", "s", 0.1, 120, 0.19375),
+    ]
+    found = [
+        (row.metric, row.source, row.threshold, row.n, round(row.value, 12)) for row in table.itertuples(index=False)
+    ]
+    assert found == expected
+    ranges = table.loc[table["metric"] == "recall_shuffled", ["ci_low", "ci_high"]].to_numpy()
+    np.testing.assert_allclose(ranges, [[0.040833333333, 0.129375], [0.128958333333, 0.246041666667]], atol=1e-12)
