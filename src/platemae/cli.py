@@ -15,6 +15,7 @@ from platemae.contracts import MACHINE_KEYS
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
 from platemae.scoring.command import add_scoring, is_by_hand, score
+from platemae.standing.command import add_standing
 
 STAGE_HELP = {
     "ingest_plate": "raw folder of a plate -> OME-Zarr plate store and fields table",
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_refresh(
         commands.add_parser("refresh", parents=[common], help="look at a plate's folder again after it changed")
     )
+    add_standing(commands, common)
     _add_schema(
         commands.add_parser(
             "write-config", parents=[common], help="write config.yaml and its JSON schema from the defaults"

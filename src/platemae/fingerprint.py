@@ -96,10 +96,20 @@ def code_digest(stage: str, entries: Iterable[str] = (), package: Path = PACKAGE
     MissingError
         When the stage has no module.
     """
+    modules = module_digests(stage, entries, package)
+    return digest_bytes(*(f"{name}\n{digest}".encode() for name, digest in modules.items()))
+
+
+def module_digests(stage: str, entries: Iterable[str] = (), package: Path = PACKAGE) -> dict[str, str]:
+    """Return the digest of each module that a stage can reach, sorted by name: what `code_digest` is made of.
+
+    Raises
+    ------
+    MissingError
+        When the stage has no module.
+    """
     closure = import_closure(f"platemae.stages.{stage}", tuple(sorted(set(entries))), package)
-    return digest_bytes(
-        *(f"{name}\n{_source_digest(path, _stamp(path))}".encode() for name, path in sorted(closure.items()))
-    )
+    return {name: _source_digest(path, _stamp(path)) for name, path in sorted(closure.items())}
 
 
 def import_closure(start: str, entries: tuple[str, ...], package: Path = PACKAGE) -> dict[str, Path]:

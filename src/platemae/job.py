@@ -13,36 +13,18 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from platemae import logs
-from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config import machine_config, read_config, stage_config, stage_entries, with_machine
+from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plates import read_plates
 from platemae.contracts import Manifest, write_text
 from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
 from platemae.fingerprint import code_digest, digest_json
 from platemae.layout import Results
-
-LIBRARIES = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "torch",
-    "timm",
-    "zarr",
-    "numcodecs",
-    "tifffile",
-    "imagecodecs",
-    "anndata",
-    "scanpy",
-    "scikit-learn",
-    "scikit-image",
-    "cp_measure",
-    "snakemake",
-)
+from platemae.standing.record import job_name, libraries, size_and_digest
 
 
 def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Namespace) -> int:
@@ -162,21 +144,18 @@ def _write_provenance(
         "machine": read[1],
         "code_digest": code,
         "content_digest": manifest.digest,
-        "libraries": {name: _version(name) for name in ("platemae", *LIBRARIES)},
+        "outputs": {
+            path.relative_to(results.root).as_posix(): list(size_and_digest(path))
+            for path in results.outputs(stage, **wildcards)
+            if path.is_file()
+        },
+        "libraries": libraries(),
         "python": sys.version.split()[0],
         "host": platform.node(),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 3),
     }
-    name = ".".join(wildcards.values()) or "all"
-    write_text(results.provenance(stage, name), json.dumps(record, indent=1, sort_keys=True) + "\n")
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "absent"
+    write_text(results.provenance(stage, job_name(wildcards)), json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _few(counts: Mapping[str, Any]) -> str:

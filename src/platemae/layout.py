@@ -101,6 +101,31 @@ class Results:
         """Record of one job; no rule reads it."""
         return self.root / "provenance" / stage / f"{name}.json"
 
+    def code_record(self, digest: str) -> Path:
+        """Digest of each module behind a code digest, so that a change can be named."""
+        return self.root / "provenance" / "code" / f"{digest}.json"
+
+    def accepted(self) -> Path:
+        """One JSON line for each job whose results were kept after a change; no rule reads it."""
+        return self.root / "provenance" / "accepted.jsonl"
+
+    def outputs(self, stage: str, **wildcards: str) -> list[Path]:
+        """Return the files that a finished job of a stage left, beside its manifest and the plate store.
+
+        Those that not every job writes (cells, illumination, tables) are named where they are there.
+        """
+        always = [self.root / pattern.format(**wildcards) for pattern in OUTPUTS[stage]]
+        if stage == "compare_models":
+            always += sorted(p for p in self.tables().rglob("*.*") if p.is_file() and not p.name.startswith("."))
+            always = [path for path in dict.fromkeys(always) if path != self.manifest(stage)]
+        at_times = {"ingest_plate": self.cells, "qc_plate": self.illumination}
+        more = [at_times[stage](wildcards["plate"])] if stage in at_times else []
+        return [*always, *(path for path in more if path.is_file())]
+
+    def calibration(self) -> Path:
+        """How fast a core is, as `platemae plan --calibrate` measured it (not a declared output)."""
+        return self.root / "provenance" / "calibration.json"
+
     def errors(self) -> Path:
         """One JSON line for each error that a stage reported."""
         return self.root / "logs" / "errors.jsonl"
@@ -134,3 +159,25 @@ MANIFESTS = {
     "render_report": "report/manifest.json",
 }
 """Where each stage's manifest lies; embed_plate and import_profiles write the same file for other kinds of model."""
+
+OUTPUTS = {
+    "ingest_plate": ("plates/{plate}.fields.parquet",),
+    "qc_plate": ("qc/{plate}.parquet",),
+    "measure_plate": ("measured/{plate}.h5ad",),
+    "fit_intensity": ("intensity/{intensity}.json",),
+    "build_dataset": ("datasets/{dataset}.parquet",),
+    "train_model": tuple(
+        f"models/{{model}}/{name}"
+        for name in ("model.safetensors", "model.json", "history.parquet", "reconstructions.npz")
+    ),
+    "embed_plate": ("embeddings/{model}/{plate}.h5ad",),
+    "import_profiles": ("embeddings/{model}/{plate}.h5ad",),
+    "summarize_controls": ("control_stats/{model}/{fit_on}/{plate}.npz",),
+    "fit_correction": ("corrections/{model}/{correction}.npz",),
+    "correct_plate": ("corrected/{model}/{correction}/{plate}.h5ad",),
+    "build_map": ("maps/{model}/{correction}.h5ad",),
+    "score_map": ("scores/{model}/{correction}.parquet",),
+    "compare_models": ("tables/scores.csv",),
+    "render_report": ("report/index.html",),
+}
+"""The other declared outputs of each rule."""

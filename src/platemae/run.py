@@ -26,6 +26,7 @@ from platemae.config.slices import basis_path, check_cells, check_images, map_pl
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
 from platemae.layout import Results
+from platemae.standing.code import note_code
 
 PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
 NAMED_PLATES = (
@@ -55,9 +56,11 @@ def run_pipeline(
     config = check_inputs(configfile, project)
     results = Results(project / config.results)
     phases = [target] if dry_run or target not in PHASES else PHASES[: PHASES.index(target) + 1]
-    command = _command(project, configfile, profile, cores, extra) + (["--dry-run"] if dry_run else [])
+    command = snakemake_command(project, configfile, profile, cores, extra) + (["--dry-run"] if dry_run else [])
     seen = _size(results.errors())
     with hold(results):
+        if not dry_run:
+            note_code(config, read_plates(project / config.plates, [r.name for r in config.readers]), results)
         for phase in phases:
             code = _snakemake([*command, phase], project, results)
             if code != 0:
@@ -136,7 +139,16 @@ def missing_file_problems(config: Config, plates: Sequence[Plate], base: Path) -
     return [MissingError(f"{key}: there is no such file", str(path), remedy) for key, path in gone]
 
 
-def _command(project: Path, configfile: Path, profile: str, cores: int | None, extra: Sequence[str]) -> list[str]:
+def snakemake_command(
+    project: Path, configfile: Path, profile: str, cores: int | None, extra: Sequence[str]
+) -> list[str]:
+    """Return the call of Snakemake, without its target.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such profile.
+    """
     folder = project / "workflow" / "profiles" / profile
     if not (folder / "config.yaml").is_file():
         folder = Path(profile).resolve()
@@ -252,6 +264,25 @@ def _alive(identity: dict[str, Any]) -> bool:
         return abs(process.create_time() - identity["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def check_at_rest(results: Results) -> None:
+    """Check that no run of this machine works in the results folder, and change nothing there.
+
+    Raises
+    ------
+    PlatemaeError
+        When one does.
+    """
+    try:
+        holder = json.loads(_holder_file(results).read_text())
+    except (OSError, ValueError):
+        return
+    living = [one["pid"] for one in holder["processes"] if holder["host"] == _host() and _alive(one)]
+    if living:
+        raise PlatemaeError(
+            f"a run works in this folder (process {living[0]})", str(results.root), "wait for it, or stop it"
+        )
 
 
 def _clear_dead_run(results: Results) -> None:

@@ -6,7 +6,18 @@ import sys
 
 import pytest
 
-LOW = {"errors", "contracts", "fingerprint", "logs", "layout", "stains", "wells", "selection", "profile_files"}
+LOW = {
+    "errors",
+    "contracts",
+    "fingerprint",
+    "logs",
+    "layout",
+    "ledger",
+    "stains",
+    "wells",
+    "selection",
+    "profile_files",
+}
 MAY_IMPORT = {
     "errors": set(),
     "contracts": {"errors"},
@@ -15,6 +26,7 @@ MAY_IMPORT = {
     "selection": {"errors"},
     "profile_files": {"errors"},
     "layout": {"errors"},
+    "ledger": {"errors", "layout"},
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},
     "tables": LOW,
@@ -38,6 +50,7 @@ MAY_IMPORT = {
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
     "live": LOW,
+    "standing": LOW | {"config", "readers", "store", "correction", "models", "making", "stages", "preflight", "run"},
     "stages": LOW
     | {
         "tables",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from platemae.contracts import Manifest
 from platemae.fingerprint import digest_array, digest_json
@@ -48,15 +49,20 @@ def export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) -> 
         temporary = target / f".{name}.tmp-{os.getpid()}"
         shutil.copyfile(finished / name, temporary)
         temporary.replace(target / name)
-    weights = {name: digest_array(value.numpy()) for name, value in module.state_dict().items()}
-    content = {key: facts[key] for key in ("kind", "architecture", "channels", "pixel_size_um", "intensity")}
     counts = {k: _short(v) for k, v in facts["training"].items() if k not in _OF_THE_RUN}
     counts |= {"kind": facts["kind"], "channels": [c["name"] for c in facts["channels"]]}
     counts["crop_px"] = facts["architecture"]["crop_px"]
     warnings = [f"code {c['to'][:12]} went on from what {str(c['from'])[:12]} made: accepted" for c in accepted]
     if "diverged_at" in counts:
         warnings.append(f"the training diverged at step {counts['diverged_at']}; the model is what it was before")
-    return Manifest("train_model", digest_json(content | {"weights": weights}), counts, warnings)
+    return Manifest("train_model", model_digest(module, facts), counts, warnings)
+
+
+def model_digest(module: nn.Module, facts: dict[str, Any]) -> str:
+    """Return the digest of a network: weights, architecture, and what of its input it expects."""
+    weights = {name: digest_array(value.numpy()) for name, value in module.state_dict().items()}
+    content = {key: facts[key] for key in ("kind", "architecture", "channels", "pixel_size_um", "intensity")}
+    return digest_json(content | {"weights": weights})
 
 
 def _short(value: Any) -> Any:

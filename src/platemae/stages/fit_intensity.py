@@ -51,8 +51,12 @@ def run(results: Results, cfg: dict[str, Any], *, intensity: str, threads: int) 
             name: min((unit[name] for unit in fitted.levels.values()), default=0) for name in fitted.channels
         },
     }
-    applied = {key: value[key] for key in ("kind", "scope", "channels", "maps", "pooled", "unit_of")}
-    return Manifest(STAGE, digest_json(applied), counts, warnings)
+    return Manifest(STAGE, map_digest(value), counts, warnings)
+
+
+def map_digest(value: dict[str, Any]) -> str:
+    """Return the digest of what a map does, of its JSON form."""
+    return digest_json({key: value[key] for key in ("kind", "scope", "channels", "maps", "pooled", "unit_of")})
 
 
 def _fit_plate(results: Results, plate: str, fit_on: str) -> FitPlate:

@@ -184,12 +184,7 @@ def _manifest(
     eight_bit: EightBit | None,
 ) -> Manifest:
     stains = {channel.name: channel.stain for channel in inventory.channels}
-    content: dict[str, Any] = {"pixels": facts.digest, "stains": stains, "fields": digest_table(table)}
-    if eight_bit is not None:
-        content["source_ranges"] = eight_bit.ranges
-    if cells is not None:
-        content["cells"] = digest_table(cells)
-    digest = digest_json(content)
+    digest = plate_digest(facts.digest, stains, table, cells, eight_bit.ranges if eight_bit else None)
     missing = sum(len(record.missing) + len(record.incomplete) for record in inventory.records)
     images = [name for name in inventory.unmatched if name.lower().endswith(SUFFIXES)]
     warnings = list(inventory.notes)
@@ -217,6 +212,22 @@ def _manifest(
         counts |= {"cells": len(cells), "cell_perturbations": int(cells["perturbation"].nunique())}
         counts |= {f"{kind}_cells": int((kinds == kind).sum()) for kind in ("negcon", "poscon")}
     return Manifest(STAGE, digest, counts, warnings)
+
+
+def plate_digest(
+    pixels: str,
+    stains: Mapping[str, str],
+    table: pd.DataFrame,
+    cells: pd.DataFrame | None,
+    source_ranges: Mapping[str, Any] | None,
+) -> str:
+    """Return the digest of a plate: pixels, stains, fields, and where it has them cells and ranges of 8 bits."""
+    content: dict[str, Any] = {"pixels": pixels, "stains": dict(stains), "fields": digest_table(table)}
+    if source_ranges:
+        content["source_ranges"] = dict(source_ranges)
+    if cells is not None:
+        content["cells"] = digest_table(cells)
+    return digest_json(content)
 
 
 def _cell_warnings(cells: pd.DataFrame, fields: pd.DataFrame) -> list[str]:

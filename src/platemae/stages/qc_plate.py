@@ -81,11 +81,15 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
         "edge": [_rounded(edge, edge.beyond(settings["max_edge"])) for edge in edges],
         "drift": [_rounded(drift, drift.beyond(settings["max_drift"])) for drift in drifted],
     }
-    digest = digest_table(table)
-    if light is not None:  # what reads the plate next must read it again
+    if light is not None:
         counts["illumination"] = light
-        digest = digest_json([digest, light])
-    return Manifest(STAGE, digest, counts, [*warnings, *warned])
+    return Manifest(STAGE, qc_digest(table, light), counts, [*warnings, *warned])
+
+
+def qc_digest(table: pd.DataFrame, light: str | None) -> str:
+    """Return the digest of verdicts and illumination: what reads the plate next must read it again after either."""
+    digest = digest_table(table)
+    return digest if light is None else digest_json([digest, light])
 
 
 def _without_images(path: Path) -> Manifest:

@@ -33,9 +33,13 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, fit_on: str, plate
     taken = select_rows(wells.obs, cfg["fit_on"])
     stats = ControlStats.from_rows(wells.X[taken], unit=plate, labels=list(wells.obs_names[taken]))
     stats.save(results.control_stats(model, fit_on, plate))
-    parts = (str(stats.n), digest_array(stats.mean), digest_array(stats.scatter))
-    digest = digest_bytes(*(part.encode() for part in parts))
     what = "negative controls" if cfg["fit_on"] == "negcon" else f"rows that fit_on selects ({cfg['fit_on']})"
     warnings = [f"plate {plate} has {stats.n} {what}"] if stats.n < 2 else []
     counts = {"fit_on": cfg["fit_on"], "n_controls": stats.n, "dims": stats.dims}
-    return Manifest("summarize_controls", digest, counts, warnings)
+    return Manifest("summarize_controls", stats_digest(stats), counts, warnings)
+
+
+def stats_digest(stats: ControlStats) -> str:
+    """Return the digest of a plate's statistics."""
+    parts = (str(stats.n), digest_array(stats.mean), digest_array(stats.scatter))
+    return digest_bytes(*(part.encode() for part in parts))

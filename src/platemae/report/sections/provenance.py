@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from platemae.contracts import canonical
+from platemae.ledger import in_force
 from platemae.report.blocks import Block, Fold, Section, Table, Text, grid
 from platemae.report.source import Record, Source
 
@@ -38,9 +39,23 @@ def build(source: Source) -> Section:
             blocks.append(Fold(f"{stage}: {len(records)} output{'s' if len(records) > 1 else ''}", [_digests(records)]))
     if len(blocks) == 1:
         blocks.append(Text("No manifest was found.", "note"))
+    blocks += _kept(source)
     versions = [("python", sys.version.split()[0]), *((name, _version(name)) for name in LIBRARIES)]
     table = Table(("library", "version"), versions, volatile=True)
     return Section("provenance", "Provenance", [*blocks, Fold("Libraries where this page was rendered", [table])])
+
+
+def _kept(source: Source) -> list[Block]:
+    """Return what was kept after a change, of jobs that have not run again since."""
+    kept = in_force(source.results)
+    if not kept:
+        return []
+    rows = [(f"{e.stage} {e.label}", e.who, e.when[:10], e.why, "; ".join(e.reasons)) for e in kept]
+    intro = (
+        f"{len(kept)} outputs were made before a change that somebody judged harmless, and were kept "
+        "(platemae accept); provenance/accepted.jsonl has the digests."
+    )
+    return [Text(intro, "note"), Fold("Kept after a change", [grid(rows, ("output", "who", "when", "why", "change"))])]
 
 
 def _digests(records: list[Record]) -> Table:

@@ -1,0 +1,1 @@
+"""How results stand: whole or not, stale and why, kept after a change."""

@@ -1,0 +1,96 @@
+"""`explain`, `accept` and `verify` on a finished project: they agree with Snakemake, and change no result."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.workflow.conftest import make_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+WHY = "a constant that nothing reads"
+ENDS = {"compare_models": 1, "render_report": 1}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, project, tiny_screen):
+    """A finished project of one correction and without a network, which would take most of the time."""
+    made = make_project(tmp_path_factory.mktemp("standing") / "project", project, tiny_screen)
+    config = made.root / "config.yaml"
+    config.write_text(re.sub(r"^  - {name: (mae|none),.*\n", "", config.read_text(), flags=re.M))
+    made.run()
+    return made
+
+
+def explained(project):
+    return json.loads(project.call("-m", "platemae.cli", "explain", "--json").stdout)
+
+
+def verified(project, *arguments):
+    return project.call("-m", "platemae.cli", "verify", *arguments, check=False)
+
+
+def contents(project):
+    root = project.root / "results"
+    return {path: path.read_bytes() for path in root.rglob("*") if path.suffix in (".h5ad", ".parquet", ".npz")}
+
+
+def test_stale_jobs_are_explained_kept_and_verified(done, tmp_path):
+    assert explained(done)["jobs"] == done.stale() == {}
+    assert verified(done).returncode == 0
+
+    done.edit("config.yaml", "{name: tvn, kind: tvn,", "{name: tvn, kind: tvn, ridge: 0.25,")
+    path = done.root / "src/platemae/benchmarks/recall.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    said = explained(done)
+    assert said["jobs"] == done.stale()
+    causes = {cause["stage"]: cause for cause in said["causes"]}
+    assert {stage: cause["reasons"] for stage, cause in causes.items()} == {
+        "fit_correction": ["correction.ridge was 0.5, is 0.25"],
+        "score_map": ["code: benchmarks/recall.py changed"],
+        "render_report": ["corrections.tvn.ridge was 0.5, is 0.25"],
+    }
+    assert causes["score_map"]["follow"] == ENDS
+    assert causes["fit_correction"]["follow"] == {"correct_plate": 2, "build_map": 1, "score_map": 1, **ENDS}
+
+    before = contents(done)
+    done.edit("config.yaml", "ridge: 0.25, ", "")
+    done.call("-m", "platemae.cli", "accept", "score-map", "--why", WHY)
+    assert contents(done) == before
+    said = explained(done)
+    assert said["jobs"] == done.stale() == {}
+    assert [entry["why"] for entry in said["accepted"]] == [WHY]
+    assert {entry["code"]["from"] == entry["code"]["to"] for entry in said["accepted"]} == {False}
+
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(done.root / "results", moved)
+    assert verified(done, "--results", str(moved), "--json").returncode == 0
+    (moved / "plates/P1.fields.parquet").write_bytes(b"torn")
+    seen = verified(done, "--results", str(moved), "--quick", "--json")
+    assert seen.returncode == 2
+    assert [finding["where"] for finding in json.loads(seen.stdout)["findings"]] == ["plates/P1.fields.parquet"]
+
+
+def test_an_early_stage_is_kept_for_one_plate_and_nothing_after_it_runs(done):
+    path = done.root / "src/platemae/readers/synthetic.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    done.call("-m", "platemae.cli", "accept", "ingest_plate", "--plate", "P1", "--why", WHY)
+    said = explained(done)
+    assert said["jobs"] == done.stale()
+    assert said["jobs"]["ingest_plate"] == 1
+    (cause,) = said["causes"]
+    assert (cause["jobs"], cause["reasons"]) == ([{"plate": "P2"}], ["code: readers/synthetic.py changed"])
+    done.call("-m", "platemae.cli", "accept", "ingest_plate", "--why", WHY)
+    assert explained(done)["jobs"] == done.stale() == {}
+
+
+def test_what_is_not_there_is_not_kept(done):
+    (done.root / "results/scores/means/tvn.parquet").unlink()
+    refused = done.call("-m", "platemae.cli", "accept", "score_map", "--why", WHY, check=False)
+    assert refused.returncode == 2
+    assert "nothing to keep: gone: scores/means/tvn.parquet" in refused.stderr
+    assert len((done.root / "results/provenance/accepted.jsonl").read_text().splitlines()) == 3
+    said = explained(done)
+    assert said["jobs"] == done.stale()
+    assert said["causes"][0]["reasons"] == ["gone: scores/means/tvn.parquet"]
