@@ -308,10 +308,10 @@ def _overlap(config: Config, model: str) -> str | dict[str, Any]:
     """
     entry = config.entry("models", model)
     learned = is_optimised(entry.kind, entry.train.get("steps", config.train.steps)) or entry.kind == "tile_pca"
-    if not learned and entry.kind != "checkpoint":
+    if entry.kind == "checkpoint" or entry.source == "table":
+        return "unknown"  # made elsewhere: embeddings of RxRx3-core that OpenPhenom made saw it
+    if not learned:
         return "none"
-    if entry.kind == "checkpoint":
-        return "unknown"
     return {"dataset": entry.dataset, "label": entry.label if entry.kind == "wsl" else None}
 
 

@@ -54,6 +54,12 @@ def test_scores_look_up_what_training_saw(kind, seen):
     assert slices("score_map", kind=kind)["overlap"] == seen
 
 
+def test_of_a_table_made_elsewhere_nobody_knows_what_its_training_saw():
+    table = {"kind": "profiles", "source": "table", "table": "x.csv", "dataset": None, "intensity": None}
+    assert slices("score_map", **table)["overlap"] == "unknown"
+    assert slices("score_map", **(table | {"source": "well_position", "table": None}))["overlap"] == "none"
+
+
 def test_labels_are_looked_up_where_they_were_learned_or_held_out():
     def looked_up(stage, **entry):
         config = Config(models=[DATA | {"name": "m"} | entry], **sections)
