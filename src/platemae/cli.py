@@ -14,6 +14,7 @@ from platemae import __version__
 from platemae.contracts import MACHINE_KEYS
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
+from platemae.planning.command import add_plan
 from platemae.scoring.command import add_scoring, is_by_hand, score
 from platemae.standing.command import add_standing
 
@@ -64,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_new(commands.add_parser("new", parents=[common], help="look at a folder of plates, write a project that runs"))
     _add_doctor(
         commands.add_parser("doctor", parents=[common], help="check all plates, layouts and the disk; reads no pixels")
+    )
+    add_plan(
+        commands.add_parser("plan", parents=[common], help="what a run will cost, and what cannot fit, beforehand")
     )
     _add_refresh(
         commands.add_parser("refresh", parents=[common], help="look at a plate's folder again after it changed")

@@ -50,6 +50,8 @@ MAY_IMPORT = {
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
     "live": LOW,
+    "planning": LOW
+    | {"config", "readers", "store", "qc", "models", "training", "embedding", "making", "preflight", "run", "job"},
     "standing": LOW | {"config", "readers", "store", "correction", "models", "making", "stages", "preflight", "run"},
     "stages": LOW
     | {

@@ -194,11 +194,15 @@ def _refused(check: Callable[[], object]) -> list[PlatemaeError]:
 
 
 def _inodes(inventory: Inventory, form: str) -> tuple[int, int]:
-    """Return how many files and folders a plate's store will have."""
+    wells = {record.well for record in inventory.records}
+    return store_inodes(len(inventory.records), len(wells), len({split_well(well)[0] for well in wells}), form)
+
+
+def store_inodes(fields: int, wells: int, rows: int, form: str) -> tuple[int, int]:
+    """Return how many files and folders the store of a plate has, of so many fields and wells in so many rows."""
     if form == "zip":
         return 1, 0
-    fields, wells = len(inventory.records), {record.well for record in inventory.records}
-    groups = len(wells) + len({split_well(well)[0] for well in wells}) + 1
+    groups = wells + rows + 1
     # Of a field: its group's metadata, its array's, and the shard, which lies four folders below the group.
     return 3 * fields + groups, 5 * fields + groups
 

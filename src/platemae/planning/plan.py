@@ -1,0 +1,190 @@
+"""``platemae plan``: the cost of a run before it is submitted, what cannot fit, and afterwards plan beside fact."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platemae.config.plate_table import PlateTable
+from platemae.config.slices import check_cells, check_images
+from platemae.errors import ConfigError, PlatemaeError
+from platemae.layout import Results
+from platemae.planning.calibrate import calibrate
+from platemae.planning.compare import Compared, compare
+from platemae.planning.estimate import Nodes, StageCost, estimate, wall_seconds
+from platemae.planning.rates import MFU, REFERENCE, Gpu, Rates, find_gpu
+from platemae.planning.refusals import Partition, partitions, refusals
+from platemae.planning.resources import Profile, read_profile, sbatch_calls
+from platemae.planning.sizes import PlateSize, sizes_of, total
+from platemae.planning.workload import CONTROL_SHARE, STANDS_FOR_FILE_NOTE, count_jobs, free_bytes, pending_work
+from platemae.preflight.doctor import read_project
+from platemae.run import find_project, named_plate_problems
+
+NOWHERE = Results(Path("/nonexistent/platemae"))
+"""A results folder in which nothing is done yet."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; None: as the profile, SLURM or this machine has it.
+
+    Parameters
+    ----------
+    profile
+        ``local``, ``slurm`` or a folder.
+    nodes, cores, gpus, memory_gb
+        Machines that may be used, and what each has.
+    gpu, mfu
+        Name of the target GPU, and the share of its peak that is reached.
+    calibrate_seconds
+        Measure this machine for so long, and keep the figures.
+    quota_gb, quota_files
+        Space and inodes that a quota leaves.
+    """
+
+    profile: str = "local"
+    nodes: int = 1
+    cores: int | None = None
+    gpus: int | None = None
+    memory_gb: float | None = None
+    gpu: str | None = None
+    mfu: float = MFU
+    calibrate_seconds: float | None = None
+    quota_gb: float | None = None
+    quota_files: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will cost.
+
+    Parameters
+    ----------
+    costs
+        Stage by stage.
+    wall_seconds
+        Of the whole run.
+    sbatch
+        Calls of sbatch.
+    assumptions
+        Sentences.
+    problems
+        What cannot fit.
+    compared
+        Plan beside fact, of finished jobs.
+    """
+
+    costs: list[StageCost]
+    wall_seconds: float
+    sbatch: int
+    assumptions: list[str]
+    problems: list[PlatemaeError]
+    compared: list[Compared]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, as JSON takes it."""
+        return {
+            "stages": [cost.to_dict() for cost in self.costs],
+            "total": self.totals(),
+            "assumptions": self.assumptions,
+            "problems": [{"what": p.what, "where": p.where, "remedy": p.remedy} for p in self.problems],
+            "compared": [row.to_dict() for row in self.compared],
+        }
+
+    def totals(self) -> dict[str, Any]:
+        """Return the sums over all stages."""
+        keys = ("jobs", "pending", "core_hours", "gpu_hours", "gb", "inodes")
+        summed = {key: sum(getattr(cost, key) for cost in self.costs) for key in keys}
+        return summed | {"wall_seconds": self.wall_seconds, "sbatch_calls": self.sbatch}
+
+
+def make_plan(configfile: Path | None, options: Options) -> Plan:
+    """Plan a run; finished jobs are those with a manifest, stale or not.
+
+    Raises
+    ------
+    PlatemaeError
+        When configuration, plates.tsv or the profile cannot be read.
+    """
+    config, rows, base, results = read_project(configfile)
+    plates, project = PlateTable(rows), find_project()
+    check_images(config, plates)
+    check_cells(config, plates)
+    profile = read_profile(_folder(project, options.profile), project / "rules")
+    sizes, problems = sizes_of(config, plates, base, results)
+    problems += named_plate_problems(config, plates, "the configuration")
+    rates, gpu = _rates(results, options), find_gpu(options.gpu) if options.gpu else None
+    known = partitions() if profile.executor == "slurm" else {}
+    nodes = _nodes(options, known)
+    if gpu:
+        profile = profile.with_gpus()
+    work = list(pending_work(config, plates, sizes, results))
+    costs = estimate(work, count_jobs(config, plates), profile, rates, gpu, nodes, options.mfu)
+    quota_gb = options.quota_gb if options.quota_gb is not None else free_bytes(results.root) / 1e9
+    problems += refusals(
+        work, costs, profile, rates, gpu, nodes, options.mfu, quota_gb, options.quota_files, known
+    )  # fmt: skip
+    whole = list(pending_work(config, plates, sizes, NOWHERE))
+    pending = {stage: cost.pending for stage, cost in costs.items()}
+    listed = list(costs.values())
+    return Plan(
+        listed,
+        wall_seconds(listed),
+        sbatch_calls(profile, pending),
+        _assumptions(options, profile, rates, gpu, nodes, list(sizes.values()), config.rows),
+        problems,
+        compare(whole, results, profile, rates, gpu, options.mfu),
+    )
+
+
+def _folder(project: Path, profile: str) -> Path:
+    for folder in (project / "workflow" / "profiles" / profile, Path(profile)):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(f"there is no profile {profile}", profile, "local, slurm, or a folder with a config.yaml")
+
+
+def _rates(results: Results, options: Options) -> Rates:
+    """Return what was measured here, now or before, else the reference machine's."""
+    stored = results.calibration()
+    if options.calibrate_seconds is not None:
+        found = calibrate(options.calibrate_seconds)
+        found.write(stored)
+        return found
+    return Rates.read(stored) if stored.exists() else REFERENCE
+
+
+def _nodes(options: Options, known: dict[str, Partition]) -> Nodes:
+    default = next((p.nodes for p in known.values() if p.is_default), Nodes(1, os.cpu_count() or 1, 0, 0))
+    gpus = max((p.nodes.gpus for p in known.values()), default=0)
+    memory = int(options.memory_gb * 1000) if options.memory_gb else 0
+    return Nodes(options.nodes, options.cores or default.cores, gpus if options.gpus is None else options.gpus, memory)
+
+
+def _assumptions(
+    options: Options, profile: Profile, rates: Rates, gpu: Gpu | None, nodes: Nodes, sizes: Sequence[PlateSize],
+    rows: Sequence[Any],
+) -> list[str]:  # fmt: skip
+    """Return in words what the figures rest on."""
+    known = sum(size.known for size in sizes)
+    found = [
+        f"{len(sizes)} plates, {total(sizes) / 1e9:,.1f} GB of source pixels without compression; {known} by their "
+        "ingest, the others by their reader",
+        f"cores: {rates.origin}; {rates.flops / 1e9:.0f} GFLOP/s of training a core",
+        f"{nodes.count} node{'s' if nodes.count > 1 else ''} of {nodes.cores} cores"
+        + (f" and {nodes.gpus} GPUs" if nodes.gpus else ""),
+        "a training step is 3 forward passes, 4 with activation_checkpointing; loader and network overlap on a GPU",
+        f"intensity maps read {CONTROL_SHARE:.0%} of their plates' pixels (control wells); a benchmark takes 60 s",
+        "disk: stores without compression; a trained model with two checkpoints",
+        "finished jobs are those with a manifest; what is stale is not counted (see `platemae run --dry-run`)",
+    ]
+    if gpu:
+        found.insert(2, f"GPU: {gpu.source}; {options.mfu:.0%} of it is reached (MFU, assumed)")
+    elif any(asked.gpus for asked in profile.asked.values()):
+        found.insert(2, "the profile asks for GPUs, whose kind is not named: networks are counted on cores; give --gpu")
+    if any(row.kind == "checkpoint" for row in rows):
+        found.append(STANDS_FOR_FILE_NOTE)
+    return found

@@ -1,0 +1,204 @@
+"""What a job of each rule asks for: the rule's own words, and those of the profile above them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from platemae.errors import ConfigError
+from platemae.layout import MANIFESTS
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one job of a rule asks for.
+
+    Parameters
+    ----------
+    threads, memory_mb, runtime_minutes
+        At the first attempt.
+    gpus_per_node, nodes
+        GPUs on each of so many nodes.
+    partition
+        SLURM's, where the profile names one.
+    """
+
+    threads: int = 1
+    memory_mb: int = 2000
+    runtime_minutes: int = 60
+    gpus_per_node: int = 0
+    nodes: int = 1
+    partition: str = ""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the whole job."""
+        return self.gpus_per_node * self.nodes
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A Snakemake profile, as far as a plan reads it.
+
+    Parameters
+    ----------
+    asked
+        Rule -> what its jobs ask for.
+    executor
+        ``slurm``, or empty for this machine.
+    jobs
+        Jobs in the queue at once; 0: no limit.
+    retries
+        Attempts after the first.
+    groups
+        Rule -> its group, and group -> jobs that are submitted as one.
+    arrays
+        Rule -> jobs of one array, which is one call of sbatch.
+    """
+
+    asked: dict[str, Asked]
+    executor: str = ""
+    jobs: int = 0
+    retries: int = 0
+    groups: dict[str, str] = field(default_factory=dict)
+    components: dict[str, int] = field(default_factory=dict)
+    arrays: dict[str, int] = field(default_factory=dict)
+
+    def with_gpus(self) -> Profile:
+        """Return the profile with one GPU for each job that runs a network, where it asks for none itself."""
+        lacking = {rule: self.asked[rule] for rule in GPU_RULES if not self.asked[rule].gpus}
+        return replace(self, asked=self.asked | {rule: replace(a, gpus_per_node=1) for rule, a in lacking.items()})
+
+
+GPU_RULES = ("train_model", "embed_plate")
+
+ARRAY_LIMIT = 1000
+"""Jobs of an array unless ``slurm-array-limit`` says otherwise (the plugin's default)."""
+
+
+def read_profile(folder: Path, rules: Path) -> Profile:
+    """Return what jobs ask for under a profile.
+
+    Parameters
+    ----------
+    folder
+        Folder of its ``config.yaml``.
+    rules
+        Folder of the ``.smk`` files.
+
+    Raises
+    ------
+    ConfigError
+        When the profile is no YAML mapping.
+    """
+    path = folder / "config.yaml"
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"the profile cannot be read: {error}", str(path), "local, slurm, or a folder") from None
+    if not isinstance(values, dict):
+        raise ConfigError("the profile is no mapping", str(path), "start from workflow/profiles/slurm")
+    general, own = _mapping(values.get("default-resources")), _mapping(values.get("set-resources"))
+    threads = _mapping(values.get("set-threads"))
+    asked = {}
+    for stage in MANIFESTS:
+        stated = _stated((rules / f"{stage}.smk").read_text())
+        asked[stage] = _asked({**general, **stated, **_mapping(own.get(stage))}, threads.get(stage))
+    groups, components = _mapping(values.get("groups")), _mapping(values.get("group-components"))
+    return Profile(
+        asked,
+        str(values.get("executor") or ""),
+        _whole(values.get("jobs"), 0),
+        _whole(values.get("retries"), 0),
+        {str(rule): str(group) for rule, group in groups.items()},
+        {str(group): _whole(count, 1) for group, count in components.items()},
+        _arrays(values),
+    )
+
+
+def _stated(rule: str) -> dict[str, Any]:
+    """Return threads and resources that a rule states as plain numbers, memory at the first attempt."""
+    patterns = {
+        "threads": r"^    threads: (\d+)",
+        "mem_mb": r"mem_mb=lambda wildcards, attempt: (\d+) \*",
+        "runtime": r"runtime=(\d+)",
+        "gpu": r"\bgpu=(\d+)",
+        "nodes": r"\bnodes=(\d+)",
+    }
+    found = {key: re.search(pattern, rule, re.M) for key, pattern in patterns.items()}
+    return {key: int(match[1]) for key, match in found.items() if match}
+
+
+def _asked(values: Mapping[str, Any], threads: Any) -> Asked:
+    nodes = _whole(values.get("nodes"), 1)
+    per_node = _whole(values.get("gpu"), 0) // nodes or _gres(str(values.get("gres") or ""))
+    return Asked(
+        _whole(threads, _whole(values.get("threads"), 1)),
+        _whole(values.get("mem_mb"), 2000),
+        _minutes(values.get("runtime")),
+        per_node,
+        nodes,
+        str(values.get("slurm_partition") or ""),
+    )
+
+
+def _gres(text: str) -> int:
+    """Return the GPUs of ``gpu:4`` or ``gpu:a100:4(S:0-1)``; 0 where there is none."""
+    return sum(int(count) for count in re.findall(r"gpu(?::[A-Za-z][\w.-]*)?:(\d+)", text))
+
+
+def _whole(value: Any, otherwise: int) -> int:
+    """Return a number; expressions of Snakemake, which depend on the job, fall to what the rule says."""
+    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else otherwise
+
+
+def _minutes(value: Any) -> int:
+    """Return minutes of 90, ``90``, ``90m``, ``24h`` or ``2d``."""
+    match = re.fullmatch(r"(\d+)\s*([mhd]?)", str(value).strip())
+    return int(match[1]) * {"": 1, "m": 1, "h": 60, "d": 1440}[match[2]] if match else 60
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping that a profile writes as one, or as ``[key=value, ...]``, ``rule:key=value`` nested."""
+    if isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    for item in value if isinstance(value, list) else []:
+        key, _, held = str(item).partition("=")
+        rule, colon, name = key.partition(":")
+        if colon:
+            found.setdefault(rule, {})[name] = held
+        else:
+            found[key] = held
+    return found
+
+
+def _arrays(values: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many jobs of a rule go into one array."""
+    named = values.get("slurm-array-jobs")
+    rules = [rule.strip() for rule in str(named).split(",")] if named and not isinstance(named, list) else named or []
+    limit = _whole(values.get("slurm-array-limit"), ARRAY_LIMIT)
+    return dict.fromkeys(MANIFESTS if "all" in rules else rules, limit)
+
+
+def sbatch_calls(profile: Profile, pending: Mapping[str, int]) -> int:
+    """Return how often sbatch is called for so many jobs a rule: single jobs, arrays, and groups as one.
+
+    The members of a group that follow each other go together, so a group has as many jobs as its most frequent rule.
+    """
+    if profile.executor != "slurm":
+        return 0
+    calls = 0
+    grouped: dict[str, int] = {}
+    for rule, jobs in pending.items():
+        if rule in profile.groups:
+            group = profile.groups[rule]
+            grouped[group] = max(grouped.get(group, 0), jobs)
+        else:
+            calls += -(-jobs // profile.arrays.get(rule, 1))
+    return calls + sum(-(-jobs // profile.components.get(group, 1)) for group, jobs in grouped.items())

@@ -1,0 +1,67 @@
+"""What jobs ask for: the rules' own words and a profile's, and how often sbatch is called."""
+
+from pathlib import Path
+
+import pytest
+
+from platemae.planning.resources import Profile, read_profile, sbatch_calls
+
+ROOT = Path(__file__).parents[3]
+
+
+def written(folder, text):
+    (folder / "config.yaml").write_text(text)
+    return read_profile(folder, ROOT / "rules")
+
+
+def test_a_rules_own_words_stand_where_the_profile_is_silent(tmp_path):
+    found = written(
+        tmp_path, "executor: slurm\nretries: 3\njobs: 100\ndefault-resources: {runtime: 60, mem_mb: 2000}\n"
+    )
+    train = found.asked["train_model"]
+    assert (found.executor, found.retries, found.jobs) == ("slurm", 3, 100)
+    assert (train.threads, train.runtime_minutes, train.gpus) == (2, 1440, 0)
+    assert found.asked["correct_plate"].threads == 1
+
+
+def test_the_profile_stands_above_the_rule(tmp_path):
+    text = (
+        "executor: slurm\nset-threads: {train_model: 8}\n"
+        "set-resources:\n  train_model: {mem_mb: 64000, runtime: 2d, mpi: srun, nodes: 2, gpu: 0, gres: 'gpu:a100:4', "
+        "slurm_partition: gpu}\n  embed_plate: {gpu: 1}\n"
+    )
+    train = written(tmp_path, text).asked["train_model"]
+    assert (train.threads, train.memory_mb, train.runtime_minutes) == (8, 64_000, 2880)
+    assert (train.nodes, train.gpus_per_node, train.gpus, train.partition) == (2, 4, 8, "gpu")
+    assert written(tmp_path, text).asked["embed_plate"].gpus == 1
+
+
+def test_lists_of_pairs_are_mappings_too(tmp_path):
+    found = written(
+        tmp_path, "executor: slurm\nset-resources: ['qc_plate:mem_mb=700']\ndefault-resources: [runtime=5]\n"
+    )
+    assert found.asked["qc_plate"].memory_mb == 700
+
+
+def test_the_shipped_profiles_can_be_read():
+    for name in ("local", "slurm"):
+        found = read_profile(ROOT / "workflow" / "profiles" / name, ROOT / "rules")
+        assert found.executor == ("slurm" if name == "slurm" else "")
+
+
+@pytest.mark.parametrize("text", ["- a\n", "a: [\n"])
+def test_a_profile_that_is_none_is_one_clear_error(tmp_path, text):
+    with pytest.raises(ValueError, match="profile"):
+        written(tmp_path, text)
+
+
+def test_groups_and_arrays_save_calls():
+    pending = {"embed_plate": 2000, "summarize_controls": 2000, "correct_plate": 6000, "render_report": 1}
+    single = Profile({}, "slurm")
+    assert sbatch_calls(single, pending) == 10_001
+    assert sbatch_calls(Profile({}, ""), pending) == 0
+    grouped = Profile(
+        {}, "slurm", groups={"summarize_controls": "s", "correct_plate": "c"}, components={"s": 50, "c": 100}
+    )
+    assert sbatch_calls(grouped, pending) == 2000 + 40 + 60 + 1
+    assert sbatch_calls(Profile({}, "slurm", arrays={"embed_plate": 1000}), pending) == 2 + 8000 + 1
