@@ -129,11 +129,11 @@ def test_files_of_every_kind_start_at_the_folder_of_plates(results):
 
 
 def test_every_form_of_recall_consistency_and_magnitude_is_a_key_of_its_entry(results):
-    forms = {"side": "upper", "null": "drawn", "null_rows": "genes", "curve": True, "filter_consistency_p": 0.9}
+    forms = {"side": "upper", "null_kind": "drawn", "null_rows": "genes", "curve": True, "filter_consistency_p": 0.9}
     table, _ = scored(
         results,
         PAIRS | forms | {"thresholds": [[0.02, 0.98]], "min_entities": 10},
-        {"name": "matched", "kind": "replicate_consistency", "null": "matched", "measure": "angle", "n_null": 99},
+        {"name": "matched", "kind": "replicate_consistency", "null_kind": "matched", "measure": "angle", "n_null": 99},
         {"name": "far", "kind": "magnitude", "min_wells": 4, "n_null": 99},
     )
     recall = table[table["metric"] == "recall_upper"]

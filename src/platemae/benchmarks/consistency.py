@@ -1,7 +1,7 @@
 """How much the replicate wells of a perturbation point the same way.
 
 The mean pairwise cosine of k unit vectors is (||sum u||^2 - k) / (k (k - 1)). Its p-value comes from what random wells,
-or controls, give: p = (1 + number of the null at least as consistent) / (1 + size of the null). Nulls, by `null`:
+or controls, give: p = (1 + number of the null at least as consistent) / (1 + size of the null). Nulls, by `null_kind`:
 
 - ``wells``: sets of k wells drawn from all treated ones. As the map has it; no wells are read again.
 - ``matched``: sets with as many wells of each batch as the perturbation has: effects that replicates share through
@@ -53,7 +53,7 @@ class ConsistencySettings:
     ----------
     alpha
         A perturbation counts as consistent if its p is at most this; also the rate of false discoveries.
-    null
+    null_kind
         ``wells``, ``matched`` or ``controls``, see the module.
     measure
         ``cosine``, or ``angle`` in radians.
@@ -72,7 +72,7 @@ class ConsistencySettings:
     file_keys: ClassVar[tuple[str, ...]] = ()
 
     alpha: float = 0.05
-    null: Literal["wells", "matched", "controls"] = "wells"
+    null_kind: Literal["wells", "matched", "controls"] = "wells"
     measure: Measure = "cosine"
     null_perturbations: tuple[str, ...] = ()
     n_null: int = 999
@@ -85,9 +85,9 @@ class ConsistencySettings:
         check_at_least(self.n_null, 1, "n_null")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha is {self.alpha}", "benchmarks: alpha", "use a number between 0 and 1")
-        if len(self.null_perturbations) and self.null != "controls":
-            remedy = "set null: controls, or leave them out"
-            raise ConfigError(f"null is {self.null}", "benchmarks: null_perturbations", remedy)
+        if len(self.null_perturbations) and self.null_kind != "controls":
+            remedy = "set null_kind: controls, or leave them out"
+            raise ConfigError(f"null_kind is {self.null_kind}", "benchmarks: null_perturbations", remedy)
 
 
 class ReplicateConsistency:
@@ -102,9 +102,9 @@ class ReplicateConsistency:
         Parameters
         ----------
         scored
-            With null ``wells`` and measure ``cosine`` its map, with ``obs`` columns ``consistency`` and ``p``, NaN for
-            perturbations with fewer than two replicates: these are left out and counted. Else, and for chance and the
-            interval from plates, its wells; wells without a map will do.
+            With null_kind ``wells`` and measure ``cosine`` its map, with ``obs`` columns ``consistency`` and ``p``,
+            NaN for perturbations with fewer than two replicates: these are left out and counted. Else, and for chance
+            and the interval from plates, its wells; wells without a map will do.
         settings
             See there.
 
@@ -115,10 +115,10 @@ class ReplicateConsistency:
         InputError
             If a null perturbation is not among the rows of the map.
         """
-        of_map = settings.null == "wells" and settings.measure == "cosine" and scored.read_map is not None
+        of_map = settings.null_kind == "wells" and settings.measure == "cosine" and scored.read_map is not None
         table = _of_map(scored) if of_map else None
         null: Null | None = None
-        detail: dict[str, Any] = {"null": settings.null, "measure": settings.measure}
+        detail: dict[str, Any] = {"null_kind": settings.null_kind, "measure": settings.measure}
         if scored.read_wells is not None or not of_map:
             null = _null(scored, settings, None if table is None else table.index.astype(str).tolist())
             detail |= null.facts
@@ -153,9 +153,9 @@ def _of_map(scored: Scored) -> pd.DataFrame:
 
 def _null(scored: Scored, settings: ConsistencySettings, names: list[str] | None) -> Null:
     wells = Replicates.of(scored)
-    if settings.null == "controls":
+    if settings.null_kind == "controls":
         return control_null(wells, settings.null_perturbations, settings.measure, settings.alpha, settings.seed)
-    matched = settings.null == "matched"
+    matched = settings.null_kind == "matched"
     return random_null(wells, names, matched, settings.measure, settings.n_null, settings.seed)
 
 

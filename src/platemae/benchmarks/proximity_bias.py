@@ -2,7 +2,7 @@
 
 Cuts of CRISPR-Cas9 truncate chromosome arms in some cells, so knockouts of unrelated genes on one arm look alike (Lazar
 et al., Nature Genetics 2024, doi 10.1038/s41588-024-01758-y, a "simple correction"). As there and in the authors'
-package ``proxbias`` (``arm_centering``), the mean of the genes on the arm that the cells do not express, zFPKM below -3,
+package ``proxbias`` (``arm_centering``), the mean of the genes on the arm that the cells do not express (zFPKM < -3)
 is subtracted from every gene on it, if there are more than 20 of them. Without expression values the mean is over all
 genes of the arm: then the arm's share of true signal goes too, which the notes say.
 

@@ -54,7 +54,7 @@ class RecallSettings:
         Pairs (lo, hi) of null shares.
     side
         ``two``: both tails count; ``upper``: only L >= hi, and the metric is called ``recall_upper``.
-    null
+    null_kind
         ``all_pairs``, or ``drawn``: the mean of recall over the three drawn nulls of EFAAR's first release.
     null_rows
         ``all`` rows of the map; ``genes``: rows whose ``entity_kind`` is gene; ``source``: for each source the genes
@@ -82,7 +82,7 @@ class RecallSettings:
     relations: str | Mapping[str, str] = field(default_factory=dict)
     thresholds: tuple[tuple[float, float], ...] = ((0.05, 0.95), (0.1, 0.9))
     side: Literal["two", "upper"] = "two"
-    null: Literal["all_pairs", "drawn"] = "all_pairs"
+    null_kind: Literal["all_pairs", "drawn"] = "all_pairs"
     null_rows: Literal["all", "genes", "source"] = "all"
     curve: bool = False
     filter_consistency_p: float | None = None
@@ -223,7 +223,7 @@ class _Recall:
         aliases = read_aliases(Path(settings.aliases)) if settings.aliases else {}
         known = [place_pairs(name, table, kept, genes, aliases) for name, table in relations.items()]
         counted = {"n_genes_map": len(kept), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
-        told = {"side": settings.side, "null": settings.null, "null_rows": settings.null_rows}
+        told = {"side": settings.side, "null_kind": settings.null_kind, "null_rows": settings.null_rows}
         nulls = list(_nulls(rows_K, known, settings))
         found = cls([], [], nulls, settings)
         scores: dict[str, tuple[int, KnownPairs, TailScores]] = {}
@@ -252,7 +252,7 @@ class _Recall:
             low, high = pair_interval(recall_B, len(pairs.left))
             shown = {"value": recall_B[0], "ci_low": low, "ci_high": high, "n": len(pairs.left)}
             shown |= {"threshold": q, "chance": q if self.settings.side == "upper" else 2 * q}
-            why = {**detail, "null": "all_pairs", "interval": "limits of the tails held"}
+            why = {**detail, "null_kind": "all_pairs", "interval": "limits of the tails held"}
             self.rows.append(ScoreRow(BENCHMARK, pairs.name, f"{self.settings.metric}_curve", **shown, detail=why))
             self.again.append((place, pairs.name, every_P, q, 1 - q))
 
@@ -325,7 +325,7 @@ def _threshold_rows(
     shuffled = scores.shuffled(pairs, threshold)
     low, high = percentile_interval(shuffled)
     shown = {"value": float(shuffled.mean()), "ci_low": low, "ci_high": high, "n": len(pairs.left)}
-    told = {**detail, "null": "all_pairs", "n_shuffles": settings.n_shuffles}
+    told = {**detail, "null_kind": "all_pairs", "n_shuffles": settings.n_shuffles}
     yield ScoreRow(BENCHMARK, pairs.name, f"{settings.metric}_shuffled", detail=told, **shown, **tail), None
 
 

@@ -99,7 +99,7 @@ class TailScores:
         shuffles = [rng.permutation(len(u_GD)) for _ in range(settings.n_shuffles)]
         parts = np.split(values_P, np.cumsum([len(k.left) for k in known])[:-1])
         values = {k.name: v for k, v in zip(known, parts, strict=True)}
-        drawn = _drawn(u_GD, genes, settings) if settings.null == "drawn" else None
+        drawn = _drawn(u_GD, genes, settings) if settings.null_kind == "drawn" else None
         curve = _curve(u_GD, counts, settings) if settings.curve else None
         return cls(weights_BG, low_TB, high_TB, tails, values, shuffles, drawn, curve)
 

@@ -22,18 +22,11 @@ def load_config(values: Mapping[str, Any], where: str = "config") -> Config:
         All problems at once, each with its YAML key.
     """
     try:
-        return Config.model_validate(_with_null(dict(values)))
+        return Config.model_validate(dict(values))
     except ValidationError as error:
         problems = [_problem(item, where) for item in error.errors(include_url=False)]
     raise_all(problems)
     raise AssertionError("a ValidationError holds at least one problem")
-
-
-def _with_null(value: Any) -> Any:
-    """Return values with the key ``null`` as people mean it: YAML reads it, unquoted, as nothing."""
-    if isinstance(value, dict):
-        return {"null" if key is None else key: _with_null(below) for key, below in value.items()}
-    return [_with_null(below) for below in value] if isinstance(value, list) else value
 
 
 def _problem(item: Any, where: str) -> ConfigError:

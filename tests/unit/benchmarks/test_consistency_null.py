@@ -62,7 +62,7 @@ def own_values(wells: ad.AnnData, column: str, angle: bool) -> dict[str, float]:
 @pytest.mark.parametrize("measure", ["cosine", "angle"])
 def test_controls_as_null_equal_a_loop(measure: str) -> None:
     wells = screen(controls=25, effect=0.5, plates=2)
-    table = score(wells, null="controls", measure=measure)
+    table = score(wells, null_kind="controls", measure=measure)
     sign = -1 if measure == "angle" else 1
     treated = wells[wells.obs["Metadata_Control_Type"] == "treatment"]
     control = wells[wells.obs["Metadata_Control_Type"] == "negcon"]
@@ -78,11 +78,11 @@ def test_controls_as_null_equal_a_loop(measure: str) -> None:
 def test_named_null_rows_are_not_scored_and_unknown_ones_are_refused() -> None:
     wells = screen(genes=60, effect=1.0)
     quiet = [f"g{i:02d}" for i in range(20)]
-    table = score(wells, null="controls", null_perturbations=tuple(quiet))
+    table = score(wells, null_kind="controls", null_perturbations=tuple(quiet))
     assert table["n"].tolist() == [40, 40, 40]
     assert json.loads(table["detail"].iloc[0])["n_null"] == 20
     with pytest.raises(InputError, match="1 null perturbations are not among the treated wells: G00"):
-        score(wells, null="controls", null_perturbations=("G00", "g01"))
+        score(wells, null_kind="controls", null_perturbations=("G00", "g01"))
     with pytest.raises(ConfigError, match="null is wells"):
         ConsistencySettings(null_perturbations=("g00",))
 
@@ -90,18 +90,18 @@ def test_named_null_rows_are_not_scored_and_unknown_ones_are_refused() -> None:
 def test_null_perturbations_with_one_well_bias_no_p() -> None:
     """The published code sorts their NaN last and counts it as above: p 0.5 instead of 0."""
     wells = screen(controls=40, effect=2.0)
-    clean = score(wells, null="controls")
+    clean = score(wells, null_kind="controls")
     extra = wells[: len(wells) // 2].copy()
     extra = extra[extra.obs["Metadata_Control_Type"] == "negcon"].copy()
     extra.obs["Metadata_Perturbation"] = [f"single{i}" for i in range(len(extra))]
-    more = score(ad.concat([wells, extra], index_unique="_"), null="controls")
+    more = score(ad.concat([wells, extra], index_unique="_"), null_kind="controls")
     pd.testing.assert_frame_equal(more.drop(columns="detail"), clean.drop(columns="detail"))
     detail = json.loads(more["detail"].iloc[0])
     assert (detail["n_null"], detail["n_null_dropped"]) == (40, len(extra))
 
 
 def test_too_few_null_perturbations_give_the_reason_and_no_share() -> None:
-    table = score(screen(controls=5), null="controls", n_plate_bootstrap=10)
+    table = score(screen(controls=5), null_kind="controls", n_plate_bootstrap=10)
     shares = table.loc[["share_consistent", "share_consistent_bh"]]
     assert shares[["value", "ci_low", "plate_ci_low"]].isna().all().all()
     assert np.isfinite(table.loc["mean_cosine", "value"])
@@ -109,7 +109,7 @@ def test_too_few_null_perturbations_give_the_reason_and_no_share() -> None:
 
 
 def test_no_control_at_all_is_a_reason_not_a_crash() -> None:
-    table = score(screen(controls=0), null="controls")
+    table = score(screen(controls=0), null_kind="controls")
     assert "0 null perturbations" in json.loads(table["detail"].iloc[0])["reason"]
 
 
@@ -117,7 +117,7 @@ def test_matched_null_takes_what_a_batch_shares_out() -> None:
     """No gene has an effect, the batch a strong one: random wells call a fifth consistent, matched ones 5 %."""
     wells = screen(genes=200, effect=0.0, batch_effect=1.0)
     assert score(wells)["value"]["share_consistent"] > 0.12
-    matched = score(wells, null="matched", n_null=199)
+    matched = score(wells, null_kind="matched", n_null=199)
     assert matched["value"]["share_consistent"] == pytest.approx(0.05, abs=0.04)
     assert matched["value"]["share_consistent_bh"] <= 0.01
     assert matched["chance"]["mean_cosine"] == pytest.approx(matched["value"]["mean_cosine"], abs=0.02)
@@ -176,7 +176,7 @@ def test_order_of_rows_scale_and_index_change_nothing(null: str) -> None:
     wells = screen(controls=25)
     order = np.random.default_rng(5).permutation(wells.n_obs)
     mixed = ad.AnnData(wells.X[order] * 7.5, obs=wells.obs.iloc[order].set_axis([str(i) for i in range(len(order))]))
-    keys = {"null": null, "measure": "angle", "n_plate_bootstrap": 12}
+    keys = {"null_kind": null, "measure": "angle", "n_plate_bootstrap": 12}
     one, other = score(wells, **keys), score(mixed, **keys)
     pd.testing.assert_frame_equal(one, other, rtol=1e-9)
 
@@ -212,5 +212,5 @@ def test_null_perturbations_with_more_wells_do_not_make_noise_look_consistent() 
     for seed in range(8):
         wells = screen(genes=120, effect=0.0, controls=40, seed=seed)
         wells.obs["Metadata_Perturbation"] = wells.obs["Metadata_Perturbation"].astype(str)
-        p.append(score(wells, null="controls")["value"]["share_consistent"])
+        p.append(score(wells, null_kind="controls")["value"]["share_consistent"])
     assert np.mean(p) == pytest.approx(0.05, abs=0.035)

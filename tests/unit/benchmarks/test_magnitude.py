@@ -88,7 +88,8 @@ def test_weighted_plates_equal_copies_of_wells() -> None:
     drawn = np.array([2, 0, 1, 1])[wells.obs["Metadata_Plate"].str[1:].astype(int)]
     table = made.measure(drawn)
     copied = wells[np.repeat(np.arange(wells.n_obs), drawn)]
-    named, controls = groups_of(ad.AnnData(copied.X.copy(), obs=copied.obs.set_axis([str(i) for i in range(copied.n_obs)])))
+    obs = copied.obs.set_axis([str(i) for i in range(copied.n_obs)])
+    named, controls = groups_of(ad.AnnData(copied.X.copy(), obs=obs))
     np.testing.assert_allclose(table["energy"], [slow_energy(x, controls) for x in named.values()], rtol=1e-9)
     gone = made.measure(np.zeros(wells.n_obs, dtype=int))
     assert gone.isna().all().all()

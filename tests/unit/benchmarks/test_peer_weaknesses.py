@@ -161,7 +161,7 @@ def test_two_hundred_zero_rows_shift_nothing(tmp_path: Path) -> None:
 def test_a_null_perturbation_with_one_replicate_biases_no_p() -> None:
     """There: its NaN sorts last and counts as a null value above: p 0.5 instead of 0."""
     table = wells(controls=25)
-    settings = ConsistencySettings(null="controls", n_bootstrap=20, n_plate_bootstrap=0)
+    settings = ConsistencySettings(null_kind="controls", n_bootstrap=20, n_plate_bootstrap=0)
     clean = ReplicateConsistency.score(scored_of(table), settings)
     single = table[table.obs["Metadata_Control_Type"] == "negcon"][:30].copy()
     single.obs["Metadata_Perturbation"] = [f"ONE{i}" for i in range(30)]
@@ -172,7 +172,7 @@ def test_a_null_perturbation_with_one_replicate_biases_no_p() -> None:
 
 def test_no_negative_control_perturbation_gives_the_reason() -> None:
     """There: a TypeError on unpacking."""
-    settings = ConsistencySettings(null="controls", n_bootstrap=20, n_plate_bootstrap=0)
+    settings = ConsistencySettings(null_kind="controls", n_bootstrap=20, n_plate_bootstrap=0)
     table = ReplicateConsistency.score(scored_of(wells(controls=0)), settings).set_index("metric")
     assert np.isnan(table.loc["share_consistent", "value"])
     assert "0 null perturbations" in json.loads(table.loc["share_consistent", "detail"])["reason"]

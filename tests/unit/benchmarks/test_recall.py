@@ -359,7 +359,7 @@ def test_drawn_null_equals_a_labelled_loop(monkeypatch: pytest.MonkeyPatch) -> N
         known = [(place[names(35)[a]], place[names(35)[b]]) for a, b in pairs]
         counted = [ranks(x, pair, null) for pair in known]
         expected.append(np.mean([right <= 0.05 or left >= 0.95 for left, right in counted]))
-    settings = RecallSettings(null="drawn", thresholds=((0.05, 0.95),), **FAST)
+    settings = RecallSettings(null_kind="drawn", thresholds=((0.05, 0.95),), **FAST)
     row = score_recall(x, genes, {"s": relations(pairs)}, settings).iloc[0]
     detail = json.loads(row["detail"])
     assert row["value"] == pytest.approx(np.mean(expected))

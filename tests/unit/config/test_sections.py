@@ -93,11 +93,3 @@ def test_a_checkpoint_and_its_file_belong_together(keys, word):
     model = {"name": "a", "dataset": "screen", "intensity": "controls"} | keys
     with pytest.raises(ConfigError, match=word):
         load_config({"models": [model]})
-
-
-def test_a_key_called_null_needs_no_quotes():
-    """YAML reads it as nothing, here and in Snakemake's own reading of a configuration."""
-    entry = "benchmarks: [{name: recall, kind: known_relations, relations: pairs.csv, null: drawn}]"
-    assert load_config(yaml.safe_load(entry)).benchmarks[0].null == "drawn"
-    with pytest.raises(ConfigError, match="null"):
-        load_config(yaml.safe_load("null: drawn"))

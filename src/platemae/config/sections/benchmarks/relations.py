@@ -25,7 +25,7 @@ class KnownRelationsEntry(Benchmark):
     side: Literal["two", "upper"] = Field(
         default="two", description="two: pairs in both tails count; upper: the upper tail alone"
     )
-    null: Literal["all_pairs", "drawn"] = Field(
+    null_kind: Literal["all_pairs", "drawn"] = Field(
         default="all_pairs",
         description="all_pairs of the map, or drawn: mean over three draws of 5,000 x 5,000 genes, as when the papers "
         "were written",

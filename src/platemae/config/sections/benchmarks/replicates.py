@@ -16,7 +16,7 @@ class ReplicateConsistencyEntry(Benchmark):
     alpha: float = Field(
         default=0.05, gt=0, lt=1, description="largest p of a consistent perturbation, and rate of false discoveries"
     )
-    null: Literal["wells", "matched", "controls"] = Field(
+    null_kind: Literal["wells", "matched", "controls"] = Field(
         default="wells",
         description="what a perturbation is compared with: random wells; as many of each batch as it has; null "
         "perturbations",
@@ -24,7 +24,7 @@ class ReplicateConsistencyEntry(Benchmark):
     measure: Literal["cosine", "angle"] = Field(default="cosine", description="mean over pairs of replicates")
     null_perturbations: tuple[str, ...] = Field(
         default=(),
-        description="for null controls: rows of the map that do nothing, such as genes not expressed; none: the "
+        description="for null_kind controls: rows of the map that do nothing, such as genes not expressed; none: the "
         "negative controls",
     )
     n_null: int = Field(default=999, ge=19, description="random sets for each number of replicates")
