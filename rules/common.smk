@@ -25,9 +25,7 @@ from platemae.readers.detect import inputs_of
 try:
     CONFIG = load_config(config, "configuration")
     TABLE = Path(workflow.basedir, CONFIG.plates)
-    PLATES = PlateTable(
-        read_plates(TABLE, [reader.name for reader in CONFIG.readers])
-    )
+    PLATES = PlateTable(read_plates(TABLE, [reader.name for reader in CONFIG.readers]))
     check_images(CONFIG, PLATES)
     check_cells(CONFIG, PLATES)
 except PlatemaeError as error:
@@ -237,9 +235,7 @@ def training_manifests(stage):
 
 def benchmark_files(wildcards):
     """Files of known biology that the benchmarks read."""
-    files = [
-        path for entry in CONFIG.benchmarks for _, path in entry.files(MAP_PLATES)
-    ]
+    files = [path for entry in CONFIG.benchmarks for _, path in entry.files(MAP_PLATES)]
     return sorted({str(resolve(path, BASE)) for path in files})
 
 

@@ -83,7 +83,7 @@ def test_named_null_rows_are_not_scored_and_unknown_ones_are_refused() -> None:
     assert json.loads(table["detail"].iloc[0])["n_null"] == 20
     with pytest.raises(InputError, match="1 null perturbations are not among the treated wells: G00"):
         score(wells, null_kind="controls", null_perturbations=("G00", "g01"))
-    with pytest.raises(ConfigError, match="null is wells"):
+    with pytest.raises(ConfigError, match="null_kind is wells"):
         ConsistencySettings(null_perturbations=("g00",))
 
 
