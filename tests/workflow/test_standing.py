@@ -76,21 +76,18 @@ def test_an_early_stage_is_kept_for_one_plate_and_nothing_after_it_runs(done):
     path = done.root / "src/platemae/readers/synthetic.py"
     path.write_text(path.read_text() + "\nADDED = 1\n")
     done.call("-m", "platemae.cli", "accept", "ingest_plate", "--plate", "P1", "--why", WHY)
-    said = explained(done)
-    assert said["jobs"] == done.stale()
-    assert said["jobs"]["ingest_plate"] == 1
-    (cause,) = said["causes"]
-    assert (cause["jobs"], cause["reasons"]) == ([{"plate": "P2"}], ["code: readers/synthetic.py changed"])
+    assert done.stale("--target", "qc/P1.manifest.json") == {}
+    assert done.stale("--target", "qc/P2.manifest.json") == {"ingest_plate": 1, "qc_plate": 1}
     done.call("-m", "platemae.cli", "accept", "ingest_plate", "--why", WHY)
-    assert explained(done)["jobs"] == done.stale() == {}
+    assert done.stale() == {}
 
 
 def test_what_is_not_there_is_not_kept(done):
-    (done.root / "results/scores/means/tvn.parquet").unlink()
+    (done.root / "results/scores/means/tvn.manifest.json").unlink()
     refused = done.call("-m", "platemae.cli", "accept", "score_map", "--why", WHY, check=False)
     assert refused.returncode == 2
-    assert "nothing to keep: gone: scores/means/tvn.parquet" in refused.stderr
+    assert "nothing to keep: gone: scores/means/tvn.manifest.json" in refused.stderr
     assert len((done.root / "results/provenance/accepted.jsonl").read_text().splitlines()) == 3
     said = explained(done)
-    assert said["jobs"] == done.stale()
-    assert said["causes"][0]["reasons"] == ["gone: scores/means/tvn.parquet"]
+    assert said["jobs"] == done.stale() == {"score_map": 1, **ENDS}
+    assert said["causes"][0]["reasons"] == ["gone: scores/means/tvn.manifest.json"]

@@ -51,7 +51,7 @@ def accept(
 
     Returns
     -------
-    A line a job that is kept, and what would still run.
+    A line a job that is kept, and where that is recorded.
 
     Raises
     ------
@@ -74,9 +74,8 @@ def accept(
         entries = [_entry(config, plates, results, job, reasons, why) for job, reasons in kept]
         note_code(config, plates, results)
         _record(results, entries, lambda: _touch(project, configfile, profile, [job for job, _ in kept]))
-        left = pending_jobs(project, configfile, profile, "all")
     lines = [f"kept: {entry.stage} {entry.label}: {'; '.join(entry.reasons)}" for entry in entries]
-    return [*lines, f"recorded in {results.accepted()}", f"{len(left)} jobs would still run: see platemae explain"]
+    return [*lines, f"recorded in {results.accepted()}; platemae explain says what is still stale"]
 
 
 def _check(stage: str, wildcards: Mapping[str, str], why: str) -> None:
@@ -148,8 +147,8 @@ def _touch(project: Path, configfile: Path, profile: str, jobs: Sequence[Job]) -
         command = snakemake_command(project, configfile, profile, 1, extra)
         done = subprocess.run(command, cwd=project, env=_environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            tail = (done.stderr.strip() or done.stdout.strip())[-1500:]
-            raise PlatemaeError(f"Snakemake cannot touch the results: {tail}", stage, "platemae explain")
+            said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
+            raise PlatemaeError(f"Snakemake cannot touch the results:\n{said}", stage, "platemae explain")
 
 
 def _environment() -> dict[str, str]:

@@ -65,8 +65,8 @@ def pending_jobs(project: Path, configfile: Path, profile: str, target: str) -> 
         call = [sys.executable, "-m", "platemae.standing.jobs", str(file), *command[3:]]
         done = subprocess.run(call, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            tail = (done.stderr.strip() or done.stdout.strip())[-1500:]
-            raise PlatemaeError(f"Snakemake cannot plan: {tail}", target, "platemae doctor, or another target")
+            said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
+            raise PlatemaeError(f"Snakemake cannot plan:\n{said}", target, "platemae doctor, or another target")
         lines = file.read_text().splitlines() if file.is_file() else []
     found = {line: Job(**json.loads(line)) for line in lines}
     return [_with_tuples(job) for job in found.values() if job.stage in MANIFESTS]

@@ -243,7 +243,10 @@ def _foreign(results: Results, vouched: set[Path]) -> list[Finding]:
                 found.append(Finding("torn", "a job that was stopped left it", at, "the next run removes it"))
             else:
                 what = "no manifest vouches for it: it is foreign, or its job did not finish"
-                found.append(Finding("foreign", what, at, "run again, or delete it"))
+                remedy = "run again, or delete it"
+                if ".zarr" in path.suffixes:  # its raw images may be on tape
+                    remedy = "run again: a new store takes its place when it is whole"
+                found.append(Finding("foreign", what, at, remedy))
     return found
 
 
