@@ -26,6 +26,7 @@ ROOT = HERE.parent
 LONG = True
 BATCH_PLATES = 20
 FIELDS, WELLS = 2304, 384
+PLAN_ARGUMENTS = ("--gpu", "A100", "--quota-gb", "1e9", "--json")
 CORRECTIONS = ("none", "centerscale", "tvn")
 STUB = {
     "channels": ["DNA", "ER", "RNA", "Actin", "Mito", "Membrane"],
@@ -225,7 +226,7 @@ def simulate(plates: int, models: int, corrections: int, runs: int = 3) -> list[
     Raises
     ------
     AssertionError
-        When the two dry runs have not equally many jobs.
+        When the two dry runs and the plan have not equally many jobs.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "screen"
@@ -241,7 +242,10 @@ def simulate(plates: int, models: int, corrections: int, runs: int = 3) -> list[
             raise AssertionError(f"{n_ours} jobs of ours, {n_bare} of the bare Snakefile")
         write_stubs(folder, plates)
         for _ in range(runs):
-            plans.append(timed([sys.executable, "-m", "platemae.cli", "plan", "--configfile", path, "--gpu", "A100"]))
+            plans.append(timed([sys.executable, "-m", "platemae.cli", "plan", "--configfile", path, *PLAN_ARGUMENTS]))
+    n_planned = json.loads(plans[0]["text"])["total"]["jobs"]
+    if n_planned != n_ours:
+        raise AssertionError(f"{n_ours} jobs of Snakemake, {n_planned} planned")
     size = f"{plates:,} plates x {models} models x {corrections} corrections, {n_ours:,} jobs"
     ratios = sorted(o["cpu"] / p["cpu"] for o, p in zip(ours, peer, strict=True))
     note = f"medians of {runs}; ratio of processor time, ours / bare Snakemake, {ratios[0]:.2f} to {ratios[-1]:.2f}"

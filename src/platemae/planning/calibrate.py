@@ -39,7 +39,7 @@ def calibrate(seconds: float) -> Rates:
     per_gb = {name: _rate(work, share / 2) for name, work in _pixel_work()}
     per_gb["measure_plate"] = per_gb["qc_plate"] * MEASURE_OF_QC
     origin = f"calibrated on {os.uname().nodename}, {time.strftime('%Y-%m-%d')}, {seconds:g} s"
-    return Rates(_flops(2 * share), per_gb, _start(), origin)
+    return Rates(_flops(2 * share), per_gb, _start("embed_plate"), _start("correct_plate"), origin)
 
 
 MEASURE_OF_QC = 100.0
@@ -132,9 +132,9 @@ def _step(network: nn.Module, x_BCHW: Tensor, n_patches: int) -> None:
     network(x_BCHW, torch.rand(len(x_BCHW), n_patches)).total.backward()
 
 
-def _start() -> float:
-    """Return the core seconds in which a job comes up: Python, and the imports of a large stage."""
+def _start(stage: str) -> float:
+    """Return the core seconds in which a job comes up: Python, and the imports of its stage."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", "import platemae.job, platemae.stages.embed_plate"], check=True)
+    subprocess.run([sys.executable, "-c", f"import platemae.job, platemae.stages.{stage}"], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

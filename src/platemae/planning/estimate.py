@@ -107,7 +107,7 @@ def job_time(work: Work, asked: Asked, rates: Rates, gpu: Gpu | None, mfu: float
     On a GPU its networks run beside the reading, so the slower of the two counts.
     """
     pixels = work.read_gb * rates.seconds_per_gb.get(work.stage, 0.0)
-    start = rates.start_seconds + (SLURM_SECONDS if slurm else 0.0)
+    start = rates.start(work.stage) + (SLURM_SECONDS if slurm else 0.0)
     if work.flops and gpu and asked.gpus:
         computed = work.flops / (gpu.bf16_flops * mfu * asked.gpus)
         clock = start + work.fixed_seconds + max(computed, pixels / asked.threads)

@@ -62,6 +62,10 @@ def find_gpu(name: str) -> Gpu:
     raise ConfigError(f"no figures of the GPU {name}", "--gpu", f"known: {', '.join(GPUS)}; or --calibrate SECONDS")
 
 
+NETWORK_STAGES = ("train_model", "embed_plate")
+"""Stages that import torch."""
+
+
 @dataclass(frozen=True)
 class Rates:
     """How fast one core works.
@@ -72,8 +76,8 @@ class Rates:
         Operations a second of a network's forward and backward pass, a core.
     seconds_per_gb
         Core seconds for 10^9 bytes of source pixels, a stage.
-    start_seconds
-        Of a job, before it does anything: Python and its imports.
+    start_seconds, light_start_seconds
+        Of a job, before it does anything: Python and its imports, with torch and without.
     origin
         Where the figures come from, one sentence.
     """
@@ -81,7 +85,12 @@ class Rates:
     flops: float
     seconds_per_gb: dict[str, float] = field(default_factory=dict)
     start_seconds: float = 5.0
+    light_start_seconds: float = 1.8
     origin: str = ""
+
+    def start(self, stage: str) -> float:
+        """Return the seconds in which a job of a stage comes up."""
+        return self.start_seconds if stage in NETWORK_STAGES else self.light_start_seconds
 
     def write(self, path: Path) -> None:
         """Store them."""
@@ -111,6 +120,7 @@ REFERENCE = Rates(
         "fit_intensity": 3.2,
         "embed_plate": 2.7,
     },
-    start_seconds=4.3,
+    start_seconds=3.9,
+    light_start_seconds=1.8,
     origin="not calibrated here: a core of an Intel Xeon at 2.5 GHz, measured 2026-11-21 (run plan --calibrate 60)",
 )

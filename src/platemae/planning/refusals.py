@@ -158,8 +158,11 @@ def _of_nodes(
         if memory and asked.memory_mb > memory:
             what = f"{stage} asks for {asked.memory_mb:,} MB, a node has {memory:,}"
             yield ConfigError(what, f"{where}.mem_mb", "ask for less, or another partition")
-        elif cost.memory_mb > asked.memory_mb and profile.executor:
-            what = f"{stage} needs about {cost.memory_mb:,.0f} MB and asks for {asked.memory_mb:,}"
+        elif cost.memory_mb > asked.memory_at(profile.retries) and profile.executor:
+            tries = ", with all retries" if asked.memory_grows else ""
+            what = (
+                f"{stage} needs about {cost.memory_mb:,.0f} MB and asks for {asked.memory_at(profile.retries):,}{tries}"
+            )
             yield ConfigError(what, f"{where}.mem_mb", f"ask for {_hundreds(cost.memory_mb):,}")
         if asked.gpus_per_node and (partition or nodes.gpus) and asked.gpus_per_node > node.gpus:
             what = f"{stage} asks for {asked.gpus_per_node} GPUs of a node, a node has {node.gpus}"

@@ -26,6 +26,8 @@ class Asked:
         GPUs on each of so many nodes.
     partition
         SLURM's, where the profile names one.
+    memory_grows
+        Whether each attempt asks for as much again, as the rules do where the profile names no memory.
     """
 
     threads: int = 1
@@ -34,6 +36,11 @@ class Asked:
     gpus_per_node: int = 0
     nodes: int = 1
     partition: str = ""
+    memory_grows: bool = False
+
+    def memory_at(self, retries: int) -> int:
+        """Return the memory of the last attempt, MB, where the rule asks for more each time."""
+        return self.memory_mb * (1 + retries) if self.memory_grows else self.memory_mb
 
     @property
     def gpus(self) -> int:
@@ -108,7 +115,10 @@ def read_profile(folder: Path, rules: Path) -> Profile:
     asked = {}
     for stage in MANIFESTS:
         stated = _stated((rules / f"{stage}.smk").read_text())
-        asked[stage] = _asked({**general, **stated, **_mapping(own.get(stage))}, threads.get(stage))
+        named = _mapping(own.get(stage))
+        grows = "mem_mb" in stated and "mem_mb" not in named and stage != "train_model"
+        found = _asked({**general, **stated, **named}, threads.get(stage))
+        asked[stage] = replace(found, memory_grows=grows)
     groups, components = _mapping(values.get("groups")), _mapping(values.get("group-components"))
     return Profile(
         asked,

@@ -28,6 +28,8 @@ MODEL_BYTES = 24
 CONTROL_SHARE = 0.1
 """Share of a plate that is control wells, which intensity maps read."""
 PLATE_ROWS = 16
+SCORED_WELL_SECONDS = 1e-3
+"""Core seconds of a benchmark for each well of the map, assumed: benchmarks differ by far more than that."""
 STANDS_FOR_FILE_NOTE = "models of kind checkpoint count as CA-MAE-S/16: their file is not read"
 
 
@@ -104,9 +106,10 @@ def pending_work(
     yield from _of_plates(config, plates, sizes, results, mapped)
     yield from _of_models(config, plates, sizes, results, mapped)
     wells = sum(sizes[name].wells for name in mapped if name in sizes)
-    for stage, seconds in (("compare_models", 10.0), ("render_report", 20.0 + 0.02 * len(mapped) * len(config.rows))):
+    report = 20.0 + 0.02 * len(mapped) * len(config.rows)
+    for stage, seconds, memory in (("compare_models", 10.0, 1000.0), ("render_report", report, 1000 + wells * 0.005)):
         if not results.manifest(stage).exists():
-            yield Work(stage, 1, fixed_seconds=seconds, memory_mb=1000 + wells * 0.005, write_bytes=5e6)
+            yield Work(stage, 1, fixed_seconds=seconds, memory_mb=memory, write_bytes=5e6)
 
 
 def _missing(results: Results, stage: str, names: Sequence[str], **wildcards: str) -> list[str]:
@@ -152,8 +155,9 @@ def _of_models(
     networks = [row for row in config.rows if row.kind not in TABLE_KINDS]
     for name in sorted({str(row.intensity) for row in networks}):
         if not results.manifest("fit_intensity", intensity=name).exists():
-            chosen = stage_config(config, plates, "fit_intensity", intensity=name)["intensity"]["fit_plates"]
-            read = CONTROL_SHARE * sum(sizes[p].pixel_bytes for p in chosen if p in sizes) / 1e9
+            entry = stage_config(config, plates, "fit_intensity", intensity=name)["intensity"]
+            share = CONTROL_SHARE if entry["fit_on"] == "negcon" else 1.0  # a fixed map reads them, too: what is clipped
+            read = share * sum(sizes[p].pixel_bytes for p in entry["fit_plates"] if p in sizes) / 1e9
             yield Work("fit_intensity", 1, read, write_bytes=1e4, name=name)
     for name in sorted({str(row.dataset) for row in networks}):
         if not results.manifest("build_dataset", dataset=name).exists():
@@ -222,7 +226,7 @@ def _of_tables(
             seconds, memory = 2 + wells * 1e-4, 600 + 3 * table / 1e6
             yield Work("build_map", 1, fixed_seconds=seconds, memory_mb=memory, write_bytes=table / 10)
         if not results.manifest("score_map", **names).exists():
-            seconds = 60.0 * len(config.benchmarks)
+            seconds = len(config.benchmarks) * (2 + SCORED_WELL_SECONDS * wells)
             yield Work("score_map", 1, fixed_seconds=seconds, memory_mb=1000 + 3 * table / 1e6, write_bytes=1e5)
 
 

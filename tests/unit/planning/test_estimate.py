@@ -18,7 +18,7 @@ from platemae.planning.rates import GPUS, MFU, Rates, find_gpu
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
 
-RATES = Rates(1e9, {"ingest_plate": 10.0, "embed_plate": 4.0}, start_seconds=2.0)
+RATES = Rates(1e9, {"ingest_plate": 10.0, "embed_plate": 4.0}, start_seconds=2.0, light_start_seconds=2.0)
 JOBS = dict.fromkeys(MANIFESTS, 0)
 
 

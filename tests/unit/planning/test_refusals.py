@@ -11,7 +11,7 @@ from platemae.planning.refusals import read_sinfo, refusals
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
 
-RATES = Rates(1e9, {"qc_plate": 60.0}, start_seconds=0.0)
+RATES = Rates(1e9, {"qc_plate": 60.0}, start_seconds=0.0, light_start_seconds=0.0)
 TRAINING = Work("train_model", 1, flops=1e9 * 600, step_flops=1e9, checkpoint_steps=300, name="mae", memory_mb=900)
 QC = Work("qc_plate", 4, read_gb=1, write_bytes=2e9, inodes=10, memory_mb=900)
 NODES = Nodes(1, cores=4, gpus=2, memory_mb=8000)
@@ -60,6 +60,13 @@ def test_enough_retries_or_no_walltime_let_a_long_training_through():
     asked = {"train_model": Asked(runtime_minutes=10)}
     assert refused([TRAINING], asked, retries=1) == []
     assert refused([TRAINING], {"train_model": Asked(runtime_minutes=1)}, executor="") == []
+
+
+def test_memory_that_grows_with_the_attempts_is_enough_at_the_last():
+    asked = Asked(memory_mb=300, memory_grows=True)
+    assert refused([QC], {"qc_plate": asked}, retries=2) == []
+    (problem,) = refused([QC], {"qc_plate": asked}, retries=1)
+    assert "needs about 900 MB and asks for 600, with all retries" in problem.what
 
 
 def test_checkpoints_come_every_ten_minutes_however_many_steps_are_set():

@@ -32,6 +32,7 @@ def test_the_profile_stands_above_the_rule(tmp_path):
     )
     train = written(tmp_path, text).asked["train_model"]
     assert (train.threads, train.memory_mb, train.runtime_minutes) == (8, 64_000, 2880)
+    assert written(tmp_path, text).asked["qc_plate"].memory_at(3) == 4 * 4000
     assert (train.nodes, train.gpus_per_node, train.gpus, train.partition) == (2, 4, 8, "gpu")
     assert written(tmp_path, text).asked["embed_plate"].gpus == 1
 
