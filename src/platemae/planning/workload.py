@@ -156,7 +156,7 @@ def _of_models(
     for name in sorted({str(row.intensity) for row in networks}):
         if not results.manifest("fit_intensity", intensity=name).exists():
             entry = stage_config(config, plates, "fit_intensity", intensity=name)["intensity"]
-            share = CONTROL_SHARE if entry["fit_on"] == "negcon" else 1.0  # a fixed map reads them, too: what is clipped
+            share = CONTROL_SHARE if entry["fit_on"] == "negcon" else 1.0  # a fixed map, too
             read = share * sum(sizes[p].pixel_bytes for p in entry["fit_plates"] if p in sizes) / 1e9
             yield Work("fit_intensity", 1, read, write_bytes=1e4, name=name)
     for name in sorted({str(row.dataset) for row in networks}):
