@@ -61,6 +61,16 @@ def test_every_benchmark_has_a_wide_table_in_three_formats(results: Results) -> 
     assert (results.tables() / "replicates.csv").is_file()
 
 
+def test_points_of_a_curve_are_listed_and_make_no_tables(results: Results) -> None:
+    for model in CFG["models"]:
+        for correction in CFG["corrections"]:
+            point = ["corum", "CORUM", "recall_curve", 0.2, 0.5, *[np.nan] * 4, 120, 0.4, "", "{}"]
+            write(results, model, correction, recall("corum", "CORUM", 0.3), point)
+    compare_models.run(results, CFG, threads=1)
+    assert (pd.read_csv(results.tables() / "scores.csv")["metric"] == "recall_curve").sum() == 4
+    assert "curve" not in (results.tables() / "corum.md").read_text()
+
+
 def test_published_numbers_stand_beside_measured_ones(results: Results) -> None:
     manifest = compare_models.run(results, CFG, threads=1)
     table = pd.read_csv(results.tables() / "published.csv")

@@ -16,6 +16,9 @@ from platemae.layout import Results
 GROUP_COLUMNS = ("benchmark", "source", "metric", "threshold")
 """Rows that agree in these measure the same thing and may be compared."""
 
+CURVE = "_curve"
+"""How the metric of a curve's points ends."""
+
 NUMBERS = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high", "n", "chance")
 
 
@@ -80,12 +83,18 @@ def read_scores(results: Results, models: Sequence[str], corrections: Sequence[s
 
 
 def groups(scores: pd.DataFrame) -> Iterator[Group]:
-    """Yield the groups of comparable rows, in the order of their first row."""
+    """Yield the groups of comparable rows, in the order of their first row; points of a curve are in none."""
+    scores = scores[~on_curve(scores)]
     keys = scores[list(GROUP_COLUMNS)].map(plain)
     joined = pd.Series(list(keys.itertuples(index=False, name=None)), index=scores.index, dtype=object)
     for benchmark, source, metric, threshold in dict.fromkeys(joined):
         same = joined == (benchmark, source, metric, threshold)
         yield Group(benchmark, source, metric, threshold, scores[same].reset_index(drop=True))
+
+
+def on_curve(scores: pd.DataFrame) -> pd.Series:
+    """Return which rows are points of a curve, which is drawn rather than told in a table a point."""
+    return scores["metric"].astype(str).str.endswith(CURVE)
 
 
 def plain(value: Any) -> str:

@@ -1,8 +1,10 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from platemae.contracts import SCORE_COLUMNS
 from platemae.report.scores import groups
+from platemae.report.sections.scores import _curves, _lines
 from platemae.report.tables import benchmark_csv, benchmark_latex, benchmark_markdown, benchmarks, caption, wide
 
 CORRECTIONS = ["none", "tvn"]
@@ -107,3 +109,22 @@ def test_a_second_interval_from_plates_stands_behind_the_first() -> None:
     (group,) = groups(table)
     assert wide(group, ["tvn"])["tvn"].tolist() == ["0.622 [0.600, 0.640] (plates [0.550, 0.710])"]
     assert "value [interval] (plates [interval from resampling plates]); n = 120" in caption(group)
+
+
+def test_a_curve_is_drawn_a_panel_a_correction_and_a_line_a_model() -> None:
+    keys = {"benchmark": "corum", "source": "CORUM", "metric": "recall_curve", "n": 9, "detail": "{}"}
+    points = pd.DataFrame(
+        [
+            keys | {"model": model, "correction": correction, "threshold": q, "value": 3 * q, "chance": 2 * q}
+            for model in ("mae", "zero")
+            for correction in ("none", "tvn")
+            for q in (0.2, 0.1)
+        ]
+    )
+    heading, figure = _curves(points, ["none", "tvn", "absent"])
+    assert "recall curve" in heading.text
+    assert figure.uri.startswith("data:image/svg+xml")
+    (name, x, y), _, chance = _lines(points[points["correction"] == "tvn"])
+    assert (name, list(x), list(y)) == ("mae", [0.1, 0.2], pytest.approx([0.3, 0.6]))
+    assert (chance[0], list(chance[2])) == ("chance", pytest.approx([0.2, 0.4]))
+    assert _curves(points.head(0), ["none"]) == []

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Items, Section, Table, Text, grid
-from platemae.report.figures import forest
+from platemae.report.figures import curves, forest
 from platemae.report.published import PUBLISHED_COLUMNS
-from platemae.report.scores import Group, number, plain, with_interval
+from platemae.report.scores import Group, number, on_curve, plain, with_interval
 from platemae.report.source import Source
 from platemae.report.tables import caption, wide
 from platemae.report.verdicts import AT, Verdict, against_chance, judge, rows_of
@@ -34,7 +34,29 @@ def build(source: Source) -> Section:
     blocks.append(Text(intro))
     for verdict in judge(scores, len(source.map_plates)):
         blocks += _group(verdict, source.corrections)
+    blocks += _curves(scores[on_curve(scores)], source.corrections)
     return Section("scores", "Scores", [*blocks, _all_rows(scores), *_published(source)])
+
+
+def _curves(points: pd.DataFrame, corrections: list[str]) -> list[Block]:
+    """Draw each curve over its thresholds, a panel a correction and a line a model."""
+    blocks: list[Block] = []
+    for (benchmark, known, metric), rows in points.groupby(["benchmark", "source", "metric"], sort=False):
+        panels = [(name, _lines(rows[rows["correction"] == name])) for name in corrections]
+        title = f"{benchmark}, {known}: {str(metric).replace('_', ' ')}"
+        text = f"{title}, over the share of all pairs in a tail. tables/scores.csv has the numbers."
+        figure = curves([panel for panel in panels if panel[1]], "share in a tail")
+        blocks += [Heading(title), Figure(figure, text, text)]
+    return blocks
+
+
+def _lines(rows: pd.DataFrame) -> list[tuple[str, npt.ArrayLike, npt.ArrayLike]]:
+    models = [(str(model), own.sort_values("threshold")) for model, own in rows.groupby("model", sort=False)]
+    lines: list[tuple[str, npt.ArrayLike, npt.ArrayLike]] = [
+        (model, own["threshold"].to_numpy(), own["value"].to_numpy()) for model, own in models
+    ]
+    chance = rows.drop_duplicates("threshold").sort_values("threshold")
+    return [*lines, ("chance", chance["threshold"].to_numpy(), chance["chance"].to_numpy())] if lines else []
 
 
 def _group(verdict: Verdict, corrections: list[str]) -> list[Block]:
