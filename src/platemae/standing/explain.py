@@ -197,7 +197,7 @@ def _snakemakes(reason: str) -> list[str]:
     found = []
     for part in re.split(r"; (?=[A-Z])", re.sub(r"Params have changed since last execution: .*", "", reason)):
         head, _, files = part.partition(": ")
-        found += [words.format(files.strip()) for start, words in _WORDS.items() if head.startswith(start)]
+        found += [words.format(files.strip(" ;")) for start, words in _WORDS.items() if head.startswith(start)]
     return found
 
 
