@@ -74,8 +74,8 @@ def test_what_snakemake_alone_knows(results):
     note(results, job("qc_plate", plate="P1", inputs=["b", "c"]))
     (said,) = reasons(results, [now]).values()
     assert said == ("also reads a; no longer reads c", "changed: a", "the command of its rule changed")
-    gone = job("qc_plate", plate="P1", inputs=["b", "c"], reason="Missing output files: x, y; Params have changed since "
-               "last execution: before: 'a' now: 'b'")  # fmt: skip
+    reason = "Missing output files: x, y; Params have changed since last execution: before: 'a' now: 'b'"
+    gone = job("qc_plate", plate="P1", inputs=["b", "c"], reason=reason)
     assert reasons(results, [gone])["qc_plate"] == ("gone: x, y",)
 
 
