@@ -21,7 +21,7 @@ def facts(flops: float = 1e9, **more) -> dict:
 
 def scores(*rows: tuple[str, str, float, str]) -> pd.DataFrame:
     """Rows of (model, correction, recall, overlap), and what must not be taken for a recall of a whole source."""
-    columns = list(SCORE_COLUMNS)
+    columns = [name for name in SCORE_COLUMNS if not name.startswith("plate_")]
     table = [
         [model, correction, "planted", source, metric, 0.05, value, value - 0.1, value + 0.1, 40, 0.1, overlap, "{}"]
         for model, correction, recall, overlap in rows
@@ -31,7 +31,7 @@ def scores(*rows: tuple[str, str, float, str]) -> pd.DataFrame:
             ("relations", "recall_shuffled", 0.1),
         )
     ]
-    return pd.DataFrame(table, columns=columns)
+    return pd.DataFrame(table, columns=columns).reindex(columns=list(SCORE_COLUMNS))
 
 
 STUDY = [entry("mae"), entry("wsl_a", "wsl"), entry("wsl_b", "wsl"), entry("diverged")]
