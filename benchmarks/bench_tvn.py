@@ -10,7 +10,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,13 +53,23 @@ def plain_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any, ridge: float = 0.5
 
 
 def our_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any) -> FloatArray:
-    """Run the package from rows to rows: statistics, basis, transform, plate by plate.
+    """Run the package from rows to rows: statistics of all plates, basis, transform, plate by plate."""
+    stats = _statistics(x_ND, plate_N, control_N)
+    return _corrected(x_ND, plate_N, {name: stats[name] for name in stats})
 
-    As in the pipeline statistics are taken anew where they are asked for, and never all held at once.
-    """
+
+def streamed_tvn(x_ND: FloatArray, plate_N: Any, control_N: Any) -> FloatArray:
+    """Run the package with statistics taken anew where they are asked for, so that never two plates' are held."""
+    return _corrected(x_ND, plate_N, _statistics(x_ND, plate_N, control_N))
+
+
+def _statistics(x_ND: FloatArray, plate_N: Any, control_N: Any) -> ByPlate[ControlStats]:
+    own = {str(plate): np.flatnonzero((plate_N == plate) & control_N) for plate in np.unique(plate_N)}
+    return ByPlate(list(own), lambda name: ControlStats.from_rows(x_ND[own[name]], name))
+
+
+def _corrected(x_ND: FloatArray, plate_N: Any, stats: Mapping[str, ControlStats]) -> FloatArray:
     rows = {str(plate): np.flatnonzero(plate_N == plate) for plate in np.unique(plate_N)}
-    controls = {name: own[control_N[own]] for name, own in rows.items()}
-    stats = ByPlate(list(rows), lambda name: ControlStats.from_rows(x_ND[controls[name]], name))
     fitted = TVN.fit(stats, {name: name for name in rows}, TVNSettings(center_per_batch=False))
     out_ND = np.empty((len(x_ND), fitted.whiten.shape[1]))
     for name, own in rows.items():
@@ -92,42 +102,54 @@ def measure(
 
     Returns
     -------
-    A row of times with task, ours, peer and ceiling (median seconds), unit, ratio (median of peer / ours of each run)
-    and note (spread, CPU time, deviation), and a row of memory.
+    For statistics held, and taken anew: a row of times with task, ours, peer and ceiling (median seconds),
+    unit, ratio (median of peer / ours of each run) and note (spread, CPU time, deviation), and a row of memory.
     """
     inputs = make_screen(n_wells, dims, n_plates, control_share)
     few = inputs[1] < WARM_UP_PLATES
-    for function in (our_tvn, plain_tvn):
+    for function in (*OURS, plain_tvn):
         function(*(part[few] for part in inputs))
-    ours, peer, floor, ratios, cpu_ratios, worst = [], [], [], [], [], 0.0
+    ours: dict[Any, list[tuple[float, float]]] = {function: [] for function in OURS}
+    peer, floor, worst = [], [], 0.0
     for _ in range(runs):
-        ours_s, ours_cpu, ours_ND = _timed(our_tvn, *inputs)
-        peer_s, peer_cpu, peer_ND = _timed(plain_tvn, *inputs)
-        floor.append(_timed(gemm_floor, *inputs)[0])
-        ours.append(ours_s)
+        *peer_s, peer_ND = _timed(plain_tvn, *inputs)
         peer.append(peer_s)
-        ratios.append(peer_s / ours_s)
-        cpu_ratios.append(peer_cpu / ours_cpu)
-        worst = max(worst, deviation(ours_ND, peer_ND))
-        del ours_ND, peer_ND
-    spread = (
-        f"{runs} runs, ratio {min(ratios):.1f} to {max(ratios):.1f}, of CPU time {statistics.median(cpu_ratios):.1f}"
-    )
-    spread += f", {os.environ.get('OMP_NUM_THREADS', 'all')} BLAS threads"
-    note = f"{spread}; largest deviation {worst:.1e} of the largest value"
-    task = f"TVN {n_wells:,} x {dims}, {n_plates} plates, {control_share:.0%} controls, float64"
-    medians = {"ours": statistics.median(ours), "peer": statistics.median(peer), "ceiling": statistics.median(floor)}
-    time_row = {"task": task, **medians, "unit": "s", "ratio": statistics.median(ratios), "note": note}
-    return [time_row, memory(n_wells, dims, n_plates, control_share)]
-
-
-def memory(n_wells: int, dims: int, n_plates: int, control_share: float) -> dict[str, Any]:
-    """Compare peak memory beside the input, each in a process of its own; the results are kept in both."""
+        floor.append(_timed(gemm_floor, *inputs)[0])
+        for function in OURS:
+            *ours_s, ours_ND = _timed(function, *inputs)
+            ours[function].append((ours_s[0], ours_s[1]))
+            worst = max(worst, deviation(ours_ND, peer_ND))
+            del ours_ND
+        del peer_ND
+    task = f"TVN {n_wells:,} x {dims}, {n_plates} plates, {control_share:.0%} controls, float64, statistics"
     sizes = (n_wells, dims, n_plates, control_share)
-    ours, peer = (in_child(make_screen, function, *sizes)["mib"] for function in (our_tvn, plain_tvn))
-    note = f"beside the input of {n_wells * dims * 8 / 2**20:.0f} MiB, the result of the same size included"
-    row = {"ours": ours, "peer": peer, "unit": "MiB", "ratio": ours / peer, "note": f"{note}; ratio: ours / peer"}
-    return {"task": f"TVN {n_wells:,} x {dims}, {n_plates} plates: extra memory", **row}
+    peer_mib = in_child(make_screen, plain_tvn, *sizes)["mib"]
+    rows = []
+    for function, name in OURS.items():
+        ratios = [theirs[0] / mine[0] for theirs, mine in zip(peer, ours[function], strict=True)]
+        of_cpu = statistics.median(theirs[1] / mine[1] for theirs, mine in zip(peer, ours[function], strict=True))
+        spread = f"{runs} runs, ratio {min(ratios):.1f} to {max(ratios):.1f}, of CPU time {of_cpu:.1f}"
+        spread += f", {os.environ.get('OMP_NUM_THREADS', 'all')} BLAS threads"
+        note = f"{spread}; largest deviation {worst:.1e} of the largest value"
+        medians = [
+            statistics.median(values) for values in ([s for s, _ in ours[function]], [s for s, _ in peer], floor)
+        ]
+        times = dict(zip(("ours", "peer", "ceiling"), medians, strict=True))
+        rows.append({"task": f"{task} {name}", **times, "unit": "s", "ratio": statistics.median(ratios), "note": note})
+        rows.append(memory(f"{task} {name}: extra memory", function, peer_mib, sizes))
+    return rows
+
+
+def memory(task: str, function: Any, peer_mib: float, sizes: tuple[Any, ...]) -> dict[str, Any]:
+    """Compare peak memory beside the input, each in a process of its own; the results are kept in both."""
+    ours = in_child(make_screen, function, *sizes)["mib"]
+    note = f"beside the input of {sizes[0] * sizes[1] * 8 / 2**20:.0f} MiB, the result of the same size included"
+    row = {"ours": ours, "peer": peer_mib, "unit": "MiB", "ratio": ours / peer_mib}
+    return {"task": task, **row, "note": f"{note}; ratio: ours / peer"}
+
+
+OURS = {our_tvn: "held", streamed_tvn: "taken anew"}
+"""The package, by where it has the statistics of plates."""
 
 
 def main() -> None:
