@@ -188,10 +188,10 @@ def test_each_papers_table_stands_beside_what_was_measured_with_what_is_unlike(r
     assert row["unlike"].startswith("published: best model, data not stated")
     assert table.loc[("zero", "none"), "unlike"].endswith("here: zero, no training of ours")
     assert (
-        "| their model | CORUM | 0.5 | mae | tvn | 0.550 [0.450, 0.650] | +0.050 | 120 |  |"
+        "| their model | CORUM | 0.5 | corum at 0.05 | mae | tvn | 0.550 [0.450, 0.650] | +0.050 | 120 |  |"
         in (folder / "mine.md").read_text()
     )
-    assert r"\begin{tabular}{llrllrrrlp{0.4\textwidth}}" in (folder / "mine.tex").read_text()
+    assert r"\begin{tabular}{llrlllrrrlp{0.4\textwidth}}" in (folder / "mine.tex").read_text()
     core = pd.read_csv(folder / "rxrx3_core.csv")
     assert core["unlike"].str.endswith("not measured here").any(), "a cell without a measured one is kept"
     again = compare_models.run(results, CFG | {"study": [studied("mae", "mae", "x")]}, base=tmp_path)

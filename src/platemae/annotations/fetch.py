@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from platemae.annotations.catalogue import ORIGIN, AnnotationSet, choose
 from platemae.annotations.normalise import normalise
 from platemae.contracts import write_text
-from platemae.errors import InputError, MissingError, PlatemaeError, raise_all, writing
+from platemae.errors import ConfigError, InputError, MissingError, PlatemaeError, raise_all, writing
 
 _FULL = 64
 _TIMEOUT = 60
@@ -48,7 +48,7 @@ def fetch(
     Raises
     ------
     ConfigError
-        If a set is not known, or its licence not accepted.
+        If a set is not known, its licence not accepted, or a table would replace another or its own source.
     MissingError
         If a file is not there, or the address cannot be reached.
     InputError
@@ -65,12 +65,23 @@ def fetch(
                 made.append(_one(wanted, origin, Path(folder), aliases))
             except PlatemaeError as error:
                 problems.append(error)
-    raise_all(problems)
+    raise_all([*problems, *_clashes([name for name, _, _ in made], own, out)])
     with writing("the annotations"):
         for name, text, source in made:
             write_text(out / f"{name}.csv", text)
             write_text(out / f"{name}.source.json", json.dumps(source, indent=1) + "\n")
     return [_sentence(out / f"{name}.csv", source) for name, _, source in made]
+
+
+def _clashes(names: list[str], own: list[str], out: Path) -> list[PlatemaeError]:
+    """Return what would be lost: one table below another of its name, or a file of one's own below its table."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    sources = {(_local(name) or Path(name)).resolve() for name in own}
+    below = sorted({name for name in names if (out / f"{name}.csv").resolve() in sources})
+    return [
+        *(ConfigError(f"two tables would be called {name}.csv", str(out), "rename one of them") for name in twice),
+        *(ConfigError(f"{name}.csv would replace its source", str(out), "name another folder") for name in below),
+    ]
 
 
 def _one(

@@ -73,18 +73,23 @@ def normalise(
     blank = table[keys].apply(lambda column: column.str.casefold().isin(_BLANK)).any(axis=1)
     counts["blank"] = int(blank.sum())
     table = table[~blank]
-    made, more = _unique_clusters(table) if form == "clusters" else _unique_pairs(table)
+    made, more = _unique_clusters(table) if form == "clusters" else _unique_pairs(table, where)
     if made.empty:
         raise InputError("not a single entry is left", where, f"the file must hold {form} of two names or more")
     return made.to_csv(index=False, lineterminator="\n"), counts | more
 
 
-def _unique_pairs(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+def _unique_pairs(table: pd.DataFrame, where: str) -> tuple[pd.DataFrame, dict[str, int]]:
     same = table["entity1"] == table["entity2"]
     kept = table[~same].copy()
     swapped = kept["entity1"] > kept["entity2"]
     kept.loc[swapped, ["entity1", "entity2"]] = kept.loc[swapped, ["entity2", "entity1"]].to_numpy()
     unique = kept.drop_duplicates().sort_values(list(kept.columns), kind="stable")
+    twice = unique.duplicated(["entity1", "entity2"])
+    if twice.any():
+        one, two = unique.loc[twice, ["entity1", "entity2"]].iloc[0]
+        what = f"{one} and {two} have two strengths ({int(twice.sum())} such pairs)"
+        raise InputError(what, where, "keep one strength a pair, or leave the column strength out")
     return unique, {"self_pairs": int(same.sum()), "duplicates": len(kept) - len(unique), "pairs": len(unique)}
 
 
@@ -94,13 +99,7 @@ def _unique_clusters(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]
 
 
 def _pairs(lines: list[str], where: str) -> pd.DataFrame:
-    mark = next((mark for mark in "\t,;" if mark in lines[0]), " ")
-    try:
-        table = pd.read_csv(StringIO("\n".join(lines)), sep=mark, dtype=str, keep_default_na=False)
-    except pd.errors.ParserError as error:
-        raise InputError(f"not a table: {error}", where, "give a CSV or TSV with a header") from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first columns for an index
-        raise InputError("not a table: the rows have more columns than the header", where, "name every column")
+    table = _table(lines, next((mark for mark in "\t,;" if mark in lines[0]), " "), where)
     plain = {re.sub(r"[^a-z0-9]", "", str(column).lower()): column for column in reversed(table.columns)}
     for left, right in _HEADERS:
         if left in plain and right in plain:
@@ -112,16 +111,25 @@ def _pairs(lines: list[str], where: str) -> pd.DataFrame:
     raise InputError(f"the columns of the two genes are not found (columns: {found})", where, remedy)
 
 
+def _table(lines: list[str], mark: str, where: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(StringIO("\n".join(lines)), sep=mark, dtype=str, keep_default_na=False)
+    except pd.errors.ParserError as error:
+        raise InputError(f"not a table: {error}", where, "give a CSV or TSV with a header") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first columns for an index
+        raise InputError("not a table: the rows have more columns than the header", where, "name every column")
+    return table
+
+
 def _clusters(lines: list[str], where: str) -> pd.DataFrame:
-    first = [field.strip().lower() for field in re.split(r"[,\t;]", lines[0])]
-    if first[:2] == ["cluster", "gene"]:
-        rows = [re.split(r"[,\t;]", line)[:2] for line in lines[1:]]
-        bad = [number for number, row in enumerate(rows, 2) if len(row) < 2]
-    else:
-        fields = [line.split("\t") for line in lines]
-        bad = [number for number, parts in enumerate(fields, 1) if len(parts) < 2]
-        genes = [parts[2:] if len(parts) > 2 else " ".join(parts[1:]).split() for parts in fields]
-        rows = [[parts[0], gene] for parts, members in zip(fields, genes, strict=True) for gene in members]
+    mark = next((mark for mark in "\t,;" if mark in lines[0]), ",")
+    if [field.strip(' "').lower() for field in lines[0].split(mark)][:2] == ["cluster", "gene"]:
+        table = _table(lines, mark, where)
+        return table.iloc[:, :2].set_axis(["cluster", "gene"], axis=1)
+    fields = [line.split("\t") for line in lines]
+    bad = [number for number, parts in enumerate(fields, 1) if len(parts) < 2]
+    genes = [parts[2:] if len(parts) > 2 else " ".join(parts[1:]).split() for parts in fields]
+    rows = [[parts[0], gene] for parts, members in zip(fields, genes, strict=True) for gene in members]
     if bad:
         remedy = "give a line a cluster: name, tab, genes; or a table with the columns cluster,gene"
         raise InputError("not a table of clusters", f"{where}, line {bad[0]}", remedy)

@@ -65,7 +65,7 @@ def read_relations(path: Path) -> Relations:
 
 def _read_text(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise MissingError("the relation file is not there", str(path), "correct its path in benchmarks: sources")
+        raise MissingError("the relation file is not there", str(path), "correct the path in relations")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -17,6 +17,8 @@ PAPER_COLUMNS = (
     "published",
     "printed",
     "reliability",
+    "measured_benchmark",
+    "measured_threshold",
     "measured_model",
     "measured_correction",
     "measured",
@@ -27,7 +29,19 @@ PAPER_COLUMNS = (
     "overlap",
     "unlike",
 )
-_SHOWN = ("row", "column", "published", "model", "correction", "measured", "difference", "n", "overlap", SENTENCE)
+_SHOWN = (
+    "row",
+    "column",
+    "published",
+    "benchmark",
+    "model",
+    "correction",
+    "measured",
+    "difference",
+    "n",
+    "overlap",
+    SENTENCE,
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
                 str(row["row"]),
                 str(row["column"]),
                 plain(row["published"]),
+                _benchmark(row),
                 plain(row["measured_model"]),
                 plain(row["measured_correction"]),
                 measured,
@@ -120,6 +135,12 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
             )
         )
     return pd.DataFrame(rows, columns=list(_SHOWN))
+
+
+def _benchmark(row: Mapping[Hashable, Any]) -> str:
+    """Return what measured it, with its threshold: two benchmarks of a configuration may measure one cell."""
+    threshold = plain(row["measured_threshold"])
+    return plain(row["measured_benchmark"]) + (f" at {threshold}" if threshold else "")
 
 
 def _real(value: Any) -> float:

@@ -45,6 +45,7 @@ OPTIONAL_KEYS = ("correction", "threshold")
 """A published row that leaves one of these open is compared with every measured one."""
 
 MEASURED_COLUMNS = (
+    "measured_benchmark",
     "measured_model",
     "measured_correction",
     "measured_threshold",
@@ -165,6 +166,7 @@ def _key(value: object) -> str:
 def _measured(partner: Mapping[Hashable, Any], published: float) -> dict[str, Any]:
     value = partner["value"]
     return {
+        "measured_benchmark": partner["benchmark"],
         "measured_model": partner["model"],
         "measured_correction": partner["correction"],
         "measured_threshold": partner["threshold"],

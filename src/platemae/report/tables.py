@@ -13,7 +13,7 @@ from platemae.report.scores import Group, counted, groups, number, plain, with_i
 LEADING = ("source", "metric", "threshold", "model")
 OVERLAP = "overlap"
 TRAILING = ("chance", "n", OVERLAP)
-_TEXT = ("model", OVERLAP, "row", "column", "correction")
+_TEXT = ("model", OVERLAP, "row", "column", "benchmark", "correction")
 SENTENCE = "unlike"
 """Column of a paper's table that holds a sentence: it is wrapped."""
 

@@ -111,6 +111,11 @@ def verify(root: Path, quick: bool = False) -> Verification:
             found.findings.append(Finding("torn", str(error).splitlines()[0], _name(results, path), _AGAIN))
             vouched.update(results.outputs(stage, **wildcards))
             continue
+        if manifest.stage not in _WRITERS.get(stage, (stage,)):
+            what = f"it says that {manifest.stage} wrote it, which writes no manifest here"
+            found.findings.append(Finding("edited", what, _name(results, path), _AGAIN))
+            vouched.update(results.outputs(stage, **wildcards))
+            continue
         job = _Job(results, manifest, wildcards, path)
         vouched.update([*results.outputs(manifest.stage, **wildcards), *job.store()])
         found.checked[manifest.stage] += 1
@@ -122,6 +127,8 @@ def verify(root: Path, quick: bool = False) -> Verification:
 
 
 _AGAIN = "delete it and run again"
+_WRITERS = {"embed_plate": ("embed_plate", "import_profiles")}
+"""Stages that share a manifest."""
 
 
 def verify_job(results: Results, stage: str, wildcards: dict[str, str]) -> list[Finding]:
@@ -266,8 +273,14 @@ def _raw_folder(results: Results, plate: str, found: Verification) -> None:
     path = results.provenance("ingest_plate", f"{plate}.inventory")
     if not path.is_file():
         return
-    record = json.loads(path.read_text())
-    folder = Path(record["folder"])
+    try:
+        record = json.loads(path.read_text())
+        folder, unmatched = Path(record["folder"]), list(record["unmatched"])
+        then = {name: (size, mtime) for name, size, mtime in record["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"the inventory of plate {plate} cannot be read ({error}), and its raw folder was not compared"
+        found.findings.append(Finding("torn", what, _name(results, path), f"platemae refresh {plate}"))
+        return
     if not folder.is_dir():
         found.notes.append(f"note: the raw folder of plate {plate} is out of reach, and was not compared: {folder}")
         return
@@ -276,8 +289,7 @@ def _raw_folder(results: Results, plate: str, found: Verification) -> None:
     except PlatemaeError as error:
         found.findings.append(Finding("raw", error.what, error.where, error.remedy))
         return
-    then = {name: (size, mtime) for name, size, mtime in record["files"]}
-    known = {*then, *record["unmatched"]}
+    known = {*then, *unmatched}
     images = {name for name in now if name.lower().endswith(SUFFIXES)}
     groups = {
         "gone": sorted(set(then) - set(now)),

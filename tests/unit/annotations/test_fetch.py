@@ -126,3 +126,16 @@ def test_the_free_sets_of_the_catalogue_are_those_files(tmp_path):
         name: len((tmp_path / f"{name}.csv").read_text().splitlines()) - 1 for name in ("reactome", "humap", "stringdb")
     }
     assert pairs == {"reactome": 18_565, "humap": 58_538, "stringdb": 58_059}
+
+
+def test_no_table_replaces_another_or_its_own_source(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "pairs.csv").write_text("entity1,entity2\nB,A\n")
+    one, two = (str(tmp_path / folder / "pairs.csv") for folder in ("one", "two"))
+    with pytest.raises(ConfigError, match=r"two tables would be called pairs\.csv"):
+        fetch([one, two], tmp_path / "out")
+    with pytest.raises(ConfigError, match="would replace its source"):
+        fetch([one], tmp_path / "one")
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "one/pairs.csv").read_text() == "entity1,entity2\nB,A\n"

@@ -54,3 +54,20 @@ def test_clusters_of_three_forms_make_one_table(text):
 def test_bad_files_are_refused(data, form, words):
     with pytest.raises(InputError, match=words):
         normalise(data, form, "f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["cluster\tgene\nPCNA complex, nuclear\tPCNA\nPCNA complex, nuclear\tRFC1\n",
+     'cluster,gene\n"PCNA complex, nuclear",PCNA\n"PCNA complex, nuclear",RFC1\n'],
+)  # fmt: skip
+def test_marks_within_the_name_of_a_cluster_part_no_columns(text):
+    made, counts = normalise(text.encode(), "clusters", "f")
+    assert made == 'cluster,gene\n"PCNA complex, nuclear",PCNA\n"PCNA complex, nuclear",RFC1\n'
+    assert counts["clusters"] == 1
+    assert normalise(made.encode(), "clusters", "f")[0] == made
+
+
+def test_a_pair_with_two_strengths_is_refused_before_a_benchmark_does():
+    with pytest.raises(InputError, match="A and B have two strengths"):
+        normalise(b"entity1,entity2,strength\nA,B,1\nB,A,2\n", "pairs", "f")

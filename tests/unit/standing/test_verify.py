@@ -13,7 +13,7 @@ from platemae.fingerprint import digest_table
 from platemae.layout import MANIFESTS, OUTPUTS, Results
 from platemae.stages.summarize_controls import stats_digest
 from platemae.standing.record import job_name, size_and_digest
-from platemae.standing.verify import manifests, verify
+from platemae.standing.verify import Verification, _raw_folder, manifests, verify
 from platemae.store.parquet import write_parquet
 
 SCORES = {"model": "m", "correction": "none"}
@@ -175,3 +175,20 @@ def test_wildcards_are_read_off_the_paths(results):
         "summarize_controls": CONTROLS,
         "build_dataset": DATASET,
     }
+
+
+def test_a_manifest_of_another_stage_ends_nothing(results):
+    for stage in ("ingest_plat", "build_map"):
+        Manifest(stage, "digest").write(results.manifest("score_map", **SCORES))
+        assert ("edited", "scores/m/none.manifest.json") in found(results)
+        assert verify(results.root).checked == {"summarize_controls": 1, "build_dataset": 1}
+
+
+def test_an_inventory_that_cannot_be_read_is_a_finding(results):
+    path = results.provenance("ingest_plate", "P1.inventory")
+    write_text(path, "{torn")
+    seen = Verification()
+    _raw_folder(results, "P1", seen)
+    assert [(finding.kind, finding.where) for finding in seen.findings] == [
+        ("torn", path.relative_to(results.root).as_posix())
+    ]
