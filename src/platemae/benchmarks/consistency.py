@@ -3,7 +3,8 @@
 The mean pairwise cosine of k unit vectors is (||sum u||^2 - k) / (k (k - 1)). Its p-value comes from what random wells,
 or controls, give: p = (1 + number of the null at least as consistent) / (1 + size of the null). Nulls, by `null_kind`:
 
-- ``wells``: sets of k wells drawn from all treated ones. As the map has it; no wells are read again.
+- ``wells``: sets of k wells drawn from all treated ones. As the map has it; no wells are read again, but where the
+  map holds only rows that were found consistent: all would be so, signal or none. There every row is measured again.
 - ``matched``: sets with as many wells of each batch as the perturbation has: effects that replicates share through
   their batch are no consistency (EFAAR's ``univariate_consistency`` of 2023, which averaged angles and drew 5,000).
 - ``controls``: the consistency of null perturbations, one value each (EFAAR since 2024): named ones, such as genes that
@@ -103,8 +104,9 @@ class ReplicateConsistency:
         ----------
         scored
             With null_kind ``wells`` and measure ``cosine`` its map, with ``obs`` columns ``consistency`` and ``p``,
-            NaN for perturbations with fewer than two replicates: these are left out and counted. Else, and for chance
-            and the interval from plates, its wells; wells without a map will do.
+            NaN for perturbations with fewer than two replicates: these are left out and counted. Else, of a map that
+            was filtered by consistency, and for chance and the interval from plates, its wells; wells without a map
+            will do.
         settings
             See there.
 
@@ -116,6 +118,10 @@ class ReplicateConsistency:
             If a null perturbation is not among the rows of the map.
         """
         of_map = settings.null_kind == "wells" and settings.measure == "cosine" and scored.read_map is not None
+        if of_map and _filtered(scored):
+            if scored.read_wells is None:
+                return _untold(settings)
+            of_map = False
         table = _of_map(scored) if of_map else None
         null: Null | None = None
         detail: dict[str, Any] = {"null_kind": settings.null_kind, "measure": settings.measure}
@@ -138,6 +144,19 @@ class ReplicateConsistency:
                 settings.seed,
             )
         return score_table(plates.into(row, place) for place, row in enumerate(rows))
+
+
+def _filtered(scored: Scored) -> bool:
+    """Tell whether the map holds only rows that were found consistent."""
+    notes = scored.gene_map.uns.get("notes", {})
+    return scored.aggregate.filter_consistency_p is not None or "n_inconsistent" in notes
+
+
+def _untold(settings: ConsistencySettings) -> pd.DataFrame:
+    why = "the map holds only rows that were found consistent, and there are no wells to measure all"
+    detail = {"null_kind": settings.null_kind, "measure": settings.measure, "reason": why}
+    metrics = ("share_consistent", f"mean_{settings.measure}", "share_consistent_bh")
+    return score_table(ScoreRow(BENCHMARK, "replicates", metric, detail=detail) for metric in metrics)
 
 
 def _of_map(scored: Scored) -> pd.DataFrame:

@@ -214,3 +214,24 @@ def test_null_perturbations_with_more_wells_do_not_make_noise_look_consistent() 
         wells.obs["Metadata_Perturbation"] = wells.obs["Metadata_Perturbation"].astype(str)
         p.append(score(wells, null_kind="controls")["value"]["share_consistent"])
     assert np.mean(p) == pytest.approx(0.05, abs=0.035)
+
+
+@pytest.mark.parametrize("told_by", ["settings", "notes"])
+def test_a_map_of_consistent_rows_alone_makes_no_noise_consistent(told_by: str) -> None:
+    """Rows are kept by their p: counted again on the same rows, noise would be consistent in all of them."""
+    wells = screen(genes=200, effect=0.0)
+    how = AggregateSettings(n_null=99, filter_consistency_p=0.05)
+    gene_map = build_gene_map(wells.X, wells.obs, how)
+    assert gene_map.n_obs < 40
+    assert (gene_map.obs["p"] <= 0.05).all()
+    how = how if told_by == "settings" else AggregateSettings(n_null=99)
+    keys = ConsistencySettings(**QUICK)
+    table = ReplicateConsistency.score(Scored(lambda: gene_map, lambda: wells, how), keys).set_index("metric")
+    every = ReplicateConsistency.score(Scored(read_wells=lambda: wells), keys).set_index("metric")
+    pd.testing.assert_frame_equal(table, every)
+    assert table.loc["share_consistent", "value"] < 0.15
+    assert table.loc["share_consistent", "n"] == 200
+    alone = ReplicateConsistency.score(Scored(lambda: gene_map, aggregate=how), keys)
+    assert alone["metric"].tolist() == every.index.tolist()
+    assert alone["value"].isna().all()
+    assert alone["detail"].str.contains("holds only rows that were found consistent").all()
