@@ -154,12 +154,15 @@ def estimate(
 
 
 def concurrent(asked: Asked, nodes: Nodes, queue: int, on_gpu: bool) -> int:
-    """Return how many jobs run at once; one where even a single one does not fit, which is refused elsewhere."""
+    """Return how many jobs run at once; one where even a single one does not fit, which is refused elsewhere.
+
+    A node whose GPUs are not known has as many as one job asks for.
+    """
     per_node = nodes.cores // asked.threads
     if nodes.memory_mb:
         per_node = min(per_node, nodes.memory_mb // max(asked.memory_mb, 1))
-    if on_gpu and asked.gpus_per_node and nodes.gpus:
-        per_node = min(per_node, nodes.gpus // asked.gpus_per_node)
+    if on_gpu and asked.gpus_per_node:
+        per_node = min(per_node, (nodes.gpus or asked.gpus_per_node) // asked.gpus_per_node)
     found = max(1, per_node * nodes.count // asked.nodes)
     return min(found, queue) if queue else found
 

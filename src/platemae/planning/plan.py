@@ -119,6 +119,7 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     rates, gpu = _rates(results, options), find_gpu(options.gpu) if options.gpu else None
     known = partitions() if profile.executor == "slurm" else {}
     nodes = _nodes(options, known)
+    given = profile.without_gpu() if gpu else []
     if gpu:
         profile = profile.with_gpus()
     work = list(pending_work(config, plates, sizes, results))
@@ -134,7 +135,7 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
         listed,
         wall_seconds(listed),
         sbatch_calls(profile, pending),
-        _assumptions(options, profile, rates, gpu, nodes, list(sizes.values()), config.rows),
+        _assumptions(options, profile, rates, gpu, nodes, list(sizes.values()), config.rows, given),
         problems,
         compare(whole, results, profile, rates, gpu, options.mfu),
     )
@@ -166,9 +167,9 @@ def _nodes(options: Options, known: dict[str, Partition]) -> Nodes:
 
 def _assumptions(
     options: Options, profile: Profile, rates: Rates, gpu: Gpu | None, nodes: Nodes, sizes: Sequence[PlateSize],
-    rows: Sequence[Any],
+    rows: Sequence[Any], given: Sequence[str],
 ) -> list[str]:  # fmt: skip
-    """Return in words what the figures rest on."""
+    """Return in words what the figures rest on; ``given``: rules that get a GPU the profile does not ask for."""
     known = sum(size.known for size in sizes)
     found = [
         f"{len(sizes)} plates, {total(sizes) / 1e9:,.1f} GB of source pixels without compression; {known} by their "
@@ -185,7 +186,13 @@ def _assumptions(
     if gpu:
         found.insert(2, f"GPU: {gpu.source}; {options.mfu:.0%} of it is reached (MFU, assumed)")
     elif any(asked.gpus for asked in profile.asked.values()):
-        found.insert(2, "the profile asks for GPUs, whose kind is not named: networks are counted on cores; give --gpu")
+        kind = "the profile asks for GPUs, whose kind is not named: networks are counted on cores, and their walltimes"
+        found.insert(2, f"{kind} are not judged; name the GPU: --gpu")
+    if given:
+        rules = ", ".join(given)
+        found.insert(3, f"the profile asks for no GPU for {rules}: counted with one a job, so let set-resources ask")
+    if gpu and not nodes.gpus:
+        found.append("GPUs of a node are not known (--gpus): as many as one job asks for")
     if any(row.kind == "checkpoint" for row in rows):
         found.append(STANDS_FOR_FILE_NOTE)
     return found

@@ -97,12 +97,17 @@ def refusals(
 def _walltimes(
     work: Sequence[Work], profile: Profile, rates: Rates, gpu: Gpu | None, mfu: float
 ) -> Iterator[PlatemaeError]:
-    """Yield jobs longer than their walltime, the longest of a stage; trainings by their checkpoints and retries."""
+    """Yield jobs longer than their walltime, the longest of a stage; trainings by their checkpoints and retries.
+
+    A network that runs on a GPU whose kind is not named is not judged: the speed of cores says nothing of it.
+    """
     longest: dict[str, float] = {}
     if not profile.executor:  # jobs of this machine have no time limit
         return
     for each in work:
         asked = profile.asked[each.stage]
+        if each.flops and asked.gpus and gpu is None:
+            continue
         seconds = job_time(each, asked, rates, gpu, mfu, profile.executor == "slurm").clock
         if each.stage == "train_model" and each.step_flops:
             yield from _training(each, seconds, profile, rates, gpu, mfu)

@@ -78,8 +78,12 @@ class Profile:
 
     def with_gpus(self) -> Profile:
         """Return the profile with one GPU for each job that runs a network, where it asks for none itself."""
-        lacking = {rule: self.asked[rule] for rule in GPU_RULES if not self.asked[rule].gpus}
-        return replace(self, asked=self.asked | {rule: replace(a, gpus_per_node=1) for rule, a in lacking.items()})
+        given = {rule: replace(self.asked[rule], gpus_per_node=1) for rule in self.without_gpu()}
+        return replace(self, asked=self.asked | given)
+
+    def without_gpu(self) -> list[str]:
+        """Return the rules that run a network and ask for no GPU."""
+        return [rule for rule in GPU_RULES if not self.asked[rule].gpus]
 
 
 GPU_RULES = ("train_model", "embed_plate")

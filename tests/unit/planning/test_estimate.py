@@ -78,6 +78,9 @@ def test_what_runs_at_once_is_bounded_by_cores_memory_gpus_and_the_queue():
     assert concurrent(Asked(threads=2, memory_mb=1000, gpus_per_node=4, nodes=2), nodes, 0, True) == 2
     assert concurrent(Asked(threads=2, memory_mb=1000), nodes, 5, False) == 5
     assert concurrent(Asked(threads=99), nodes, 0, False) == 1
+    unknown = Nodes(2, cores=16)
+    assert concurrent(Asked(gpus_per_node=1), unknown, 0, True) == 2, "a node has at least what one job asks for"
+    assert concurrent(Asked(gpus_per_node=1), unknown, 0, False) == 32
 
 
 def test_a_training_takes_as_many_jobs_as_its_walltime_leaves():

@@ -36,6 +36,20 @@ def test_a_gpu_is_named_with_its_source_and_share(screen, capsys):
     assert "calls of sbatch: 97" in said.out
 
 
+def test_a_gpu_that_the_profile_does_not_ask_for_is_named_in_the_assumptions(screen, capsys):
+    words = "asks for no GPU for train_model, embed_plate"
+    assert words in planned(screen, capsys, "--gpu", "A100", *FITS)[1].out
+    assert words not in planned(screen, capsys, "--gpu", "A100", "--profile", "slurm", *FITS)[1].out
+    assert words not in planned(screen, capsys, *FITS)[1].out
+
+
+def test_the_shipped_profile_without_a_gpu_asks_for_its_name(screen, capsys):
+    Rates(1e6, {}, 1.0, 1.0, "slow cores").write(screen.parent / "results" / "provenance" / "calibration.json")
+    code, said = planned(screen, capsys, "--profile", "slurm", *FITS)
+    assert code == 0, said.err
+    assert "name the GPU: --gpu" in said.out
+
+
 def test_what_cannot_fit_is_refused_with_a_message_each(screen, capsys):
     code, said = planned(screen, capsys, "--quota-gb", "0", "--quota-files", "5")
     assert code == 2

@@ -62,6 +62,14 @@ def test_enough_retries_or_no_walltime_let_a_long_training_through():
     assert refused([TRAINING], {"train_model": Asked(runtime_minutes=1)}, executor="") == []
 
 
+def test_a_network_on_a_gpu_of_unknown_kind_is_not_judged_by_the_speed_of_cores():
+    asked = {stage: Asked(runtime_minutes=10, gpus_per_node=1) for stage in ("train_model", "embed_plate")}
+    embedding = Work("embed_plate", 1, flops=1e9 * 6000)
+    assert refused([TRAINING, embedding], asked) == []
+    on_cores = {stage: replace(each, gpus_per_node=0) for stage, each in asked.items()}
+    assert len(refused([TRAINING, embedding], on_cores)) == 2
+
+
 def test_memory_that_grows_with_the_attempts_is_enough_at_the_last():
     asked = Asked(memory_mb=300, memory_grows=True)
     assert refused([QC], {"qc_plate": asked}, retries=2) == []
