@@ -105,14 +105,20 @@ def _plain(column: pd.Series) -> pd.Series:
     text = column.astype(str).str.strip()
     if column.name not in ("concentration", KEYS["concentration"]):
         return text
-    number = pd.to_numeric(text, errors="coerce")
+    number = pd.to_numeric(text, errors="coerce").astype(np.float64)  # of whole numbers pandas makes int: 10, not 10.0
     return text.where(number.isna(), number.map(repr))
 
 
 def _refuse(labels: Labels, names: list[tuple[str, ...]]) -> None:
     few = [", ".join(sorted({" ".join(name) for name in some})[:_SHOWN]) for some in (names, labels.of)]
     what = f"no well has a label (wells: {few[0]}; table: {few[1]})"
-    lower = {tuple(part.casefold() for part in name) for name in labels.of}
-    if {tuple(part.casefold() for part in name) for name in names} & lower:
+    ours, theirs = ([tuple(map(str.casefold, name)) for name in some] for some in (names, labels.of))
+    if set(ours) & set(theirs):
         raise InputError(what, str(labels.path), "they differ in upper and lower case: write them alike")
+    if "concentration" in labels.keys and len(labels.keys) > 1:
+        place = labels.keys.index("concentration")
+        without = [{name[:place] + name[place + 1 :] for name in some} for some in (ours, theirs)]
+        if without[0] & without[1]:
+            remedy = "they differ in the concentration: write that of the layouts, in its unit, or leave the column out"
+            raise InputError(what, str(labels.path), remedy)
     raise InputError(what, str(labels.path), "use the names of the layouts")

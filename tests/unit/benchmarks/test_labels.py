@@ -54,3 +54,18 @@ def test_a_table_that_fits_nothing_says_so(tmp_path):
     assert "upper and lower case" in caught.value.remedy
     with pytest.raises(ContractError, match="Metadata_Compound"):
         labels_of(labels, WELLS[["Metadata_Concentration"]])
+
+
+@pytest.mark.parametrize("ours", [["10", "1"], ["10.0", "1.0"], [10, 1], [10.0, 1.0]])
+@pytest.mark.parametrize("theirs", ["10", "10.0", "1e1"])
+def test_whole_numbers_are_the_same_concentration_with_and_without_a_point(tmp_path, ours, theirs):
+    wells = pd.DataFrame({"Metadata_Compound": ["taxol", "taxol"], "Metadata_Concentration": ours})
+    labels = read_labels(table(tmp_path, f"compound,concentration,label\ntaxol,{theirs},a\n"))
+    assert labels_of(labels, wells).tolist() == ["a", ""]
+
+
+def test_other_concentrations_of_the_same_compounds_are_said_to_be_the_reason(tmp_path):
+    labels = read_labels(table(tmp_path, "compound,concentration,label\ntaxol,300,a\n"))
+    with pytest.raises(InputError, match="no well has a label") as caught:
+        labels_of(labels, WELLS)
+    assert "differ in the concentration" in caught.value.remedy
