@@ -1,12 +1,12 @@
 """Gene clusters, such as complexes: how much nearer their members are to each other than to the rest of the map.
 
-For each cluster the cosines of its pairs (within) are set against those of its members with all other genes of the
-map (rest), as EFAAR's ``cluster_benchmark`` does: the Kolmogorov-Smirnov statistic of the two samples, the median
-over clusters. EFAAR's p-value takes pairs for independent, which pairs of shared genes are not, and is too small: at
-0.05 it calls 14 % of random sets of a real map significant. Here p comes from random sets of as many genes: p = (1 +
-sets with at least that statistic) / (1 + sets), then Benjamini and Hochberg over the clusters of a source. For p and
-for chance the statistic is taken on a grid of about 512 equally filled bins, the same for clusters and random sets,
-so that a random set costs no pass over its cosines; the reported one is exact.
+For each cluster the cosines of its pairs (within) are set against those of its members with all other genes of the map
+(rest, without compounds), as EFAAR's ``cluster_benchmark`` does: the Kolmogorov-Smirnov statistic of the two samples,
+the median over clusters. EFAAR's p-value takes pairs for independent, which pairs of shared genes are not, and is too
+small: at 0.05 it calls 14 % of random sets of a real map significant. Here p comes from random sets of as many genes:
+p = (1 + sets with at least that statistic) / (1 + sets), then Benjamini and Hochberg over the clusters of a source.
+For p and for chance the statistic is taken on a grid of about 512 equally filled bins, the same for clusters and
+random sets, so that a random set costs no pass over its cosines; the reported one is exact.
 
 Shapes: G genes, D dimensions, C clusters, S random sets, B bootstrap replicates, K bins, M members, P pairs.
 """
@@ -26,7 +26,7 @@ from scipy.stats import false_discovery_control
 from platemae.benchmarks.bootstrap import check_at_least, multinomial_weights, percentile_interval
 from platemae.benchmarks.cosine import GRID, FloatArray, IntArray, histogram_and_values, unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval
-from platemae.benchmarks.relations import check_genes
+from platemae.benchmarks.relations import check_genes, gene_rows
 from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.benchmarks.text_table import read_text_table
 from platemae.errors import ConfigError, InputError
@@ -98,15 +98,16 @@ class Clusters:
         named = settings.clusters
         files = {Path(named).stem: named} if isinstance(named, str) else named
         sources = {name: read_clusters(Path(path)) for name, path in files.items()}
-        genes = scored.gene_map.obs["gene"].astype(str).tolist()
+        kept_G, facts = gene_rows(scored.gene_map.obs)
+        genes = scored.gene_map.obs["gene"].astype(str).to_numpy()[kept_G].tolist()
 
         def resampled(source: str, clusters: Mapping[str, frozenset[str]]) -> PlateInterval:
             sets = [np.flatnonzero(np.isin(genes, list(found))) for found in clusters.values()]
             return map_plate_interval(
-                scored, lambda x_GD: [median_difference(x_GD, sets)], settings.n_plate_bootstrap, settings.seed
+                scored, lambda x_GD: [median_difference(x_GD[kept_G], sets)], settings.n_plate_bootstrap, settings.seed
             )
 
-        return score_clusters(scored.gene_map.X, genes, sources, settings, resampled)
+        return score_clusters(np.asarray(scored.gene_map.X)[kept_G], genes, sources, settings, resampled, facts)
 
 
 def read_clusters(path: Path) -> dict[str, frozenset[str]]:
@@ -139,6 +140,7 @@ def score_clusters(
     sources: Mapping[str, Mapping[str, frozenset[str]]],
     settings: ClustersSettings,
     resampled: Resampled | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Score each source of clusters.
 
@@ -154,6 +156,8 @@ def score_clusters(
         ``clusters`` is not looked at.
     resampled
         Returns the plate interval of ``cosine_difference`` of a source's clusters; none: no such interval.
+    notes
+        What every row's detail tells besides, such as ``n_no_gene``.
 
     Returns
     -------
@@ -179,7 +183,7 @@ def score_clusters(
     u_GD, usable_G = unit_rows(np.asarray(x_GD)[order_G])
     names = [genes[i] for i, usable in zip(order_G, usable_G, strict=True) if usable]
     dropped = [genes[i] for i, usable in zip(order_G, usable_G, strict=True) if not usable]
-    facts = {"n_genes_map": len(names), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
+    facts = {**(notes or {}), "n_genes_map": len(names), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
     grid = _Grid.of(u_GD[usable_G]) if len(names) > 2 else None
     rows = (
         row

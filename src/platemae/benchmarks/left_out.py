@@ -17,6 +17,7 @@ from platemae.benchmarks.aggregate import CELLS, build_gene_map
 from platemae.benchmarks.bootstrap import FloatArray, IntArray
 from platemae.benchmarks.entities import TREATMENT, name_entities
 from platemae.benchmarks.plates import PlateSums
+from platemae.benchmarks.relations import gene_rows
 from platemae.benchmarks.wells import text_of
 from platemae.errors import MissingError
 
@@ -43,6 +44,8 @@ class LeftOut:
         Which genes have wells on which plates.
     noise_QG
         Cosine of both rows that wells of plain noise would give.
+    paired_G
+        Rows whose pairs are looked at: the genes, of a map that has any.
     detail
         Number of plates, and how wells become the map.
     reason
@@ -55,6 +58,7 @@ class LeftOut:
     without: Callable[[str], FloatArray]
     on_QG: npt.NDArray[np.bool_]
     noise_QG: FloatArray
+    paired_G: npt.NDArray[np.bool_]
     detail: dict[str, Any]
     reason: str = ""
 
@@ -84,6 +88,8 @@ class LeftOut:
         plates = sorted(used["plate"].unique())
         whole_GD = np.asarray(scored.gene_map.X, dtype=np.float64)[order_G]
         genes, detail = names_G[order_G].tolist(), {"n_plates": len(plates), "aggregate": scored.aggregate.method}
+        paired_G, facts = gene_rows(scored.gene_map.obs)
+        paired_G, detail = paired_G[order_G], detail | facts
         nothing = np.zeros((0, len(genes)))
         why = f"there are treated wells on {len(plates)} plate alone, and two are needed" if len(plates) < 2 else ""
         try:
@@ -91,9 +97,9 @@ class LeftOut:
         except MissingError as error:
             why = why or error.what
         if why:
-            return cls(genes, plates, whole_GD, lambda _: whole_GD, nothing > 0, nothing, detail, why)
+            return cls(genes, plates, whole_GD, lambda _: whole_GD, nothing > 0, nothing, paired_G, detail, why)
         on_QG, noise_QG = _noise(used, genes, plates)
-        return cls(genes, plates, whole_GD, lambda plate: made(plate)[order_G], on_QG, noise_QG, detail)
+        return cls(genes, plates, whole_GD, lambda plate: made(plate)[order_G], on_QG, noise_QG, paired_G, detail)
 
 
 def _maps_without(scored: Scored, plate_N: npt.NDArray[Any]) -> Callable[[str], FloatArray]:

@@ -8,7 +8,8 @@ The map is made again without the wells of each plate in turn, and set against t
   weights, sqrt((n - 1) / n) for n plates of one well each. That is the chance of the median (the
   quantile of noise lies below it, by how much depends on the dimensions); what lies above it is signal.
 - ``pair_rank_agreement``: Spearman correlation of the cosines of all pairs (or of ``max_pairs`` drawn ones) with and
-  without the plate: the mean over plates, with the worst plate named.
+  without the plate: the mean over plates, with the worst plate named. Pairs, here and below, are of genes alone
+  where the map has compounds, too.
 - with ``relations``: ``recall``, ``recall_min`` and ``recall_max``, the recall of the whole map and its range over the
   left-out plates, with the plates that make it.
 
@@ -115,7 +116,7 @@ def _cosine_rows(left_out: LeftOut, settings: PlateStabilitySettings) -> Iterato
     whole_GD, usable_G = unit_rows(left_out.whole_GD)
     cosine_QG = np.full(left_out.on_QG.shape, np.nan)
     agreement_Q = np.full(len(left_out.plates), np.nan)
-    left_P, right_P = _pairs(len(whole_GD), settings)
+    left_P, right_P = _pairs(np.flatnonzero(left_out.paired_G), settings)
     for q, plate in enumerate(left_out.plates):
         u_GD, here_G = unit_rows(left_out.without(plate))
         both_G = usable_G & here_G
@@ -171,15 +172,16 @@ def _agreement_row(
     )  # fmt: skip
 
 
-def _pairs(n_genes: int, settings: PlateStabilitySettings) -> tuple[IntArray, IntArray]:
-    """Return all pairs of genes, or so many drawn with replacement; left < right."""
+def _pairs(row_G: IntArray, settings: PlateStabilitySettings) -> tuple[IntArray, IntArray]:
+    """Return all pairs of these rows, or so many drawn with replacement; left < right."""
+    n_genes = len(row_G)
     if n_genes * (n_genes - 1) // 2 <= settings.max_pairs:
         left_P, right_P = np.triu_indices(n_genes, 1)
-        return left_P, right_P
+        return row_G[left_P], row_G[right_P]
     rng = np.random.default_rng(settings.seed)
     a_P = rng.integers(0, n_genes, settings.max_pairs)
     b_P = (a_P + rng.integers(1, n_genes, settings.max_pairs)) % n_genes
-    return np.minimum(a_P, b_P), np.maximum(a_P, b_P)
+    return row_G[np.minimum(a_P, b_P)], row_G[np.maximum(a_P, b_P)]
 
 
 def _agreement(whole_GD: FloatArray, u_GD: FloatArray, left_P: IntArray, right_P: IntArray) -> float:
@@ -204,8 +206,10 @@ def _recall_rows(
         return
     lo = settings.threshold
     how = RecallSettings(thresholds=((lo, 1 - lo),), n_bootstrap=1, n_shuffles=1, seed=settings.seed)
-    whole = _recalls(left_out.whole_GD, left_out.genes, relations, how)
-    without = [_recalls(left_out.without(plate), left_out.genes, relations, how) for plate in left_out.plates]
+    kept_G = left_out.paired_G
+    genes = [gene for gene, kept in zip(left_out.genes, kept_G, strict=True) if kept]
+    whole = _recalls(left_out.whole_GD[kept_G], genes, relations, how)
+    without = [_recalls(left_out.without(plate)[kept_G], genes, relations, how) for plate in left_out.plates]
     for name in relations:
         value_Q = np.array([found.get(name, np.nan) for found in without])
         common: dict[str, Any] = {"threshold": lo, "n": len(value_Q), "chance": 2 * lo}

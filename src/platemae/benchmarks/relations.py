@@ -116,6 +116,24 @@ def choose_rows(
     return kept_G, facts
 
 
+def gene_rows(obs: pd.DataFrame) -> tuple[npt.NDArray[np.bool_], dict[str, Any]]:
+    """Choose the rows of genes, so that compounds of a map of both are no part of a chance; all rows of other maps.
+
+    Parameters
+    ----------
+    obs
+        Of the map: ``entity_kind``, where it has that.
+
+    Returns
+    -------
+    kept_G, facts
+        The rows, and ``n_no_gene``, how many were left out.
+    """
+    if "entity_kind" in obs and not (obs["entity_kind"].astype(str) == "gene").any():
+        return np.ones(len(obs), dtype=bool), {"n_no_gene": 0}
+    return choose_rows(obs, True, None)
+
+
 def place_pairs(
     name: str,
     relations: Relations,

@@ -2,19 +2,23 @@
 
 import json
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from platemae.benchmarks.clusters import (
+    Clusters,
     ClustersSettings,
     ks_statistic,
     median_difference,
     read_clusters,
     score_clusters,
 )
+from platemae.benchmarks.scored import Scored
 from platemae.errors import ContractError, InputError
 
 GENES = [f"G{i:02d}" for i in range(60)]
@@ -99,6 +103,33 @@ def test_rows_without_direction_and_small_clusters_are_counted():
     assert "fewer than 3" in detail["interval_reason"]
     assert "reason" in json.loads(score(x, min_genes=30).loc["ks_median", "detail"])
     assert np.isnan(score(x, min_genes=30).loc["ks_median", "value"])
+
+
+def test_compounds_of_a_map_are_no_part_of_the_chance(tmp_path):
+    """Genes on one axis, compounds apart: against compounds any gene set is a cluster."""
+    rng = np.random.default_rng(3)
+    genes_GD, compounds_CD = rng.normal(size=(30, 8)) + 4, rng.normal(size=(90, 8))
+    file = tmp_path / "sets.csv"
+    sets = [rng.choice(30, 10, replace=False) for _ in range(4)]
+    file.write_text("cluster,gene\n" + "".join(f"c{k},{GENES[g]}\n" for k, found in enumerate(sets) for g in found))
+
+    def scored(kinds, x):
+        obs = pd.DataFrame({"gene": [*GENES[:30], *(f"drug{i}" for i in range(90))][: len(x)], "entity_kind": kinds})
+        return Clusters.score(Scored(lambda: anndata.AnnData(x, obs.set_axis(obs["gene"]))), how)
+
+    how = ClustersSettings(clusters=str(file), n_shuffles=99)
+    alone = scored(["gene"] * 30, genes_GD).set_index("metric")
+    both = scored(["gene"] * 30 + ["compound"] * 90, np.vstack([genes_GD, compounds_CD])).set_index("metric")
+    assert both.loc["share_significant", "value"] == 0
+    assert json.loads(both.loc["ks_median", "detail"])["n_no_gene"] == 90
+    pd.testing.assert_frame_equal(both.drop(columns="detail"), alone.drop(columns="detail"))
+    assert Clusters.score(Scored(lambda: _renamed(genes_GD)), how)["value"].tolist() == alone["value"].tolist()
+
+
+def _renamed(x):
+    """A map of perturbations that bear the names of genes."""
+    obs = pd.DataFrame({"gene": GENES[:30], "entity_kind": "perturbation"}, index=GENES[:30])
+    return anndata.AnnData(x, obs)
 
 
 def test_wrong_names_are_refused():

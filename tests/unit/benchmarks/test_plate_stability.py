@@ -151,6 +151,27 @@ def test_recall_has_its_range_over_plates(tmp_path):
         score(wells, relations=str(file))
 
 
+def test_compounds_are_no_part_of_recall_and_ranks(tmp_path):
+    wells = screen(1.0)
+    wells.obs["Metadata_Compound"] = ""
+    compounds = wells.copy()
+    compounds.X = compounds.X + 20
+    compounds.obs["Metadata_Compound"] = "drug" + compounds.obs["Metadata_Gene"].astype(str)
+    compounds.obs["Metadata_Perturbation"] = compounds.obs["Metadata_Compound"]
+    compounds.obs["Metadata_Gene"] = ""
+    both = anndata.concat([wells, compounds], index_unique="-")
+    file = tmp_path / "pairs.csv"
+    file.write_text("entity1,entity2\n" + "".join(f"G{g:02d},G{g + 1:02d}\n" for g in range(0, 22, 2)))
+    given_keys = PlateStabilitySettings(n_bootstrap=20, relations=str(file))
+    how = AggregateSettings(method="mean", n_null=1, entity="gene_and_compound")
+    scored = Scored(lambda: build_gene_map(both.X, both.obs, how), lambda: both, how)
+    found = PlateStability.score(scored, given_keys).set_index(["source", "metric"])
+    expected = score(wells, relations=str(file))
+    for place in (("plates", "pair_rank_agreement"), ("pairs", "recall"), ("pairs", "recall_min")):
+        assert found.loc[place, "value"] == pytest.approx(expected.loc[place, "value"])
+    assert json.loads(found.loc[("pairs", "recall"), "detail"])["n_no_gene"] == 24
+
+
 def test_what_cannot_be_left_out_says_why():
     one = score(screen(plates=1))
     assert one["value"].isna().all()
