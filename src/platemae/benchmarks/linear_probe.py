@@ -4,7 +4,8 @@ Wells are split by group (``split_by``): no group is on both sides (scikit-learn
 shuffling). On each training part the vectors are standardised and a multinomial logistic regression with an L2
 penalty is fitted (``StandardScaler`` and ``LogisticRegression``); every well is predicted once, by the one fit that
 has not seen its group. A well whose label is in no other part counts as wrong. The measured chance repeats all of it
-with permuted labels: within groups, or between them where each group has one label (mechanisms, split by compound).
+with permuted labels: within groups of several labels, and between the groups of one label, whole (mechanisms, split
+by compound).
 
 Shapes: N wells, D dimensions, K classes, Q groups, B resamples.
 """
@@ -262,17 +263,16 @@ def predict(
 
 
 def permuted(class_N: IntArray, group_N: IntArray, rng: np.random.Generator) -> IntArray:
-    """Permute labels within groups; between groups, whole, where each group has one label."""
-    frame = pd.DataFrame({"label": class_N, "group": group_N})
-    if (frame.groupby("group")["label"].nunique() == 1).all():
-        label_Q = frame.groupby("group")["label"].first().to_numpy()
-        moved: IntArray = rng.permutation(label_Q)[np.unique(group_N, return_inverse=True)[1]]
-        return moved
+    """Permute labels within groups of several labels, and between the groups that have one label each, whole."""
+    _, code_N = np.unique(group_N, return_inverse=True)
+    labels = pd.Series(class_N).groupby(code_N)
+    label_Q, single_Q = labels.first().to_numpy(copy=True), (labels.nunique() == 1).to_numpy()
+    label_Q[single_Q] = rng.permutation(label_Q[single_Q])
     # Sorted by group, then by a random number: wells of a group come in random order.
     order_N = np.lexsort((rng.random(len(class_N)), group_N))
     out = np.empty_like(class_N)
     out[np.argsort(group_N, kind="stable")] = class_N[order_N]
-    return out
+    return np.where(single_Q[code_N], label_Q[code_N], out)
 
 
 def _tables(probe: _Probe, hit_N: npt.NDArray[np.bool_]) -> tuple[IntArray, IntArray]:

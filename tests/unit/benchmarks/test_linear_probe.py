@@ -142,3 +142,19 @@ def test_labels_are_permuted_within_groups_or_between_them():
         assert moved[2] == moved[3]
         seen.add(tuple(moved))
     assert len(seen) > 3
+
+
+def test_one_group_of_two_labels_leaves_the_chance_a_chance():
+    """Compounds of one mechanism, but for one that has two: without it labels of single groups would stay in place."""
+    rng = np.random.default_rng(0)
+    label = np.repeat(np.arange(16) % 2, 6)
+    group = np.repeat(np.arange(16), 6)
+    label[0] = 1
+    kept = []
+    for _ in range(40):
+        moved = permuted(label, group, rng)
+        assert sorted(moved[:6]) == [0] * 5 + [1]
+        assert all(len(set(moved[group == name])) == 1 for name in range(1, 16))
+        assert sorted(moved) == sorted(label)
+        kept.append((moved == label).mean())
+    assert np.mean(kept) < 0.65
