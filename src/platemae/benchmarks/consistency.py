@@ -31,7 +31,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from platemae.benchmarks.bootstrap import FloatArray, check_at_least, mean_interval
-from platemae.benchmarks.consistency_null import Null, control_null, random_null
+from platemae.benchmarks.consistency_null import Null, control_null, random_null, sets_needed
 from platemae.benchmarks.cosine import unit_rows
 from platemae.benchmarks.plates import PlateInterval, plate_interval
 from platemae.benchmarks.replicate_sets import MOST_WELLS, Measure
@@ -84,8 +84,13 @@ class ConsistencySettings:
     def __post_init__(self) -> None:
         check_at_least(self.n_bootstrap, 1, "n_bootstrap")
         check_at_least(self.n_null, 1, "n_null")
+        check_at_least(self.n_plate_bootstrap, 0, "n_plate_bootstrap")
+        check_at_least(self.seed, 0, "seed")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha is {self.alpha}", "benchmarks: alpha", "use a number between 0 and 1")
+        if self.null_kind != "controls" and self.n_null < sets_needed(self.alpha):
+            what = f"{self.n_null} random sets give no p <= {self.alpha:g}: none would be consistent"
+            raise ConfigError(what, "benchmarks: n_null", f"use at least {sets_needed(self.alpha)}")
         if len(self.null_perturbations) and self.null_kind != "controls":
             remedy = "set null_kind: controls, or leave them out"
             raise ConfigError(f"null_kind is {self.null_kind}", "benchmarks: null_perturbations", remedy)

@@ -73,6 +73,11 @@ class Null:
         return (pd.concat(parts) if parts else empty).reindex(self.names)
 
 
+def sets_needed(alpha: float) -> int:
+    """Return how many null values p <= ``alpha`` needs: the smallest p is 1 / (1 + n)."""
+    return int(np.ceil(1 / alpha - 1e-9)) - 1
+
+
 def random_null(
     wells: Replicates, names: list[str] | None, matched: bool, measure: Measure, n_null: int, seed: int
 ) -> Null:
@@ -142,7 +147,7 @@ def control_null(wells: Replicates, null_names: Sequence[str], measure: Measure,
     controls = [by_size(u_ND, _cut(nulls, sets.wells.shape[1], seed), measure) for _, sets in own]
     values: FloatArray = np.concatenate([[], *(sets.agreement() for _, sets in by_size(u_ND, nulls, measure))])
     facts = {"n_null": len(nulls), "n_null_dropped": len(set(known)) - len(nulls), **crowded}
-    needed = int(np.ceil(1 / alpha - 1e-9)) - 1
+    needed = sets_needed(alpha)
     few = f"{len(nulls)} null perturbations with two replicates, {needed} are needed for p <= {alpha:g}"
     reason = few if len(nulls) < needed else ""
     mean = float(values.mean()) if len(values) else np.nan

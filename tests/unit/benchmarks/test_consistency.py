@@ -114,8 +114,24 @@ def test_map_without_the_columns_is_refused() -> None:
 def test_bad_settings_are_named() -> None:
     with pytest.raises(ConfigError, match="alpha is 1"):
         ConsistencySettings(alpha=1)
+    for key in ("n_plate_bootstrap", "seed"):
+        with pytest.raises(ConfigError, match=f"{key} is -1"):
+            ConsistencySettings(**{key: -1})
     with pytest.raises(ConfigError, match="n_null is 0"):
         consistency(np.eye(2), ["a", "a"], np.ones(2, dtype=bool), n_null=0)
+
+
+@pytest.mark.parametrize("kind", ["wells", "matched"])
+def test_random_sets_too_few_for_alpha_are_refused(kind: str) -> None:
+    """The smallest p is 1 / (1 + n_null): with fewer sets a share of 0 would look measured."""
+    with pytest.raises(ConfigError, match="18 random sets give no p") as caught:
+        ConsistencySettings(null_kind=kind, n_null=18)
+    assert caught.value.remedy == "use at least 19"
+    with pytest.raises(ConfigError, match="99 random sets"):
+        ConsistencySettings(null_kind=kind, n_null=99, alpha=0.001)
+    for n_null, alpha in ((19, 0.05), (99, 0.01), (999, 0.001)):
+        assert 1 / (1 + ConsistencySettings(null_kind=kind, n_null=n_null, alpha=alpha).n_null) <= alpha + 1e-12
+    assert ConsistencySettings(null_kind="controls", n_null=1).n_null == 1
 
 
 def test_multinomial_weights_are_resamples() -> None:
