@@ -99,6 +99,22 @@ def test_a_missing_relation_file_is_named(results):
     assert "nowhere.csv" in str(error.value)
 
 
+def test_the_problems_of_all_benchmarks_are_said_together_and_nothing_is_written(results):
+    lacking = {"kind": "matching", "rows": "wells", "match": "compound", "null_size": 100}
+    with pytest.raises(PlatemaeError, match="2 problems") as error:
+        scored(results, {"name": "siblings", **lacking}, PAIRS | {"relations": "nowhere.csv"}, {**PAIRS, "name": "x"})
+    assert "a name in compound" in str(error.value)
+    assert "nowhere.csv" in str(error.value)
+    assert not results.scores("m", "none").exists()
+
+
+def test_a_missing_map_is_one_problem_however_many_benchmarks_read_it(results):
+    results.map("m", "none").unlink()
+    with pytest.raises(PlatemaeError) as error:
+        scored(results, PAIRS, {**PAIRS, "name": "again"})
+    assert error.value.what == "the map is missing"
+
+
 def test_files_of_every_kind_start_at_the_folder_of_plates(results):
     """Clusters, labels and features (one table a plate) by relative paths; probe, mixing and stability read wells."""
     folder, turn = results.root, np.random.default_rng(1).normal(size=(8, 3))

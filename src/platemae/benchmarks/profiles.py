@@ -138,9 +138,10 @@ def select_profiles(
     named_N = np.all([named[column] != "" for column in columns], axis=0) | control_N
     kept = np.flatnonzero((treated_N | control_N) & usable_N & named_N)
     treated = kept[treated_N[kept]]
-    empty = [column for column in apart if (named[column][treated] == "").all()]
+    wanted, among = (apart, treated) if len(treated) else (columns, np.flatnonzero(treated_N & usable_N))
+    empty = [column for column in wanted if len(among) and (named[column][among] == "").all()]
     if empty or not len(treated):
-        shown = ", ".join(empty or columns)
+        shown = ", ".join(dict.fromkeys(empty or columns))
         what = f"none of {int(treated_N.sum())} treated {rows} has a direction and a name in {shown}"
         raise InputError(what, f"benchmarks: {shown}", "fill these columns in the layouts, or name others")
     sort_by = [names_of(table.obs, key) for key in ("well", "plate")] if rows == "wells" else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from platemae.benchmarks.scored import Scored
 from platemae.config.plates import resolve as resolve_path
 from platemae.contracts import OBS_COLUMNS, Manifest
 from platemae.data.seen import held_out_rows, overlap_of
-from platemae.errors import MissingError
+from platemae.errors import MissingError, PlatemaeError, raise_all
 from platemae.fingerprint import digest_table
 from platemae.layout import Results
 from platemae.scoring.entries import settings_of
@@ -31,23 +32,35 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     Raises
     ------
     PlatemaeError
-        When the map or a relation file is missing or wrong.
+        When the map or a relation file is missing or wrong: the problems of all benchmarks together, nothing written.
     """
     scored = Scored(
         lambda: _read_map(results.map(model, correction)),
         lambda: _read_wells(results, cfg, model, correction),
         AggregateSettings.of(cfg["map"], partial(resolve_path, base=base)),
     )
-    tables = []
-    for entry in cfg["benchmarks"]:
-        cls = resolve_benchmark(entry["kind"])
-        table = cls.score(scored, settings_of(cls.Settings, entry, base))
-        tables.append(table.assign(benchmark=entry["name"]))
+    tables = _tables(scored, cfg["benchmarks"], base)
     word, said = _overlap(results, cfg, model, correction)
     scores = stamp(pd.concat(tables, ignore_index=True), model, correction, word)
     scores["detail"] = [json.dumps(json.loads(text) | {"overlap": said}, sort_keys=True) for text in scores["detail"]]
     write_parquet(scores, results.scores(model, correction))
     return Manifest("score_map", digest_table(scores), {"rows": len(scores)}, _symbol_warnings(scores))
+
+
+def _tables(scored: Scored, entries: Sequence[Mapping[str, Any]], base: Path) -> list[pd.DataFrame]:
+    """Return the rows of every benchmark; one that fails ends the job only when all others have said theirs."""
+    tables: list[pd.DataFrame] = []
+    problems: dict[str, PlatemaeError] = {}  # by their words: a missing map is one problem, not one a benchmark
+    for entry in entries:
+        cls = resolve_benchmark(entry["kind"])
+        try:
+            table = cls.score(scored, settings_of(cls.Settings, entry, base))
+        except PlatemaeError as error:
+            problems.setdefault(str(error), error)
+        else:
+            tables.append(table.assign(benchmark=entry["name"]))
+    raise_all(problems.values())
+    return tables
 
 
 _SYMBOLS = {"case": "in another case of letters", "outdated": "under another name"}

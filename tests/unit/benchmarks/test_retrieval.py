@@ -218,3 +218,10 @@ def test_bad_settings_are_named() -> None:
     for wrong in ({"match": "compound"}, {"not_same": ("compound",)}):
         with pytest.raises(InputError, match="none of 72 treated wells has a direction and a name in compound"):
             replicability(screen(1.0), **wrong)
+
+
+def test_the_column_without_names_is_blamed_not_those_that_pairs_must_not_share():
+    with pytest.raises(InputError) as error:
+        matching(scored(screen()), rows="wells", match="compound", not_same=("perturbation",), group_by="gene")
+    assert error.value.what == "none of 72 treated wells has a direction and a name in compound"
+    assert error.value.where == "benchmarks: compound"
