@@ -76,7 +76,9 @@ def score_by_hand(
     if path is None:
         raise ConfigError("nothing to score was given", "--map, --wells", "name a map, or wells, as .h5ad")
     aggregate = AggregateSettings(entity=ENTITIES[entity], doses=doses)
-    wells, notes = read_wells(wells_path, columns) if wells_path else (None, [])
+    # Beside a map --gene-column names the map's rows, not a column of the wells.
+    of_wells = columns if map_path is None else columns.without("gene")
+    wells, notes = read_wells(wells_path, of_wells) if wells_path else (None, [])
 
     def the_map() -> Any:
         if map_path is not None:

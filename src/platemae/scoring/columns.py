@@ -6,7 +6,7 @@ Shapes: N rows, D features.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Columns:
     named: Mapping[str, str] = field(default_factory=dict)
     negcon: tuple[str, ...] = ()
     obsm: str | None = None
+
+    def without(self, role: str) -> Columns:
+        """Return the same, save that nothing is said of one role."""
+        return replace(self, named={key: name for key, name in self.named.items() if key != role})
 
 
 def read_map(path: Path, columns: Columns) -> ad.AnnData:

@@ -43,6 +43,7 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
     for role in SCORED_ROLES:
         flag = "control" if role == "control_type" else role
         words = f"column of obs with the {role.replace('_', ' ')}; _index: names of the rows"
+        words += "; of --map where one is given" if role == "gene" else ""
         hand.add_argument(f"--{flag}-column", dest=f"{role}_column", default=None, metavar="COLUMN", help=words)
     hand.add_argument(
         "--negcon", action="append", default=[], metavar="VALUE", help="value of the control column: negative control"

@@ -121,6 +121,20 @@ def test_a_map_alone_named_by_its_rows(made, capsys):
     assert len(pd.read_csv("scores.csv")) == len(rows)
 
 
+@pytest.mark.parametrize("column", ["symbol", "_index"])
+def test_beside_a_map_the_gene_column_is_the_maps_and_wells_keep_theirs(made, column):
+    table = ad.read_h5ad("map.h5ad")
+    table.obs = table.obs.rename(columns={"gene": "symbol"})
+    table.obs.index = table.obs["symbol"].astype(str).rename(None)
+    table.write_h5ad("named.h5ad")
+    command = ["score-map", "--wells", "wells.h5ad", "--kind", "known_relations", "--set", "relations=pairs.csv"]
+    assert main([*command, *SETTINGS, "--map", "map.h5ad", "--out", "expected.parquet"]) == 0
+    named = ["--map", "named.h5ad", "--gene-column", column, "--out", "found.parquet"]
+    assert main([*command, *SETTINGS, *named]) == 0
+    expected, found = (pd.read_parquet(f"{name}.parquet") for name in ("expected", "found"))
+    pd.testing.assert_frame_equal(found[NUMBERS], expected[NUMBERS])
+
+
 def test_what_was_assumed_is_said(made, capsys):
     table = ad.read_h5ad("theirs.h5ad")
     del table.obs["role"]
