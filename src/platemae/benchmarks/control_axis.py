@@ -2,7 +2,8 @@
 
 Both numbers come from corrected wells. Controls: leave-one-out nearest centroid (Euclidean), each control well against
 the centroids of the others. Dose: Spearman correlation of concentration with the projection of the treated wells on the
-line from the negative to the positive centroid. Intervals resample wells, and plates with axis and centroids held.
+line from the negative to the positive centroid. Wells that are not finite are left out and
+counted. Intervals resample wells, and plates with axis and centroids held.
 
 Shapes: W wells, D dimensions.
 """
@@ -21,6 +22,7 @@ from scipy.stats import spearmanr
 from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
 from platemae.benchmarks.plates import plate_interval
 from platemae.benchmarks.rows import ScoreRow, score_table
+from platemae.benchmarks.wells import Wells
 
 if TYPE_CHECKING:
     from platemae.benchmarks.scored import Scored
@@ -51,7 +53,8 @@ class ControlAxisSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_bootstrap, 10, "n_bootstrap")
+        for key, least in {"n_bootstrap": 10, "n_plate_bootstrap": 0, "seed": 0}.items():
+            check_at_least(getattr(self, key), least, key)
 
 
 class ControlAxis:
@@ -61,36 +64,45 @@ class ControlAxis:
 
     @staticmethod
     def score(scored: Scored, settings: ControlAxisSettings) -> pd.DataFrame:
-        """Score the wells, which carry ``Metadata_Control_Type`` and ``Metadata_Concentration``.
+        """Score the finite wells, which carry ``Metadata_Control_Type`` and ``Metadata_Concentration``.
 
         Returns
         -------
         Two rows; a row without a value says in its detail what is missing.
+
+        Raises
+        ------
+        ContractError
+            If a column is not there.
         """
-        wells = scored.wells
-        kind_W = wells.obs["Metadata_Control_Type"].astype(str).to_numpy()
-        x_WD = np.asarray(wells.X, dtype=np.float64)
-        groups = [x_WD[kind_W == name] for name in ("negcon", "poscon")]
+        wells = Wells.of(scored.wells, [_KIND, _DOSE])
+        kind_W = wells.obs[_KIND].to_numpy(dtype=str)
+        controls = [np.flatnonzero(kind_W == name) for name in ("negcon", "poscon")]
+        groups = [wells.x_ND[place] for place in controls]
         if min(len(group) for group in groups) < 2:
-            missing = {"missing": f"two wells of each control ({len(groups[0])} negcon, {len(groups[1])} poscon)"}
-            rows = [ScoreRow(BENCHMARK, "controls", metric, detail=missing) for metric in _METRICS]
-            return score_table(rows)
-        dose_W = pd.to_numeric(wells.obs["Metadata_Concentration"].astype(str), errors="coerce").to_numpy()
-        treated = (kind_W == "treatment") & np.isfinite(dose_W)
-        hits_W, along_W, dose_W = leave_one_out_hits(*groups), _along(groups, x_WD[treated]), dose_W[treated]
-        control_W = np.concatenate([np.flatnonzero(kind_W == name) for name in ("negcon", "poscon")])
+            why = f"two wells of each control ({len(groups[0])} negcon, {len(groups[1])} poscon)"
+            return score_table(_without(metric, why, wells.notes) for metric in _SOURCES)
+        dose_W = pd.to_numeric(wells.obs[_DOSE], errors="coerce").to_numpy(np.float64)
+        treated = np.flatnonzero((kind_W == "treatment") & np.isfinite(dose_W))
+        hits_W, along_W, dose_W = leave_one_out_hits(*groups), _along(groups, wells.x_ND[treated]), dose_W[treated]
+        control_W, treated_W = wells.place_N[np.concatenate(controls)], wells.place_N[treated]
 
         def resampled(weight_N: IntArray) -> tuple[float, float]:
             hits = np.repeat(hits_W, weight_N[control_W])
-            pick = np.repeat(np.arange(len(dose_W)), weight_N[treated])
+            pick = np.repeat(np.arange(len(dose_W)), weight_N[treated_W])
             return float(hits.mean()) if len(hits) else np.nan, _spearman(dose_W[pick], along_W[pick])
 
-        made = _rows(groups, hits_W, along_W, dose_W, settings)
+        made = _rows(groups, hits_W, along_W, dose_W, wells.notes, settings)
         plates = plate_interval(scored, resampled, settings.n_plate_bootstrap, settings.seed)
         return score_table(plates.into(row, place) for place, row in enumerate(made))
 
 
-_METRICS = ("leave_one_out_accuracy", "dose_spearman")
+_KIND, _DOSE = "Metadata_Control_Type", "Metadata_Concentration"
+_SOURCES = {"leave_one_out_accuracy": "controls", "dose_spearman": "dose"}
+
+
+def _without(metric: str, missing: str, notes: dict[str, Any]) -> ScoreRow:
+    return ScoreRow(BENCHMARK, _SOURCES[metric], metric, detail={**notes, "missing": missing})
 
 
 def _along(groups: list[FloatArray], x_WD: FloatArray) -> FloatArray:
@@ -100,20 +112,26 @@ def _along(groups: list[FloatArray], x_WD: FloatArray) -> FloatArray:
 
 
 def _rows(
-    groups: list[FloatArray], hits_W: FloatArray, along_W: FloatArray, dose_W: FloatArray, settings: ControlAxisSettings
+    groups: list[FloatArray],
+    hits_W: FloatArray,
+    along_W: FloatArray,
+    dose_W: FloatArray,
+    notes: dict[str, Any],
+    settings: ControlAxisSettings,
 ) -> Iterator[ScoreRow]:
+    accuracy, correlation = _SOURCES
     low, high = _interval(lambda pick: float(hits_W[pick].mean()), len(hits_W), settings)
-    detail: dict[str, Any] = {"negcon": len(groups[0]), "poscon": len(groups[1])}
+    detail: dict[str, Any] = {**notes, "negcon": len(groups[0]), "poscon": len(groups[1])}
     largest = max(len(group) for group in groups) / len(hits_W)
     value = float(hits_W.mean())
     found: dict[str, Any] = {"value": value, "ci_low": low, "ci_high": high, "n": len(hits_W), "chance": largest}
-    yield ScoreRow(BENCHMARK, "controls", _METRICS[0], detail=detail, **found)
+    yield ScoreRow(BENCHMARK, _SOURCES[accuracy], accuracy, detail=detail, **found)
     if len(np.unique(dose_W)) < 3:
-        yield ScoreRow(BENCHMARK, "dose", _METRICS[1], detail={"missing": "three concentrations"})
+        yield _without(correlation, "three concentrations", notes)
         return
     low, high = _interval(lambda pick: _spearman(dose_W[pick], along_W[pick]), len(dose_W), settings)
     found = {"value": _spearman(dose_W, along_W), "ci_low": low, "ci_high": high, "n": len(dose_W), "chance": 0.0}
-    yield ScoreRow(BENCHMARK, "dose", _METRICS[1], **found)
+    yield ScoreRow(BENCHMARK, _SOURCES[correlation], correlation, detail=dict(notes), **found)
 
 
 def leave_one_out_hits(negative_WD: FloatArray, positive_WD: FloatArray) -> FloatArray:

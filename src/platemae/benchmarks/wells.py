@@ -38,11 +38,14 @@ class Wells:
         Their columns as text, empty where there is no value; index 0 to N - 1.
     notes
         ``n_not_finite`` and ``not_finite``: what was left out, and names.
+    place_N
+        (N,) their positions in the table, for weights of plates.
     """
 
     x_ND: npt.NDArray[np.float64]
     obs: pd.DataFrame
     notes: dict[str, Any]
+    place_N: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, wells: AnnData, columns: Sequence[str]) -> Wells:
@@ -66,18 +69,20 @@ class Wells:
             raise ContractError(f"no column {', '.join(lost)}", "corrected wells, obs", "run correct_plate again")
         kept = [*dict.fromkeys([*needed, *(column for column in _ORDER if column in wells.obs)])]
         obs = pd.DataFrame({column: text_of(wells.obs[column]) for column in kept})
-        order_N = obs.sort_values([column for column in _ORDER if column in obs], kind="stable").index.to_numpy()
+        by = [column for column in _ORDER if column in obs]
+        order_N = obs.sort_values(by, kind="stable").index.to_numpy(np.int64)
         x_ND = np.asarray(wells.X, dtype=np.float64)[order_N]
         obs = obs.iloc[order_N]
         finite_N = np.isfinite(x_ND).all(axis=1)
         bad = obs[~finite_N]
         names = (bad["Metadata_Plate"] + ":" + bad["Metadata_Well"]).tolist()
         notes = {"n_not_finite": len(bad), "not_finite": names[:_SHOWN]}
-        return cls(x_ND[finite_N], obs[finite_N].reset_index(drop=True), notes)
+        return cls(x_ND[finite_N], obs[finite_N].reset_index(drop=True), notes, order_N[finite_N])
 
     def only(self, kept_N: Mask) -> Wells:
         """Return some of the wells."""
-        return Wells(self.x_ND[kept_N], self.obs[kept_N].reset_index(drop=True), self.notes)
+        obs = self.obs[kept_N].reset_index(drop=True)
+        return Wells(self.x_ND[kept_N], obs, self.notes, self.place_N[kept_N])
 
 
 def text_of(column: pd.Series) -> npt.NDArray[np.object_]:
