@@ -48,8 +48,8 @@ class FeatureTable:
     well_N
         (N,) positions of these wells among those asked for.
     notes
-        What was left out: wells without features, features that are constant, not finite, no number, or not in all
-        tables.
+        What was left out: wells without features or with few of them, features that are constant, not finite in a well
+        that is kept, no number, or not in all tables.
     """
 
     y_NF: npt.NDArray[np.float64]
@@ -127,13 +127,13 @@ def _check_twice(rows: pd.DataFrame, path: str) -> None:
 
 
 def _clean(rows: pd.DataFrame, well_N: npt.NDArray[np.int64], path: str) -> FeatureTable:
-    """Leave out columns of text, wells without any number, then features that are not finite, or constant."""
+    """Leave out columns of text, wells that lack most features, then features that are not finite, or constant."""
     numeric = [name for name in rows.columns if rows[name].dtype.kind in "biuf"]
     y_NF = rows[numeric].to_numpy(np.float64)
-    y_NF = np.where(np.isfinite(y_NF), y_NF, np.nan)
-    full_N = ~np.isnan(y_NF).all(axis=1)
+    full_N = ~_lacking(np.isfinite(y_NF))
     y_NF = y_NF[full_N]
-    finite_F = ~np.isnan(y_NF).any(axis=0)
+    finite_F = np.isfinite(y_NF).all(axis=0)
+    y_NF = np.where(finite_F, y_NF, np.nan)
     spread_F = np.ptp(y_NF, axis=0) if len(y_NF) else np.zeros(len(numeric))
     scale_F = np.abs(y_NF).max(axis=0, initial=0)
     varies_F = finite_F & (spread_F > 1e-12 * scale_F)
@@ -145,11 +145,26 @@ def _clean(rows: pd.DataFrame, well_N: npt.NDArray[np.int64], path: str) -> Feat
         "n_features_not_finite": len(lost),
         "features_not_finite": lost[:_SHOWN],
         "n_features_constant": int((finite_F & ~varies_F).sum()),
-        "n_wells_without_numbers": int((~full_N).sum()),
+        "n_wells_lacking_features": int((~full_N).sum()),
+        "wells_lacking_features": [":".join(map(str, key)) for key in rows.index[~full_N][:_SHOWN]],
     }
     if not names:
-        raise InputError(f"no feature is left of {len(rows.columns)}: {notes}", path, "give features that vary")
+        fill = "fill in the values that are missing, or leave out the features or wells that lack them"
+        remedy = fill if lost or not full_N.all() else "give features that are numbers and vary"
+        raise InputError(f"no feature is left of {len(rows.columns)}: {notes}", path, remedy)
     return FeatureTable(y_NF[:, varies_F], names, well_N[full_N], notes)
+
+
+def _lacking(finite_NF: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Tell which wells lack more than half of the features that half of the wells have.
+
+    A well that failed would else take every feature along, as a feature needs a value in each well.
+    """
+    usual_F = finite_NF.mean(axis=0) >= 0.5
+    counted_NF = finite_NF[:, usual_F] if usual_F.any() else finite_NF
+    least = counted_NF.shape[1] / 2 if usual_F.any() else 1
+    lacking_N: npt.NDArray[np.bool_] = counted_NF.sum(axis=1) < least
+    return lacking_N
 
 
 def category(name: str) -> str:

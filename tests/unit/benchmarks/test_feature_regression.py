@@ -131,8 +131,32 @@ def test_what_is_left_out_is_counted(tmp_path):
     assert detail["features_not_finite"] == ["Image_Granularity_1"]
     assert detail["n_features_text"] == 1
     assert detail["n_without_features"] == 4
-    assert detail["n_wells_without_numbers"] == 4
+    assert detail["n_wells_lacking_features"] == 4
     assert detail["n_wells"] == 88
+
+
+def test_a_well_that_failed_takes_no_feature_along(tmp_path):
+    """A well with one number of four is left out by name; a well without one number costs that feature."""
+    wells, _ = screen(tmp_path)
+    table = pd.read_parquet(tmp_path / "all.parquet").set_index(["Metadata_Plate", "Metadata_Well"])
+    table.loc[("P1", "B03"), NAMES[:3]] = np.nan
+    table.to_csv(tmp_path / "failed.csv")
+    detail = json.loads(score(wells, tmp_path / "failed.csv")["detail"].iloc[0])
+    assert detail["wells_lacking_features"] == ["P1:B03"]
+    assert (detail["n_features"], detail["n_features_not_finite"], detail["n_wells"]) == (4, 0, 95)
+    table.loc[("P2", "A01"), NAMES[1]] = np.nan
+    table.to_csv(tmp_path / "failed.csv")
+    detail = json.loads(score(wells, tmp_path / "failed.csv")["detail"].iloc[0])
+    assert (detail["features_not_finite"], detail["n_wells"]) == ([NAMES[1]], 95)
+    sparse = table.where(~np.eye(len(table), 4, dtype=bool))
+    sparse.to_csv(tmp_path / "sparse.csv")
+    with pytest.raises(InputError, match="no feature is left of 4") as caught:
+        score(wells, tmp_path / "sparse.csv")
+    assert "fill in the values that are missing" in caught.value.remedy
+    table.assign(**dict.fromkeys(NAMES, 1.0)).to_csv(tmp_path / "flat.csv")
+    with pytest.raises(InputError, match="no feature is left of 4") as caught:
+        score(wells, tmp_path / "flat.csv")
+    assert "vary" in caught.value.remedy
 
 
 def test_wrong_tables_are_errors(tmp_path):
