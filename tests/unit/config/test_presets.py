@@ -3,9 +3,11 @@
 from itertools import product
 
 import pytest
+import yaml
 
 from platemae.config import read_config, stage_config
 from platemae.config.plates import Plate
+from platemae.config.sections import benchmark_entry
 from platemae.making.key import architecture_of, settings_of
 
 PLATES = [Plate("P1", "B1", "synthetic", "P1", "layout.tsv"), Plate("P2", "B2", "synthetic", "P2", "layout.tsv")]
@@ -64,3 +66,13 @@ def test_the_papers_rows_have_all_architectures(project):
     }
     assert {m.backbone for m in models if m.kind == "wsl"} == {None, "vit"}
     assert all(m.train["lr"] == 3e-5 for m in models if "_l" in m.name and m.kind in ("mae", "camae"))
+
+
+def test_siblings_of_jump_are_asked_for_only_where_wells_have_genes_or_labels(project):
+    """Compound plates have no gene, and a benchmark without names ends score_map; the lines to add are entries."""
+    path = project / "workflow/configs/jump_cp.yaml"
+    assert [entry.kind for entry in read_config(path).benchmarks] == ["replicability"]
+    lines = [line.strip("# \n") for line in path.read_text().splitlines() if "sibling_retrieval, kind" in line]
+    values = [yaml.safe_load(line)[0] for line in lines]
+    assert [value.get("labels", value.get("match")) for value in values] == ["gene", "jump-screen/targets.csv"]
+    assert [benchmark_entry(**value).group_by for value in values] == ["gene", "label"]
