@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     return Manifest("score_map", digest_table(scores), {"rows": len(scores)}, _symbol_warnings(scores))
 
 
-def _tables(scored: Scored, entries: Sequence[Mapping[str, Any]], base: Path) -> list[pd.DataFrame]:
+def _tables(scored: Scored, entries: Sequence[dict[str, Any]], base: Path) -> list[pd.DataFrame]:
     """Return the rows of every benchmark; one that fails ends the job only when all others have said theirs."""
     tables: list[pd.DataFrame] = []
     problems: dict[str, PlatemaeError] = {}  # by their words: a missing map is one problem, not one a benchmark
