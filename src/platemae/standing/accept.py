@@ -75,7 +75,8 @@ def accept(
         note_code(config, plates, results)
         _record(results, entries, lambda: _touch(project, configfile, profile, [job for job, _ in kept]))
     lines = [f"kept: {entry.stage} {entry.label}: {'; '.join(entry.reasons)}" for entry in entries]
-    return [*lines, f"recorded in {results.accepted()}; platemae explain says what is still stale"]
+    shown = "the report shows it when it is made next; platemae explain says what is still stale"
+    return [*lines, f"recorded in {results.accepted()}; {shown}"]
 
 
 def _check(stage: str, wildcards: Mapping[str, str], why: str) -> None:

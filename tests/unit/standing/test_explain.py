@@ -123,6 +123,8 @@ def test_the_ledger_holds_until_the_job_runs_again(results):
     results.accepted().write_text("{")
     with pytest.raises(ContractError, match="line 1"):
         in_force(results)
+    page = render("title", [provenance.build(source)])
+    assert "not shown (provenance/accepted.jsonl): line 1 of the ledger cannot be read" in page
 
 
 @pytest.mark.parametrize(

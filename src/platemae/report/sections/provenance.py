@@ -6,6 +6,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from platemae.contracts import canonical
+from platemae.errors import ContractError
 from platemae.ledger import in_force
 from platemae.report.blocks import Block, Fold, Section, Table, Text, grid
 from platemae.report.source import Record, Source
@@ -47,7 +48,10 @@ def build(source: Source) -> Section:
 
 def _kept(source: Source) -> list[Block]:
     """Return what was kept after a change, of jobs that have not run again since."""
-    kept = in_force(source.results)
+    try:
+        kept = in_force(source.results)
+    except ContractError as error:  # a torn line is no reason to have no page
+        return [Text(f"What was kept after a change is not shown (provenance/accepted.jsonl): {error.what}.", "note")]
     if not kept:
         return []
     rows = [(f"{e.stage} {e.label}", e.who, e.when[:10], e.why, "; ".join(e.reasons)) for e in kept]
