@@ -86,7 +86,7 @@ class FeatureRegression:
 
     @staticmethod
     def score(scored: Scored, settings: FeatureRegressionSettings) -> pd.DataFrame:
-        """Tell the features of every well but empty ones.
+        """Tell the features of every well but empty ones, and those without a plate or batch to be held out with.
 
         Returns
         -------
@@ -104,10 +104,16 @@ class FeatureRegression:
         split = f"Metadata_{settings.split_by.title()}"
         wells = Wells.of(scored.wells, [split, "Metadata_Control_Type"])
         wells = wells.only((wells.obs["Metadata_Control_Type"] != EMPTY).to_numpy())
+        grouped_N = (wells.obs[split] != "").to_numpy()
+        wells = wells.only(grouped_N)
+        found = {**wells.notes, "split_by": settings.split_by, "n_without_group": int((~grouped_N).sum())}
+        if not grouped_N.any():
+            why = {**found, "reason": f"no well has a {settings.split_by}"}
+            return score_table([ScoreRow(BENCHMARK, "all", "median_r2", detail=why)])
         plates = wells.obs["Metadata_Plate"].tolist()
         table = read_features(settings.features, plates, wells.obs["Metadata_Well"].tolist())
         group_N, groups = pd.factorize(wells.obs[split].to_numpy()[table.well_N], sort=True)
-        detail = {**wells.notes, **table.notes, "split_by": settings.split_by, "n_groups": len(groups)}
+        detail = {**found, **table.notes, "n_groups": len(groups)}
         detail |= {"n_wells": len(table.well_N), "alphas": list(settings.alphas)}
         if len(groups) < 2:
             why = {**detail, "reason": f"there is one {settings.split_by} alone, and two are needed"}

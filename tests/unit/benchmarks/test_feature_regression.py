@@ -159,6 +159,23 @@ def test_a_well_that_failed_takes_no_feature_along(tmp_path):
     assert "vary" in caught.value.remedy
 
 
+def test_wells_without_a_batch_are_no_batch(tmp_path):
+    wells, _ = screen(tmp_path, plates=6)
+    wells.obs["Metadata_Batch"] = wells.obs["Metadata_Plate"].map(
+        dict(zip([f"P{i}" for i in range(6)], "aabbcc", strict=True))
+    )
+    wells.obs.loc[wells.obs["Metadata_Plate"] == "P5", "Metadata_Batch"] = [None, ""] * 12
+    found = score(wells, tmp_path / "all.parquet", split_by="batch")
+    kept = wells[wells.obs["Metadata_Plate"] != "P5"].copy()
+    expected = score(kept, tmp_path / "all.parquet", split_by="batch")
+    pd.testing.assert_frame_equal(found.drop(columns="detail"), expected.drop(columns="detail"))
+    detail = json.loads(found["detail"].iloc[0])
+    assert (detail["n_without_group"], detail["n_groups"], detail["n_wells"]) == (24, 3, 120)
+    wells.obs["Metadata_Batch"] = ""
+    none = score(wells, tmp_path / "all.parquet", split_by="batch")
+    assert "no well has a batch" in json.loads(none["detail"].iloc[0])["reason"]
+
+
 def test_wrong_tables_are_errors(tmp_path):
     wells, _ = screen(tmp_path)
     table = pd.read_parquet(tmp_path / "all.parquet")
