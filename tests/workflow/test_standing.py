@@ -56,7 +56,8 @@ def test_stale_jobs_are_explained_kept_and_verified(done, tmp_path):
 
     before = contents(done)
     done.edit("config.yaml", "ridge: 0.25, ", "")
-    done.call("-m", "platemae.cli", "accept", "score-map", "--why", WHY)
+    said = done.call("-m", "platemae.cli", "accept", "score-map", "--why", WHY).stdout
+    assert "the report shows it when it is made next" in said
     assert contents(done) == before
     said = explained(done)
     assert said["jobs"] == done.stale() == {}
