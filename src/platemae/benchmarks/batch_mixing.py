@@ -86,6 +86,8 @@ class BatchMixingSettings:
     def __post_init__(self) -> None:
         for key in ("n_neighbors", "n_components", "n_shuffles", "n_bootstrap"):
             check_at_least(getattr(self, key), 1, key)
+        for key in ("n_plate_bootstrap", "seed"):
+            check_at_least(getattr(self, key), 0, key)
         check_at_least(self.max_wells, 10, "max_wells")
         for value, allowed in ((self.batch, get_args(Batch)), (self.label, get_args(Label))):
             if value not in allowed:

@@ -75,6 +75,8 @@ class CompoundGeneSettings:
     def __post_init__(self) -> None:
         for key in ("n_seeds", "n_bootstrap", "min_negatives"):
             check_at_least(getattr(self, key), 1, key)
+        for key in ("n_plate_bootstrap", "seed"):
+            check_at_least(getattr(self, key), 0, key)
         if not 0 < self.active_nm <= self.inactive_nm:
             what = f"active_nm is {self.active_nm:g}, inactive_nm {self.inactive_nm:g}"
             raise ConfigError(what, "benchmarks: active_nm", "use 0 < active_nm <= inactive_nm")

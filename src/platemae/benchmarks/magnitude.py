@@ -26,6 +26,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, mean_interval
+from platemae.benchmarks.consistency_null import sets_needed
 from platemae.benchmarks.energy import Reference, SizeGroup, distances, inner_distances, mean_to_controls
 from platemae.benchmarks.plates import plate_interval
 from platemae.benchmarks.replicate_sets import MOST_WELLS, member_wells
@@ -74,11 +75,14 @@ class MagnitudeSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"n_bootstrap": 1, "n_null": 1, "min_wells": 2, "max_controls": 4}
+        least = {"n_bootstrap": 1, "n_null": 1, "min_wells": 2, "max_controls": 4, "n_plate_bootstrap": 0, "seed": 0}
         for key, smallest in least.items():
             check_at_least(getattr(self, key), smallest, key)
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha is {self.alpha}", "benchmarks: alpha", "use a number between 0 and 1")
+        if self.n_null < sets_needed(self.alpha):
+            what = f"{self.n_null} sets of controls give no p <= {self.alpha:g}: no perturbation would be active"
+            raise ConfigError(what, "benchmarks: n_null", f"use at least {sets_needed(self.alpha)}")
 
 
 class Magnitude:
@@ -170,7 +174,10 @@ class _Wells:
     @property
     def reason(self) -> str:
         """Why nothing can be measured."""
-        least = self.facts["min_wells"]
+        least, crowded = self.facts["min_wells"], self.facts["n_with_too_many_wells"]
+        if crowded and len(self.controls) >= 2 * least:
+            most = f"half of the {len(self.controls)} controls, or than {MOST_WELLS}"
+            return f"{crowded} perturbations have more wells than {most}; no other has {least}"
         return f"no perturbation has {least} wells and {2 * least} control wells beside ({len(self.controls)} controls)"
 
     def measure(self, weight_N: IntArray) -> pd.DataFrame:

@@ -70,8 +70,8 @@ class NeighborSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_bootstrap, 1, "n_bootstrap")
-        check_at_least(self.n_shuffles, 1, "n_shuffles")
+        for key, least in {"n_bootstrap": 1, "n_shuffles": 1, "n_plate_bootstrap": 0, "seed": 0}.items():
+            check_at_least(getattr(self, key), least, key)
         if self.rows not in get_args(Rows):
             raise ConfigError(f"rows is '{self.rows}'", "benchmarks: rows", "use wells or perturbations")
         if self.match in self.not_same:

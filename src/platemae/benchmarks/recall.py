@@ -94,8 +94,8 @@ class RecallSettings:
     aliases: str | None = None
 
     def __post_init__(self) -> None:
-        check_at_least(self.n_bootstrap, 0, "n_bootstrap")
-        check_at_least(self.n_shuffles, 0, "n_shuffles")
+        for key in ("n_bootstrap", "n_plate_bootstrap", "n_shuffles", "seed"):
+            check_at_least(getattr(self, key), 0, key)
         for lo, hi in self.thresholds:
             if not 0 < lo < hi < 1:
                 remedy = "use pairs with 0 < lo < hi < 1, such as [0.05, 0.95]"

@@ -81,8 +81,8 @@ class Wells:
 
     def only(self, kept_N: Mask) -> Wells:
         """Return some of the wells."""
-        obs = self.obs[kept_N].reset_index(drop=True)
-        return Wells(self.x_ND[kept_N], obs, self.notes, self.place_N[kept_N])
+        x_ND, place_N = self.x_ND[kept_N], self.place_N[kept_N]
+        return Wells(x_ND, self.obs[kept_N].reset_index(drop=True), self.notes, place_N)
 
 
 def text_of(column: pd.Series) -> npt.NDArray[np.object_]:

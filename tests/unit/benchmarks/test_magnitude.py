@@ -9,11 +9,16 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import kstest
 
+from platemae.benchmarks.batch_mixing import BatchMixingSettings
+from platemae.benchmarks.compound_gene import CompoundGeneSettings
 from platemae.benchmarks.energy import Reference, SizeGroup, inner_distances
 from platemae.benchmarks.magnitude import Magnitude, MagnitudeSettings, _Wells
+from platemae.benchmarks.neighbors import NeighborSettings
+from platemae.benchmarks.recall import RecallSettings
 from platemae.benchmarks.scored import Scored
 from platemae.errors import ConfigError
 
+KINDS = (BatchMixingSettings, CompoundGeneSettings, MagnitudeSettings, NeighborSettings, RecallSettings)
 QUICK = {"n_null": 99, "n_bootstrap": 50, "n_plate_bootstrap": 0}
 
 
@@ -130,6 +135,20 @@ def test_few_wells_few_controls_and_nan_are_counted() -> None:
     assert "10 control wells beside (9 controls)" in json.loads(few["detail"].iloc[0])["reason"]
     none = score(screen(controls=0))
     assert "(0 controls)" in json.loads(none["detail"].iloc[0])["reason"]
+
+
+def test_wells_too_many_for_the_controls_are_the_reason_told() -> None:
+    """Enough wells, and controls for the smallest perturbation: no perturbation lacks wells."""
+    detail = json.loads(score(screen(wells=8, controls=14))["detail"].iloc[0])
+    assert detail["n_with_too_many_wells"] == 12
+    assert detail["reason"].startswith("12 perturbations have more wells than half of the 14 controls")
+
+
+@pytest.mark.parametrize("key", ["n_plate_bootstrap", "seed"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_negative_counts_and_seeds_are_named(kind: type, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} is -1"):
+        kind(**{key: -1})
 
 
 def test_controls_beyond_the_limit_are_drawn_by_the_seed() -> None:
