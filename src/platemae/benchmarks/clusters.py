@@ -24,6 +24,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from platemae.benchmarks.bootstrap import check_at_least, multinomial_weights, percentile_interval
+from platemae.benchmarks.consistency_null import sets_needed
 from platemae.benchmarks.cosine import GRID, FloatArray, IntArray, histogram_and_values, unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval
 from platemae.benchmarks.relations import check_genes, gene_rows
@@ -79,6 +80,9 @@ class ClustersSettings:
         check_at_least(self.n_bootstrap, 1, "n_bootstrap")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"alpha is {self.alpha}", "benchmarks: alpha", "use a number between 0 and 1")
+        if self.n_shuffles < sets_needed(self.alpha):
+            what = f"{self.n_shuffles} random sets give no p <= {self.alpha:g}: no cluster would be significant"
+            raise ConfigError(what, "benchmarks: n_shuffles", f"use at least {sets_needed(self.alpha)}")
 
 
 class Clusters:

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, mean_interval
+from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, interval_facts, mean_interval
 from platemae.benchmarks.consistency_null import sets_needed
 from platemae.benchmarks.energy import Reference, SizeGroup, distances, inner_distances, mean_to_controls
 from platemae.benchmarks.plates import plate_interval
@@ -243,5 +243,6 @@ def _rows(measured: pd.DataFrame, settings: MagnitudeSettings, detail: dict[str,
     for metric, values_P, chance in zip(METRICS, _values(measured, settings.alpha), chances, strict=True):
         low, high = mean_interval(values_P, settings.n_bootstrap, settings.seed)
         shown: dict[str, Any] = {"value": float(values_P.mean()), "ci_low": low, "ci_high": high, "chance": chance}
+        shown["detail"] = {**detail, **interval_facts(len(values_P))}
         shown["threshold"] = np.nan if metric == METRICS[1] else settings.alpha
-        yield ScoreRow(BENCHMARK, "controls", metric, n=len(values_P), detail=detail, **shown)
+        yield ScoreRow(BENCHMARK, "controls", metric, n=len(values_P), **shown)

@@ -10,7 +10,7 @@ Shapes: N profiles, K configurations (M, L), S random rankings, M positives of o
 from __future__ import annotations
 
 from itertools import chain, combinations
-from math import comb
+from math import comb, prod
 
 import numpy as np
 
@@ -100,6 +100,24 @@ def p_values(
         n_reach = int((null_S / size_G[group] >= mean_G[group] - _SLACK).sum())
         p_G[group] = (1 + n_reach) / (1 + null_size)
     return mean_G, p_G
+
+
+def least_p(n_positive_N: IntArray, n_total_N: IntArray, group_N: IntArray, null_size: int) -> FloatArray:
+    """Return the p (G,) of each group were all its rankings perfect: few candidates have few placings.
+
+    Parameters
+    ----------
+    n_positive_N, n_total_N, group_N, null_size
+        As of :func:`p_values`.
+    """
+    configs_K2, config_N = np.unique(np.stack([n_positive_N, n_total_N], axis=1), axis=0, return_inverse=True)
+    placings_K = [comb(n_total, n_positive) for n_positive, n_total in configs_K2.tolist()]
+    drawn, least = 1 / (1 + null_size), []
+    for configs in _members(config_N.reshape(-1), group_N):
+        placings = [placings_K[config] for config in configs]
+        exact = len(placings) == 1 and placings[0] <= null_size
+        least.append(1 / placings[0] if exact else max(1 / prod(placings), drawn))
+    return np.array(least)
 
 
 def _members(config_N: IntArray, group_N: IntArray) -> list[dict[int, int]]:

@@ -30,7 +30,7 @@ from platemae.benchmarks.cluster_bootstrap import cluster_interval
 from platemae.benchmarks.cosine import unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval, plate_interval
 from platemae.benchmarks.profiles import Profiles, Rows, select_profiles
-from platemae.benchmarks.ranking_null import expected_precision, p_values
+from platemae.benchmarks.ranking_null import expected_precision, least_p, p_values
 from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.errors import ConfigError
 
@@ -262,6 +262,8 @@ def _rows(
     mean_G, p_G = p_values(task.found.value[use_N], *counts, group_N, settings.null_size, settings.seed)
     q_G = false_discovery_control(p_G)
     expected_G = np.bincount(group_N, expected_precision(*counts)) / np.bincount(group_N)
+    # q is no smaller than p: such a group is not retrieved however well it is ranked.
+    untold_G = least_p(*counts, group_N, settings.null_size) >= settings.alpha
     lost_G = sorted({task.groups[g] for g in task.group_N[task.query_N]} - {task.groups[g] for g in kept_G})
     detail: dict[str, Any] = {
         **profiles.notes,
@@ -272,6 +274,7 @@ def _rows(
         "median_positives": float(np.median(counts[0])),
         "median_candidates": float(np.median(counts[1])),
         "null_size": settings.null_size,
+        "n_groups_never_retrieved": int(untold_G.sum()),
         "grouped_by": settings.group_by or "perturbation",
     }
     unit_G = _units(profiles.names[settings.match][use_N], group_N)

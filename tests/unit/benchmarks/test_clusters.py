@@ -18,8 +18,9 @@ from platemae.benchmarks.clusters import (
     read_clusters,
     score_clusters,
 )
+from platemae.benchmarks.magnitude import MagnitudeSettings
 from platemae.benchmarks.scored import Scored
-from platemae.errors import ContractError, InputError
+from platemae.errors import ConfigError, ContractError, InputError
 
 GENES = [f"G{i:02d}" for i in range(60)]
 COMPLEXES = {f"complex{k}": frozenset(GENES[12 * k : 12 * k + 12]) for k in range(3)}
@@ -130,6 +131,16 @@ def _renamed(x):
     """A map of perturbations that bear the names of genes."""
     obs = pd.DataFrame({"gene": GENES[:30], "entity_kind": "perturbation"}, index=GENES[:30])
     return anndata.AnnData(x, obs)
+
+
+@pytest.mark.parametrize(("kind", "key"), [(ClustersSettings, "n_shuffles"), (MagnitudeSettings, "n_null")])
+def test_so_few_random_sets_that_nothing_could_be_found_are_refused(kind, key):
+    with pytest.raises(ConfigError, match=r"give no p <= 0.05") as caught:
+        kind(**{key: 18})
+    assert "at least 19" in caught.value.remedy
+    with pytest.raises(ConfigError, match=key):
+        kind(**{key: 98}, alpha=0.01)
+    assert getattr(kind(**{key: 19}), key) == 19
 
 
 def test_wrong_names_are_refused():

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from platemae.benchmarks.aggregate import AggregateSettings, build_gene_map
 from platemae.benchmarks.bootstrap import mean_interval
-from platemae.benchmarks.ranking_null import expected_precision, p_values
+from platemae.benchmarks.ranking_null import expected_precision, least_p, p_values
 from platemae.benchmarks.retrieval import Matching, MatchingSettings, Replicability, ReplicabilitySettings
 from platemae.benchmarks.scored import Scored
 from platemae.errors import ConfigError, InputError
@@ -158,6 +158,21 @@ def test_permuted_labels_are_at_chance() -> None:
     obs.iloc[treated, obs.columns.get_loc("Metadata_Perturbation")] = [f"x{i}" for i in range(len(treated))]
     row = matching(scored(ad.AnnData(wells.X, obs=obs)), rows="wells", match="gene").loc["mean_average_precision"]
     assert row["value"] == pytest.approx(row["chance"], abs=0.02)
+
+
+def test_groups_that_no_ranking_would_retrieve_are_counted() -> None:
+    """One replicate among six candidates: even a perfect ranking has p = 1 / 6; three among eight have 1 / 56."""
+    for plates, expected in ((2, 18), (4, 0)):
+        detail = json.loads(replicability(screen(plates=plates))["detail"].iloc[0])
+        assert detail["n_groups_never_retrieved"] == expected
+
+
+def test_least_p_is_that_of_perfect_rankings() -> None:
+    group = np.array([0, 0, 1, 1, 2, 3])
+    positive, total = np.array([1, 1, 1, 2, 3, 10]), np.array([6, 6, 4, 5, 9, 40])
+    _, expected = p_values(np.ones(6), positive, total, group, 2000, 0)
+    np.testing.assert_allclose(least_p(positive, total, group, 2000), expected, rtol=0.3)
+    np.testing.assert_allclose(least_p(positive, total, group, 2000), [1 / 6, 1 / 40, 1 / 84, 1 / 2001])
 
 
 def test_row_order_changes_nothing() -> None:
