@@ -28,6 +28,7 @@ from platemae.benchmarks.bootstrap import (
     FloatArray,
     IntArray,
     check_at_least,
+    interval_facts,
     mean_interval,
     multinomial_weights,
     percentile_interval,
@@ -203,6 +204,7 @@ def _mean_row(
 ) -> ScoreRow:
     """Return a mean over wells, with its two intervals."""
     low, high = mean_interval(value_N, settings.n_bootstrap, settings.seed)
+    detail = {**detail, **interval_facts(len(value_N))}
     n_Q = np.bincount(plate_N)
     plate_low = plate_high = np.nan
     if len(n_Q) >= LEAST_PLATES and settings.n_plate_bootstrap:

@@ -17,6 +17,8 @@ IntArray = npt.NDArray[np.int64]
 
 LEVEL = 0.95
 """Coverage of every interval and range."""
+LEAST_UNITS = 2
+"""Fewer units say nothing about their spread."""
 
 
 def multinomial_weights(n_units: int, n_bootstrap: int, rng: np.random.Generator) -> IntArray:
@@ -71,11 +73,20 @@ def mean_interval(values_N: FloatArray, n_bootstrap: int, seed: int) -> tuple[fl
         One finite value a unit.
     n_bootstrap, seed
         Replicates and their seed.
+
+    Returns
+    -------
+    NaN twice for fewer than two units: all resamples of one are the same, and their width of 0 would look certain.
     """
-    if not len(values_N):
+    if len(values_N) < LEAST_UNITS:
         return np.nan, np.nan
     weights_BN = multinomial_weights(len(values_N), n_bootstrap, np.random.default_rng(seed))
     return percentile_interval(weights_BN @ values_N / len(values_N))
+
+
+def interval_facts(n_units: int) -> dict[str, str]:
+    """Return for ``detail`` why :func:`mean_interval` has no interval; nothing where it has one, or no value."""
+    return {"interval_reason": f"1 unit to resample, fewer than {LEAST_UNITS}"} if n_units == 1 else {}
 
 
 def check_at_least(value: int, least: int, key: str) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, mean_interval
+from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, interval_facts, mean_interval
 from platemae.benchmarks.compound_targets import check_overlap, draw_candidates, read_truth
 from platemae.benchmarks.cosine import GRID, unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval
@@ -253,6 +253,7 @@ def _filled(
         "n_seeds": settings.n_seeds,
         "sd_over_seeds": float(per_seed_S.std(ddof=1)) if len(per_seed_S) > 1 else None,
         "quartiles_over_compounds": np.quantile(mean_C, [0.25, 0.5, 0.75]).tolist(),
+        **interval_facts(len(mean_C)),
     }
     value = {"value": float(mean_C.mean()), "ci_low": low, "ci_high": high, "chance": chance}
     made = _with(ScoreRow(**{**vars(row), **value}), **facts)

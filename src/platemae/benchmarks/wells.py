@@ -73,7 +73,7 @@ class Wells:
         order_N = obs.sort_values(by, kind="stable").index.to_numpy(np.int64)
         x_ND = np.asarray(wells.X, dtype=np.float64)[order_N]
         obs = obs.iloc[order_N]
-        finite_N = np.isfinite(x_ND).all(axis=1)
+        finite_N: Mask = np.asarray(np.isfinite(x_ND).all(axis=1))
         bad = obs[~finite_N]
         names = (bad["Metadata_Plate"] + ":" + bad["Metadata_Well"]).tolist()
         notes = {"n_not_finite": len(bad), "not_finite": names[:_SHOWN]}
@@ -81,8 +81,8 @@ class Wells:
 
     def only(self, kept_N: Mask) -> Wells:
         """Return some of the wells."""
-        x_ND, place_N = self.x_ND[kept_N], self.place_N[kept_N]
-        return Wells(x_ND, self.obs[kept_N].reset_index(drop=True), self.notes, place_N)
+        obs = self.obs[kept_N].reset_index(drop=True)
+        return Wells(self.x_ND[kept_N], obs, self.notes, self.place_N[kept_N])
 
 
 def text_of(column: pd.Series) -> npt.NDArray[np.object_]:

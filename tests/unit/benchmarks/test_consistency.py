@@ -148,6 +148,16 @@ def test_mean_interval_has_the_width_of_the_standard_error() -> None:
     assert np.isnan(mean_interval(values[:0], 10, 0)).all()
 
 
+def test_one_perturbation_has_a_value_and_the_reason_why_no_interval() -> None:
+    """All resamples of one unit are the same: a width of 0 would look certain."""
+    assert np.isnan(mean_interval(np.ones(1), 10, 0)).all()
+    obs = pd.DataFrame({"consistency": [0.9, np.nan], "p": [0.001, np.nan]}, index=list("ab"))
+    table = ReplicateConsistency.score(Scored(lambda: ad.AnnData(np.zeros((2, 2)), obs=obs)), ConsistencySettings())
+    assert table["value"].tolist() == [1.0, 0.9, 1.0]
+    assert table[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert all("1 unit" in json.loads(detail)["interval_reason"] for detail in table["detail"])
+
+
 def test_percentile_interval_ignores_what_could_not_be_measured() -> None:
     low, high = percentile_interval(np.append(np.arange(101.0), [np.nan] * 50))
     assert (low, high) == pytest.approx((2.5, 97.5))

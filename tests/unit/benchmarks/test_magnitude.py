@@ -137,6 +137,13 @@ def test_few_wells_few_controls_and_nan_are_counted() -> None:
     assert "(0 controls)" in json.loads(none["detail"].iloc[0])["reason"]
 
 
+def test_one_perturbation_has_no_interval_and_the_reason_why() -> None:
+    table = score(screen(genes=1))
+    assert table["value"].notna().all()
+    assert table[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert all("1 unit" in json.loads(detail)["interval_reason"] for detail in table["detail"])
+
+
 def test_wells_too_many_for_the_controls_are_the_reason_told() -> None:
     """Enough wells, and controls for the smallest perturbation: no perturbation lacks wells."""
     detail = json.loads(score(screen(wells=8, controls=14))["detail"].iloc[0])
