@@ -20,6 +20,7 @@ Shapes: D dimensions, G genes, Q plates, P pairs of genes, B resamples.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,6 +200,18 @@ def _agreement(whole_GD: FloatArray, u_GD: FloatArray, left_P: IntArray, right_P
     return float("nan") if constant else float(spearmanr(*both).statistic)
 
 
+@dataclass(frozen=True)
+class _MapRecall:
+    """Recall of one map, the known pairs behind it, and why there is no value, if so."""
+
+    value: float
+    n_pairs: int
+    reason: str
+
+
+_NO_RECALL = _MapRecall(np.nan, 0, "no gene of the map is in the relations")
+
+
 def _recall_rows(
     left_out: LeftOut, relations: Mapping[str, Relations], settings: PlateStabilitySettings
 ) -> Iterator[ScoreRow]:
@@ -211,22 +224,25 @@ def _recall_rows(
     whole = _recalls(left_out.whole_GD[kept_G], genes, relations, how)
     without = [_recalls(left_out.without(plate)[kept_G], genes, relations, how) for plate in left_out.plates]
     for name in relations:
-        value_Q = np.array([found.get(name, np.nan) for found in without])
-        common: dict[str, Any] = {"threshold": lo, "n": len(value_Q), "chance": 2 * lo}
-        yield ScoreRow(BENCHMARK, name, "recall", value=whole.get(name, np.nan), detail=left_out.detail, **common)
+        value_Q = np.array([found[name].value if name in found else np.nan for found in without])
+        at_all = whole.get(name, _NO_RECALL)
+        common: dict[str, Any] = {"threshold": lo, "n": at_all.n_pairs, "chance": 2 * lo}
+        why = left_out.detail | ({"reason": at_all.reason} if at_all.reason else {})
+        yield ScoreRow(BENCHMARK, name, "recall", value=at_all.value, detail=why, **common)
         if not np.isfinite(value_Q).any():
             why = {**left_out.detail, "reason": "no map without a plate has enough known pairs"}
             yield from (ScoreRow(BENCHMARK, name, f"recall_{end}", detail=why, **common) for end in ("min", "max"))
             continue
         for end, at in (("min", int(np.nanargmin(value_Q))), ("max", int(np.nanargmax(value_Q)))):
             detail = {**left_out.detail, "without_plate": left_out.plates[at]}
-            detail |= {"change": float(value_Q[at] - whole.get(name, np.nan))}
+            detail |= {"change": float(value_Q[at] - at_all.value)}
+            common["n"] = without[at][name].n_pairs
             yield ScoreRow(BENCHMARK, name, f"recall_{end}", value=float(value_Q[at]), detail=detail, **common)
 
 
 def _recalls(
     map_GD: FloatArray, genes: list[str], relations: Mapping[str, Relations], how: RecallSettings
-) -> dict[str, float]:
+) -> dict[str, _MapRecall]:
     """Return the recall of each source; none where the map without a plate holds no gene of it."""
     found = {}
     for name, pairs in relations.items():
@@ -237,7 +253,8 @@ def _recalls(
                 raise
             continue
         row = table[(table["metric"] == "recall") & (table["source"] == name)].iloc[0]
-        found[name] = float(row["value"])
+        reason = json.loads(row["detail"]).get("reason", "")
+        found[name] = _MapRecall(float(row["value"]), int(row["n"]), reason)
     return found
 
 

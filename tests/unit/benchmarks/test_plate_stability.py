@@ -146,6 +146,13 @@ def test_recall_has_its_range_over_plates(tmp_path):
     named = json.loads(table.loc[("pairs", "recall_min"), "detail"])["without_plate"]
     assert expected[int(named[1])] == min(expected)
     assert (table.loc["pairs", "chance"] == 0.2).all()
+    assert table.loc[("pairs", "recall"), "n"] == 14
+    few = tmp_path / "few.csv"
+    few.write_text("entity1,entity2\nG00,G01\n")
+    none = score(wells, relations=str(few)).loc["few"]
+    assert none["value"].isna().all()
+    assert "fewer than min_entities" in json.loads(none.loc["recall", "detail"])["reason"]
+    assert none.loc["recall", "n"] == 1
     file.write_text("entity1,entity2\nA,B\n")
     with pytest.raises(InputError, match="no gene of the map"):
         score(wells, relations=str(file))
