@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from platemae.benchmarks.text_table import BLANK
 from platemae.errors import InputError, MissingError
 
-_BLANK = {"", "nan", "NaN", "NA", "N/A", "None"}
 _MAX_STRENGTHS = 20
 _HEADER = "the file must be comma-separated with a header entity1,entity2 (and optionally strength)"
 
@@ -51,7 +51,7 @@ def read_relations(path: Path) -> Relations:
         found = ", ".join(map(str, table.columns))
         raise InputError(f"no column {' and '.join(lost)} (found: {found})", str(path), _HEADER)
     names = table[["entity1", "entity2"]].apply(lambda column: column.str.strip())
-    blank = names.isin(_BLANK).any(axis=1)
+    blank = names.isin(BLANK).any(axis=1)
     same = ~blank & (names["entity1"] == names["entity2"])
     kept = names[~blank & ~same]
     pairs = pd.DataFrame(np.sort(kept.to_numpy(dtype=object), axis=1), columns=["entity1", "entity2"])

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from platemae.benchmarks.text_table import BLANK
 from platemae.errors import ContractError, InputError, PlatemaeError, raise_all
 
 if TYPE_CHECKING:
@@ -109,9 +110,10 @@ def name_entities(obs: pd.DataFrame, settings: AggregateSettings) -> Entities:
 
 
 def names(obs: pd.DataFrame, column: str) -> TextArray:
-    """Return a column as text without blanks around; a missing value is empty."""
+    """Return a column as text without blanks around; a missing value, as whatever it is written, is empty."""
     values = obs[column].astype(object)
-    return values.where(values.notna(), "").astype(str).str.strip().to_numpy(dtype=object)
+    text = values.where(values.notna(), "").astype(str).str.strip()
+    return text.where(~text.isin(BLANK), "").to_numpy(dtype=object)
 
 
 def _owners(obs: pd.DataFrame, settings: AggregateSettings) -> tuple[TextArray, TextArray]:

@@ -21,6 +21,7 @@ from platemae.benchmarks.bootstrap import FloatArray, IntArray
 from platemae.benchmarks.cosine import unit_rows
 from platemae.benchmarks.entities import TREATMENT, name_entities
 from platemae.benchmarks.labels import KEYS, LABEL, labels_of, read_labels
+from platemae.benchmarks.text_table import BLANK
 from platemae.errors import ConfigError, ContractError, InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ Rows = Literal["wells", "perturbations"]
 CONTROL = "negcon"
 ROW = "gene"
 """Column of a map's ``obs``: the name of the row."""
-_BLANK = ("", "nan", "NaN", "NA", "N/A", "None", "<NA>")
 _SHOWN = 5
 
 
@@ -86,7 +86,7 @@ def names_of(obs: pd.DataFrame, column: str) -> Names:
         if name in obs.columns:
             values = obs[name].astype(object)
             text = values.where(values.notna(), "").astype(str).str.strip()
-            return text.where(~text.isin(_BLANK), "").to_numpy(dtype=object)
+            return text.where(~text.isin(BLANK), "").to_numpy(dtype=object)
     found = ", ".join(str(name).removeprefix("Metadata_").lower() for name in obs.columns)
     raise ContractError(f"no column '{column}'", "table of wells or perturbations", f"name one of: {found}")
 

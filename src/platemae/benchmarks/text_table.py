@@ -9,7 +9,8 @@ import pandas as pd
 
 from platemae.errors import InputError, MissingError
 
-_BLANK = {"", "nan", "NaN", "NA", "N/A", "None"}
+BLANK = ("", "nan", "NaN", "NA", "N/A", "None", "<NA>")
+"""What stands for no value in tables and in names of wells."""
 
 
 def read_text_table(path: Path, needed: Sequence[str], what: str) -> pd.DataFrame:
@@ -52,4 +53,4 @@ def read_text_table(path: Path, needed: Sequence[str], what: str) -> pd.DataFram
     if table.empty:
         raise InputError(f"the {what} holds no row", str(path), remedy)
     stripped = table.apply(lambda column: column.str.strip())
-    return stripped.mask(stripped.isin(_BLANK), "")
+    return stripped.mask(stripped.isin(BLANK), "")

@@ -111,3 +111,12 @@ def test_a_filter_that_leaves_nothing_is_an_error():
     x, obs = consistent_screen()
     with pytest.raises(InputError, match="no row of the map"):
         build_gene_map(x[16:], obs.iloc[16:], AggregateSettings(filter_consistency_p=0.0011))
+
+
+@pytest.mark.parametrize("blank", ["NA", "nan", "None", " <NA> "])
+def test_a_blank_is_no_row_of_the_map_however_it_is_written(blank):
+    x, obs = screen()
+    written = obs.assign(Metadata_Gene=obs["Metadata_Gene"].replace("", blank))
+    settings = AggregateSettings(n_null=9)
+    assert build_gene_map(x, written, settings).obs_names.tolist() == ["A"]
+    assert name_entities(written, settings).name.tolist() == name_entities(obs, settings).name.tolist()
