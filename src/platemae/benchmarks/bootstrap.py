@@ -53,11 +53,15 @@ def pair_interval(share_B: FloatArray, n_pairs: int) -> tuple[float, float]:
     variance three times, what pairs of a unit share once. So two of the three, s (1 - s) / n_pairs each, are taken off
     again; the rest is the variance that counts covariances of pairs with a common unit (Owen, "The pigeonhole
     bootstrap", Ann. Appl. Stat. 2007; Aronow, Samii, Assenova, Political Analysis 2015). It is not let fall below that
-    of independent pairs.
+    of independent pairs. Where no pair counts, or every one, resamples cannot vary, and width 0 would look certain:
+    then the exact interval of as many independent pairs (Clopper and Pearson, Biometrika 1934).
     """
     share, drawn_B = float(share_B[0]), share_B[1:][np.isfinite(share_B[1:])]
     low, high = percentile_interval(drawn_B)
     of_pairs, spread = share * (1 - share) / max(n_pairs, 1), float(drawn_B.var()) if len(drawn_B) else 0.0
+    if len(drawn_B) and share in (0.0, 1.0) and not spread > 0:
+        reach = 1 - ((1 - LEVEL) / 2) ** (1 / max(n_pairs, 1))
+        return (0.0, reach) if share == 0 else (1 - reach, 1.0)
     if not spread > 0:
         return low, high
     factor = min(1.0, np.sqrt(max(spread - 2 * of_pairs, of_pairs) / spread))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from platemae.benchmarks.bootstrap import multinomial_weights, pair_interval
 from platemae.benchmarks.recall import RecallSettings, score_recall
@@ -59,7 +60,10 @@ def test_width_is_that_of_the_share_over_new_genes(of_genes: float) -> None:
     assert np.median(widths) == pytest.approx(np.std(shares), rel=0.2)
 
 
-def test_a_share_of_all_or_none_keeps_its_resamples() -> None:
+def test_a_share_of_all_or_none_has_the_exact_interval() -> None:
     assert pair_interval(np.array([1.0, 1.0, 0.9, 0.8, np.nan]), 50) == pytest.approx((0.805, 0.995))
-    assert pair_interval(np.array([0.0, 0.0, 0.0]), 50) == (0.0, 0.0)
+    # No pair of 50, or every one: the exact binomial interval.
+    exact = binomtest(0, 50).proportion_ci(method="exact")
+    assert pair_interval(np.zeros(3), 50) == pytest.approx((exact.low, exact.high))
+    assert pair_interval(np.ones(3), 50) == pytest.approx((1 - exact.high, 1.0))
     assert np.isnan(pair_interval(np.array([0.5, np.nan]), 50)).all()
