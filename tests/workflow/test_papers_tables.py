@@ -53,7 +53,7 @@ def jump(root: Path, data: Path) -> None:
     for kind in ("compound", "crispr", "orf"):
         own = f"broad_sample\tgene\tpert_type\tcontrol_type\nBRD-{kind}\tG\ttrt\t\n"
         if kind == "compound":
-            own += "BRD-1\tG\ttrt\t\n\t\tcontrol\tnegcon\n"  # DMSO has no name there
+            own += "BRD-1\tG\ttrt\t\nNA\tNA\tcontrol\tnegcon\n"  # DMSO has no name there
         write(folder / f"metadata/external_metadata/JUMP-Target-1_{kind}_metadata.tsv", own)
     write(folder / "load_data_csv/BR1/load_data.csv.gz", "")
     (folder / "images/BR1").mkdir(parents=True)
