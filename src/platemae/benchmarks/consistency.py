@@ -109,8 +109,8 @@ class ReplicateConsistency:
         ----------
         scored
             With null_kind ``wells`` and measure ``cosine`` its map, with ``obs`` columns ``consistency`` and ``p``,
-            NaN for perturbations with fewer than two replicates: these are left out and counted. Else, of a map that
-            was filtered by consistency, and for chance and the interval from plates, its wells; wells without a map
+            NaN for perturbations with fewer than two replicates: these are left out and counted. Else, of a map without
+            these columns or filtered by consistency, and for chance and the interval from plates, its wells; wells without a map
             will do.
         settings
             See there.
@@ -118,7 +118,7 @@ class ReplicateConsistency:
         Raises
         ------
         ContractError
-            If a column is not there.
+            If a column is not there, nor wells beside the map.
         InputError
             If a null perturbation is not among the rows of the map.
         """
@@ -127,6 +127,8 @@ class ReplicateConsistency:
             if scored.read_wells is None:
                 return _untold(settings)
             of_map = False
+        # A map that was made elsewhere has no such columns: then the wells beside it say all.
+        of_map = of_map and (scored.read_wells is None or not _lost(scored))
         table = _of_map(scored) if of_map else None
         null: Null | None = None
         detail: dict[str, Any] = {"null_kind": settings.null_kind, "measure": settings.measure}
@@ -164,12 +166,16 @@ def _untold(settings: ConsistencySettings) -> pd.DataFrame:
     return score_table(ScoreRow(BENCHMARK, "replicates", metric, detail=detail) for metric in metrics)
 
 
+def _lost(scored: Scored) -> list[str]:
+    return [column for column in ("consistency", "p") if column not in scored.gene_map.obs]
+
+
 def _of_map(scored: Scored) -> pd.DataFrame:
     """Return agreement and p as the map has them."""
-    obs = scored.gene_map.obs
-    lost = [column for column in ("consistency", "p") if column not in obs]
+    lost, obs = _lost(scored), scored.gene_map.obs
     if lost:
-        raise ContractError(f"no column {' and '.join(lost)}", "perturbation map, obs", "run build_map again")
+        remedy = "give the wells beside it (score-map --wells), which are then measured, or a map that build_map wrote"
+        raise ContractError(f"no column {' and '.join(lost)}", "perturbation map, obs", remedy)
     columns = {"agreement": obs["consistency"].to_numpy(np.float64), "p": obs["p"].to_numpy(np.float64)}
     table = pd.DataFrame(columns, index=obs["gene"].astype(str) if "gene" in obs else obs.index.astype(str))
     return table.sort_index(kind="stable")

@@ -23,7 +23,15 @@ import pandas as pd
 from scipy.linalg import svd
 from sklearn.model_selection import GroupKFold
 
-from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, multinomial_weights, percentile_interval
+from platemae.benchmarks.bootstrap import (
+    LEAST_UNITS,
+    FloatArray,
+    IntArray,
+    check_at_least,
+    interval_facts,
+    multinomial_weights,
+    percentile_interval,
+)
 from platemae.benchmarks.feature_table import category, compartment, read_features
 from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.benchmarks.wells import EMPTY, Wells
@@ -217,8 +225,10 @@ def _rows(
     enough = settings.n_plate_bootstrap > 0 and n_groups >= LEAST_GROUPS
     plates_BF = errors.r2(weights_BQ) if enough else np.empty((0, len(names)))
     for source, own_F in _sources(names):
-        picks_BF = rng.integers(0, len(own_F), (settings.n_bootstrap, len(own_F)))
-        low, high = percentile_interval(np.median(r2_F[own_F][picks_BF], axis=1))
+        low, high = np.nan, np.nan
+        if len(own_F) >= LEAST_UNITS:
+            picks_BF = rng.integers(0, len(own_F), (settings.n_bootstrap, len(own_F)))
+            low, high = percentile_interval(np.median(r2_F[own_F][picks_BF], axis=1))
         plate_low, plate_high = percentile_interval(np.nanmedian(plates_BF[:, own_F], axis=1))
         shares: dict[str, Any] = {
             "share_above_0": float((r2_F[own_F] > 0).mean()),
@@ -228,7 +238,8 @@ def _rows(
             shares["r2"] = {names[f]: round(float(r2_F[f]), 4) for f in own_F}
         yield ScoreRow(
             BENCHMARK, source, "median_r2", value=float(np.median(r2_F[own_F])), ci_low=low, ci_high=high,
-            plate_ci_low=plate_low, plate_ci_high=plate_high, n=len(own_F), chance=0.0, detail={**detail, **shares},
+            plate_ci_low=plate_low, plate_ci_high=plate_high, n=len(own_F), chance=0.0,
+            detail={**detail, **shares, **interval_facts(len(own_F))},
         )  # fmt: skip
 
 

@@ -32,9 +32,11 @@ from scipy.stats import spearmanr
 
 from platemae.benchmarks.annotations import Relations, read_relations
 from platemae.benchmarks.bootstrap import (
+    LEAST_UNITS,
     FloatArray,
     IntArray,
     check_at_least,
+    interval_facts,
     multinomial_weights,
     percentile_interval,
 )
@@ -139,10 +141,12 @@ def _cosine_rows(left_out: LeftOut, settings: PlateStabilitySettings) -> Iterato
         yield from (ScoreRow(BENCHMARK, SOURCE, metric, detail=why) for metric in METRICS)
         return
     worst = min(medians, key=lambda plate: (medians[plate], plate))
-    shown = {**detail, "worst_plate": worst, "worst_median": medians[worst]}
+    shown = {**detail, "worst_plate": worst, "worst_median": medians[worst], **interval_facts(len(value_G))}
     picks_BG = np.random.default_rng(settings.seed).integers(0, len(value_G), (settings.n_bootstrap, len(value_G)))
     for metric, share in zip(METRICS, (0.5, 0.05), strict=False):
-        low, high = percentile_interval(np.quantile(value_G[picks_BG], share, axis=1))
+        low, high = np.nan, np.nan
+        if len(value_G) >= LEAST_UNITS:
+            low, high = percentile_interval(np.quantile(value_G[picks_BG], share, axis=1))
         yield ScoreRow(
             BENCHMARK, SOURCE, metric, value=float(np.quantile(value_G, share)), ci_low=low, ci_high=high,
             n=len(value_G), chance=float(np.median(noise_G)) if share == 0.5 else np.nan, detail=shown,

@@ -105,7 +105,9 @@ def choose_rows(
         facts["n_no_gene"] = int((~kept_G).sum())
     if consistency_p is not None:
         if "p" not in obs:
-            raise ContractError("no column p", "perturbation map, obs", "run build_map again, or set no filter")
+            raise ContractError(
+                "no column p", "perturbation map, obs", "take a map that build_map wrote, or set no filter"
+            )
         p_G = obs["p"].to_numpy(dtype=np.float64)
         facts["n_inconsistent"] = int((kept_G & (p_G > consistency_p)).sum())
         facts["n_without_p"] = int((kept_G & np.isnan(p_G)).sum())

@@ -219,3 +219,15 @@ def test_wells_of_the_table_may_be_spelled_otherwise(tmp_path):
     (tmp_path / "P1.csv").write_text("Metadata_Well,a\nb3,1\nB-04,2\n")
     found = read_features(str(tmp_path / "{plate}.csv"), ["P1", "P1"], ["B04", "B03"])
     assert found.y_NF.ravel().tolist() == [2, 1]
+
+
+def test_one_feature_has_a_value_and_no_interval(tmp_path):
+    wells, _ = screen(tmp_path)
+    table = score(wells, tmp_path / "all.parquet").set_index("source")
+    alone, several = table.loc["category:shape"], table.loc["category:texture"]
+    assert alone["n"] == 1
+    assert np.isfinite(alone["value"])
+    assert np.isnan([alone["ci_low"], alone["ci_high"]]).all()
+    assert "1 unit" in json.loads(alone["detail"])["interval_reason"]
+    assert several["ci_low"] < several["ci_high"]
+    assert "interval_reason" not in json.loads(several["detail"])

@@ -190,3 +190,12 @@ def test_what_cannot_be_left_out_says_why():
     wells.obs["Metadata_Plate"] = wells.obs["Metadata_Gene"].to_numpy()
     apart = score(wells).loc[("plates", "cosine_without_plate")]
     assert "no gene has wells on two plates" in apart["detail"]
+
+
+def test_one_gene_has_a_value_and_no_interval():
+    table = score(screen(1.0, genes=2))  # the last gene is on one plate alone
+    row = table.loc[("plates", "cosine_without_plate")]
+    assert row["n"] == 1
+    assert np.isfinite(row["value"])
+    assert np.isnan([row["ci_low"], row["ci_high"]]).all()
+    assert "1 unit" in json.loads(row["detail"])["interval_reason"]

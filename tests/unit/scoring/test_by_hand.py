@@ -135,6 +135,31 @@ def test_beside_a_map_the_gene_column_is_the_maps_and_wells_keep_theirs(made, co
     pd.testing.assert_frame_equal(found[NUMBERS], expected[NUMBERS])
 
 
+def test_a_map_of_ones_own_is_measured_by_the_wells_beside_it(made, capsys):
+    """It has no columns consistency and p; the wells alone must give the same numbers."""
+    table = ad.read_h5ad("map.h5ad")
+    table.obs = table.obs[["gene"]]
+    table.write_h5ad("mine.h5ad")
+    command = [
+        "score-map",
+        "--kind",
+        "replicate_consistency",
+        "--set",
+        "n_bootstrap=40",
+        "--set",
+        "n_plate_bootstrap=0",
+    ]
+    assert main([*command, "--map", "mine.h5ad"]) == 2
+    said = capsys.readouterr().err
+    assert "no column consistency and p" in said
+    assert "--wells" in said
+    assert main([*command, "--map", "mine.h5ad", "--wells", "wells.h5ad", "--out", "beside.parquet"]) == 0
+    assert main([*command, "--map", "map.h5ad", "--out", "map.parquet"]) == 0
+    beside, whole = (pd.read_parquet(f"{name}.parquet").set_index("metric")["value"] for name in ("beside", "map"))
+    assert beside["mean_cosine"] == pytest.approx(whole["mean_cosine"], abs=1e-6)
+    assert beside["share_consistent"] == pytest.approx(whole["share_consistent"], abs=0.1)
+
+
 def test_what_was_assumed_is_said(made, capsys):
     table = ad.read_h5ad("theirs.h5ad")
     del table.obs["role"]
