@@ -110,8 +110,8 @@ class ReplicateConsistency:
         scored
             With null_kind ``wells`` and measure ``cosine`` its map, with ``obs`` columns ``consistency`` and ``p``,
             NaN for perturbations with fewer than two replicates: these are left out and counted. Else, of a map without
-            these columns or filtered by consistency, and for chance and the interval from plates, its wells; wells without a map
-            will do.
+            these columns or filtered by consistency, and for chance and the interval from plates, its wells; wells
+            without a map will do.
         settings
             See there.
 
