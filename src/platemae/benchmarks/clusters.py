@@ -8,7 +8,7 @@ p = (1 + sets with at least that statistic) / (1 + sets), then Benjamini and Hoc
 For p and for chance the statistic is taken on a grid of about 512 equally filled bins, the same for clusters and
 random sets, so that a random set costs no pass over its cosines; the reported one is exact.
 
-Shapes: G genes, D dimensions, C clusters, S random sets, B bootstrap replicates, K bins, M members, P pairs.
+Shapes: G genes, D dimensions, C clusters, S random sets, B bootstrap replicates, M members, P pairs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from scipy.stats import false_discovery_control
 
 from platemae.benchmarks.bootstrap import check_at_least, multinomial_weights, percentile_interval
 from platemae.benchmarks.consistency_null import sets_needed
-from platemae.benchmarks.cosine import GRID, FloatArray, IntArray, histogram_and_values, unit_rows
+from platemae.benchmarks.cosine import GRID, FloatArray, IntArray, unit_rows
+from platemae.benchmarks.cosine_grid import CosineGrid, ks_statistic
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval
 from platemae.benchmarks.relations import check_genes, gene_rows
 from platemae.benchmarks.rows import ScoreRow, score_table
@@ -39,11 +40,8 @@ BENCHMARK = "clusters"
 METRICS = ("ks_median", "share_significant", "cosine_difference")
 LEAST_CLUSTERS = 3
 """Fewer clusters say nothing about their spread."""
-_BINS = 512
-_ROWS = 256
 _SHOWN = 20
 Resampled = Callable[[str, Mapping[str, frozenset[str]]], PlateInterval]
-_NO_PAIR = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def score_clusters(
     names = [genes[i] for i, usable in zip(order_G, usable_G, strict=True) if usable]
     dropped = [genes[i] for i, usable in zip(order_G, usable_G, strict=True) if not usable]
     facts = {**(notes or {}), "n_genes_map": len(names), "n_dropped": len(dropped), "dropped": dropped[:_SHOWN]}
-    grid = _Grid.of(u_GD[usable_G]) if len(names) > 2 else None
+    grid = CosineGrid.of(u_GD[usable_G]) if len(names) > 2 else None
     rows = (
         row
         for name, clusters in sources.items()
@@ -202,7 +200,7 @@ def _source_rows(
     clusters: Mapping[str, frozenset[str]],
     names: Sequence[str],
     all_genes: Sequence[str],
-    grid: _Grid | None,
+    grid: CosineGrid | None,
     facts: Mapping[str, Any],
     settings: ClustersSettings,
     resampled: Resampled | None,
@@ -287,60 +285,7 @@ def median_difference(x_GD: FloatArray, sets: Sequence[IntArray]) -> float:
     return float(np.median(found)) if found else np.nan
 
 
-def ks_statistic(a: FloatArray, b: FloatArray) -> float:
-    """Largest distance of the distribution functions of two sorted samples; ties are exact."""
-    # The distance peaks at a value of a, at it or just below it, as only b's function moves in between.
-    below = np.abs(np.searchsorted(a, a, "left") / len(a) - np.searchsorted(b, a, "left") / len(b))
-    at = np.abs(np.searchsorted(a, a, "right") / len(a) - np.searchsorted(b, a, "right") / len(b))
-    return float(max(below.max(), at.max()))
-
-
-@dataclass(frozen=True, eq=False)
-class _Grid:
-    """Bins that about equally many cosines of the map fall in, and how many of each gene's cosines do.
-
-    ``bin_of`` is the bin of each of many equal steps from -1 to 1, ``counts`` (G, K).
-    """
-
-    u_GD: FloatArray
-    bin_of: npt.NDArray[np.int32]
-    counts: npt.NDArray[np.int32]
-
-    @classmethod
-    def of(cls, u_GD: FloatArray) -> _Grid:
-        fine_F, _ = histogram_and_values(u_GD, _NO_PAIR, _NO_PAIR)
-        share_F = np.cumsum(fine_F) / fine_F.sum()
-        cuts = np.unique(np.searchsorted(share_F, np.arange(1, _BINS) / _BINS))
-        bin_of = np.searchsorted(cuts, np.arange(len(fine_F))).astype(np.int32)
-        n_bins = int(bin_of[-1]) + 1
-        counts_GK = np.empty((len(u_GD), n_bins), dtype=np.int32)
-        for start in range(0, len(u_GD), _ROWS):
-            c_RG = u_GD[start : start + _ROWS] @ u_GD.T
-            c_RG[np.arange(len(c_RG)), start + np.arange(len(c_RG))] = 1.0  # the gene itself: last bin, then off
-            bins_RG = _bins(c_RG, bin_of) + np.arange(len(c_RG))[:, None] * n_bins
-            flat = np.bincount(bins_RG.ravel(), minlength=len(c_RG) * n_bins)
-            counts_GK[start : start + len(c_RG)] = flat.reshape(len(c_RG), -1)
-        counts_GK[:, -1] -= 1
-        return cls(u_GD, bin_of, counts_GK)
-
-    def statistic(self, member_M: IntArray) -> float:
-        """Statistic of a gene set on the grid."""
-        u_MD = self.u_GD[member_M]
-        c_P = (u_MD @ u_MD.T)[np.triu_indices(len(member_M), 1)]
-        within_K = np.bincount(_bins(c_P, self.bin_of), minlength=self.counts.shape[1])
-        rest_K = self.counts[member_M].sum(axis=0, dtype=np.int64) - 2 * within_K
-        gap_K = np.cumsum(within_K) / len(c_P) - np.cumsum(rest_K) / rest_K.sum()
-        return float(np.abs(gap_K).max())
-
-
-def _bins(cosine: FloatArray, bin_of: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return the bin of each cosine, rounded to 1 / GRID first: equal vectors share a bin, whatever BLAS adds first."""
-    step = (np.rint(cosine * GRID) + GRID) * (len(bin_of) / (2 * GRID))
-    found: npt.NDArray[np.int32] = bin_of[np.clip(step, 0, len(bin_of) - 1).astype(np.int32)]
-    return found
-
-
-def _null(grid: _Grid, sizes: Sequence[int], settings: ClustersSettings) -> FloatArray:
+def _null(grid: CosineGrid, sizes: Sequence[int], settings: ClustersSettings) -> FloatArray:
     """Statistic of random gene sets, (S, C): every column drawn for its own cluster."""
     rng, n_genes = np.random.default_rng(settings.seed), len(grid.u_GD)
     drawn = [

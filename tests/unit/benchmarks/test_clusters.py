@@ -13,11 +13,11 @@ from scipy.stats import ks_2samp
 from platemae.benchmarks.clusters import (
     Clusters,
     ClustersSettings,
-    ks_statistic,
     median_difference,
     read_clusters,
     score_clusters,
 )
+from platemae.benchmarks.cosine_grid import ks_statistic
 from platemae.benchmarks.magnitude import MagnitudeSettings
 from platemae.benchmarks.scored import Scored
 from platemae.errors import ConfigError, ContractError, InputError
