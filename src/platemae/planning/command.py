@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from platemae.answers import as_json
 
 if TYPE_CHECKING:
     from platemae.planning.compare import Compared
@@ -68,7 +69,7 @@ def run_plan(arguments: argparse.Namespace) -> int:
     )
     plan = make_plan(arguments.configfile, options)
     if arguments.json:
-        print(json.dumps(plan.to_dict(), indent=1))
+        print(as_json("plan", plan.to_dict()))
     else:
         print(compared_text(plan.compared) if arguments.compare else plan_text(plan))
     if arguments.compare:

@@ -55,7 +55,7 @@ def test_every_kind_of_network_has_a_preset(found) -> None:
 def test_the_command_prints_both(capsys, found, monkeypatch) -> None:
     monkeypatch.setattr("platemae.models.catalogue.sizes", lambda *_: list(found.values()))
     assert main(["list-models", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["models"]
     (row,) = (row for row in rows if row["kind"] == "camae" and row["preset"] == "camae_s16")
     assert row["all"] == row["published"]["all"] == 178_045_568
     lines = as_text([Size("mae", "vit_s16", None, 21_868_800, 25_220_608, 1, 2, {"encoder": 21_870_000})]).splitlines()
