@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "embedding": LOW | {"models", "data", "store", "tables"},
     "correction": LOW,
     "benchmarks": LOW,
-    "report": LOW | {"tables", "neighbors"},
+    "methods": LOW,
+    "report": LOW | {"tables", "neighbors", "methods"},
     "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,
     "preflight": LOW | {"config", "readers", "store", "correction", "run"},
@@ -75,6 +76,7 @@ MAY_IMPORT = {
         "benchmarks",
         "scoring",
         "report",
+        "methods",
     },
 }
 OUTSIDE = {

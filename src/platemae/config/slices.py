@@ -381,6 +381,7 @@ def _report(config: Config, plates: PlateTable) -> dict[str, Any]:
         ],
         "corrections": [_dump(c) for c in config.corrections],
         "benchmarks": [_dump(b) for b in config.benchmarks],
+        "map": _map(config),
         "exclude_failed": _excludes(config),
     }
 
