@@ -74,17 +74,18 @@ def _new(arguments: argparse.Namespace) -> int:
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(command=_doctor)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from platemae.preflight.doctor import doctor
 
-    lines, problems = doctor(arguments.configfile)
-    print(*lines, sep="\n")
-    for problem in problems:
+    found = doctor(arguments.configfile)
+    print(as_json("doctor", found.to_dict()) if arguments.json else "\n".join(found.lines()))
+    for problem in found.problems:
         print(problem, file=sys.stderr)
-    return 2 if problems else 0
+    return 2 if found.problems else 0
 
 
 def add_refresh(parser: argparse.ArgumentParser) -> None:

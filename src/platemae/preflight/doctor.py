@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from platemae.config import Config, read_config, stage_config
+from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate, read_plates
 from platemae.config.slices import check_cells, check_images
 from platemae.contracts import PERTURBATION_COLUMNS
@@ -59,13 +61,41 @@ class Checkup:
     negcon: int | None = None
     selected: Mapping[str, int] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is known of the plate, without its problems, as JSON takes it."""
+        return {
+            "plate": self.plate,
+            "says": self.line,
+            "channels": [{"name": name, "stain": stain} for name, stain in self.channels],
+            "negcon_wells": self.negcon,
+            "store_bytes": self.store_bytes,
+            "store_inodes": self.store_files + self.store_folders,
+        }
 
-def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What :func:`doctor` found: each plate, what plates have in common, and all the problems."""
+
+    checkups: tuple[Checkup, ...]
+    common: tuple[str, ...]
+    problems: tuple[PlatemaeError, ...]
+
+    def lines(self) -> list[str]:
+        """Return what there is, a line a plate, and the verdict."""
+        n = len(self.problems)
+        verdict = f"{n} problem{'s' if n > 1 else ''}" if n else "no problem found"
+        return [*(checkup.line for checkup in self.checkups), *self.common, verdict]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it, as JSON takes it."""
+        problems = [{"what": p.what, "where": p.where, "remedy": p.remedy} for p in self.problems]
+        plates = [checkup.to_dict() for checkup in self.checkups]
+        return {"plates": plates, "notes": list(self.common), "problems": problems}
+
+
+def doctor(configfile: Path | None) -> Diagnosis:
     """Check a whole run before it starts.
-
-    Returns
-    -------
-    Lines that say what there is, and all the problems.
 
     Raises
     ------
@@ -77,12 +107,10 @@ def doctor(configfile: Path | None) -> tuple[list[str], list[PlatemaeError]]:
     lines, problems = check_run(config, plates, checkups, results)
     problems = [*(problem for checkup in checkups for problem in checkup.problems), *problems]
     problems += missing_file_problems(config, plates, base)
-    n = len(problems)
-    verdict = f"{n} problem{'s' if n > 1 else ''}" if problems else "no problem found"
-    return [*(checkup.line for checkup in checkups), *lines, verdict], problems
+    return Diagnosis(tuple(checkups), tuple(lines), tuple(problems))
 
 
-def read_project(configfile: Path | None) -> tuple[Config, list[Plate], Path, Results]:
+def read_project(configfile: Path | None) -> tuple[Config, PlateTable, Path, Results]:
     """Return configuration, plates, the folder of plates.tsv and the results folder.
 
     Raises
@@ -93,7 +121,7 @@ def read_project(configfile: Path | None) -> tuple[Config, list[Plate], Path, Re
     project = find_project()
     config = read_config((configfile or project / "config.yaml").resolve())
     table = project / config.plates
-    plates = read_plates(table, [reader.name for reader in config.readers])
+    plates = PlateTable(read_plates(table, [reader.name for reader in config.readers]))
     return config, plates, table.parent, Results(project / config.results)
 
 

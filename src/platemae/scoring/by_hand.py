@@ -161,13 +161,13 @@ def as_text(scores: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     return "\n".join([*lines, *dict.fromkeys(reasons), *(f"note: {text}" for text in notes)])
 
 
-def as_json(scores: pd.DataFrame) -> str:
-    """Return scores as a JSON list, ``detail`` as an object; what is no number is null."""
+def as_records(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return scores as JSON takes them, ``detail`` as an object; what is no number is null."""
     records = []
     for row in scores.to_dict("records"):
         values = {str(k): None if isinstance(v, float) and v != v else v for k, v in row.items()}
         records.append(values | {"detail": json.loads(row["detail"])})
-    return json.dumps(records, indent=1)
+    return records
 
 
 def check_form(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from platemae.answers import as_json
 from platemae.errors import ConfigError
 
 SCORED_ROLES = ("plate", "well", "batch", "perturbation", "gene", "compound", "concentration", "control_type")
@@ -97,5 +98,8 @@ def score(arguments: argparse.Namespace) -> int:
     )
     if arguments.out is not None:
         by_hand.write_scores(scores, arguments.out)
-    print(by_hand.as_json(scores) if arguments.json else by_hand.as_text(scores, notes))
+    if arguments.json:
+        print(as_json("score-map", {"scores": by_hand.as_records(scores), "notes": notes}))
+    else:
+        print(by_hand.as_text(scores, notes))
     return 0

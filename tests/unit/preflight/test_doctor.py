@@ -93,7 +93,7 @@ def test_a_disk_that_is_too_small_is_told(project, monkeypatch):
         f_bavail, f_frsize, f_favail = 1, 512, 3
 
     monkeypatch.setattr(os, "statvfs", lambda path: Full)
-    _, problems = doctor(project)
+    problems = doctor(project).problems
     assert [p.what.split(":")[0] for p in problems] == ["the disk may be too small", "the disk may hold too few files"]
 
 
@@ -108,7 +108,7 @@ def test_plates_of_a_training_set_that_lack_a_stain_are_named(project):
     project.write_text(yaml.safe_dump(config | {"readers": [one, other]}))
     table = project.parent / "plates.tsv"
     table.write_text(table.read_text().replace("P2\tb1\tscope", "P2\tb1\tother"))
-    _, problems = doctor(project)
+    problems = doctor(project).problems
     assert [p.what for p in problems] == ["plate P2 has no channel of ER, which others of the training set have"]
 
 
@@ -174,7 +174,8 @@ def test_a_disk_without_enough_inodes_is_told_folders_counted(project, monkeypat
 def change(project, **sections):
     """Change sections of the configuration; return what the doctor then says: lines, and problems as text."""
     project.write_text(yaml.safe_dump(yaml.safe_load(project.read_text()) | sections))
-    lines, problems = doctor(project)
+    found = doctor(project)
+    lines, problems = found.lines(), list(found.problems)
     return lines, [problem.what for problem in problems]
 
 
@@ -188,7 +189,8 @@ def test_controls_that_are_lacking_are_told_before_a_network_is_trained(project)
     assert change(project, corrections=[one])[1] == ["fewer than 2 negative controls on all fit plates"]
     layout = project.parent / "layout.tsv"
     layout.write_text(LAYOUT.replace("negcon", "empty") + "H12\tDMSO\tempty\n")
-    lines, problems = doctor(project)
+    found = doctor(project)
+    lines, problems = found.lines(), list(found.problems)
     assert lines[0].endswith("1 empty, 2 treatment")  # H12 was not imaged
     assert [p.what for p in problems] == ["no imaged well of the whole run is a negative control"]
 

@@ -111,7 +111,7 @@ def test_a_map_alone_named_by_its_rows(made, capsys):
     command = ["score-map", "--map", "bare.h5ad", "--kind", "known_relations", "--set", "relations={mine: pairs.csv}"]
     command += [*SETTINGS, "--gene-column", "_index", "--obsm", "X_mine"]
     assert main([*command, "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["scores"]
     recall = next(row for row in rows if row["metric"] == "recall" and row["threshold"] == 0.05)
     assert recall["value"] > 0.8
     assert (recall["source"], recall["model"], recall["n"]) == ("mine", "bare", 12)
@@ -236,5 +236,5 @@ def test_compounds_and_their_doses_are_rows_of_a_map_that_is_made(made, capsys):
     assert main(command) == 2
     assert "gene_and_compound" in capsys.readouterr().err
     assert main([*command, "--entity", "gene_and_compound", "--doses", "apart"]) == 0
-    detail = [row["detail"] for row in json.loads(capsys.readouterr().out)]
+    detail = [row["detail"] for row in json.loads(capsys.readouterr().out)["scores"]]
     assert any("aspirin" in json.dumps(found) or found.get("n_compounds") == 1 for found in detail)
