@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -21,7 +22,9 @@ exit codes:
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:
-    """Return argparse's formatter in colour; rich is imported here alone, as no other command needs it."""
+    """Return a formatter: in colour on a terminal, unless NO_COLOR is set, and then alone is rich imported."""
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return argparse.RawDescriptionHelpFormatter(prog)
     from rich_argparse import RawDescriptionRichHelpFormatter
 
     class Formatter(RawDescriptionRichHelpFormatter):
