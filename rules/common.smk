@@ -40,6 +40,12 @@ MAP_PLATES = map_plates(CONFIG, PLATES)
 PROFILES = [model.name for model in CONFIG.rows if model.kind in TABLE_KINDS]
 TWINS = earlier_twins(CONFIG, PLATES)
 NETWORKS = [model.name for model in CONFIG.rows if model.kind not in TABLE_KINDS]
+# Templates, style and scripts of the report, which no digest of code covers.
+PAGE_FILES = sorted(
+    str(path)
+    for folder in ("templates", "assets")
+    for path in Path(workflow.basedir, "src/platemae/report", folder).rglob("*.*")
+)
 
 
 wildcard_constraints:

@@ -11,7 +11,7 @@ rule render_report:
             correction=names("corrections"),
             plate=MAP_PLATES,
         ),
-        template=f"{workflow.basedir}/src/platemae/report/templates/index.html.j2",
+        look=PAGE_FILES,
     output:
         manifest="report/manifest.json",
         page=report(

@@ -97,6 +97,10 @@ class Results:
         """HTML page."""
         return self.root / "report" / "index.html"
 
+    def report_files(self) -> Path:
+        """Folder of figures, tables and pictures beside the page (not a declared output: the page is whole without)."""
+        return self.root / "report" / "files"
+
     def provenance(self, stage: str, name: str) -> Path:
         """Record of one job; no rule reads it."""
         return self.root / "provenance" / stage / f"{name}.json"

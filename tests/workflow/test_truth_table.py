@@ -111,6 +111,13 @@ def test_the_code_of_the_report(done):
     assert done.stale() == {"render_report": 1}
 
 
+@pytest.mark.parametrize("look", ["templates/blocks/table.html.j2", "assets/tabs.js"])
+def test_the_look_of_the_report(done, look):
+    path = done.root / "src/platemae/report" / look
+    path.write_text(path.read_text() + "\n")
+    assert done.stale() == {"render_report": 1}
+
+
 def test_code_that_makes_no_result(done):
     for name in ("cli.py", "logs.py", "errors.py", "layout.py", "run.py"):
         path = done.root / "src/platemae" / name

@@ -1,10 +1,17 @@
-"""What a section of the page is made of. A block is data: the template decides how it looks and escapes all text."""
+"""What a page is made of. A block is data: its template decides how it looks and escapes all text.
+
+A new kind of block is a dataclass here or beside the section that needs it, with a ``type``, and
+``templates/blocks/{type}.html.j2``. Where it needs JavaScript, it names the files in ``scripts``; each is inlined once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
+
+from platemae.report.drawing import Drawing
+from platemae.report.takeaway import Takeaway, of_figure, of_table
 
 Tone = Literal["plain", "note", "warning"]
 
@@ -20,7 +27,14 @@ class Block:
     """
 
     type: ClassVar[str] = ""
+    scripts: ClassVar[tuple[str, ...]] = ()
+    """Files of ``report/assets`` that the block needs, or ``package:path`` of another package, in this order."""
     volatile: bool = field(default=False, kw_only=True)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Files by name that lie in ``report/files``; the block links them as ``files/NAME``."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -50,11 +64,41 @@ class Items(Block):
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a number on the page comes from, written beside it as ``data-`` attributes.
+
+    Parameters
+    ----------
+    table
+        File below the results folder.
+    row
+        Places of its rows, from 0, set apart by spaces; empty for all rows, or for a JSON file.
+    column
+        Names of its columns, or the dotted path in a JSON file, set apart by spaces.
+    """
+
+    table: str
+    row: str
+    column: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text with numbers, and where they come from."""
+
+    text: str
+    origin: Origin | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Statements(Block):
     """Sentences under a few words in bold that say what they are about."""
 
     type: ClassVar[str] = "statements"
-    statements: Sequence[tuple[str, str]]
+    statements: Sequence[tuple[str, str | Cell]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +106,7 @@ class Facts(Block):
     """Key numbers as tiles: label, number, small print."""
 
     type: ClassVar[str] = "facts"
-    facts: Sequence[tuple[str, str, str]]
+    facts: Sequence[tuple[str, str | Cell, str]]
 
 
 @dataclass(frozen=True)
@@ -79,38 +123,65 @@ class Table(Block):
         Places of right-aligned columns.
     faint
         Cells (row, column) shown in grey, such as results at chance.
+    name
+        Of its files in ``report/files``; without a name there are none.
     """
 
     type: ClassVar[str] = "table"
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Cell]]
     caption: str = ""
     numeric: frozenset[int] = frozenset()
     faint: frozenset[tuple[int, int]] = frozenset()
+    name: str = field(default="", kw_only=True)
+
+    @property
+    def takeaway(self) -> Takeaway | None:
+        """Its files: CSV and TeX."""
+        rows = [[str(cell) for cell in row] for row in self.rows]
+        return of_table(self.name, self.columns, rows, self.caption) if self.name else None
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Those of the takeaway."""
+        return self.takeaway.files if self.takeaway else {}
 
 
 @dataclass(frozen=True)
 class Figure(Block):
-    """A picture as a data URI, with the text that stands for it.
+    """A picture, with the text that stands for it.
 
     Parameters
     ----------
-    uri
-        ``data:image/...``.
+    drawing
+        The picture, and the same in other forms.
     alt
         What is to be seen, for readers who do not see it.
     caption
         Shown below.
     width
         Natural width in CSS pixels; ``scroll`` keeps it on a phone, with sideways scrolling.
+    name
+        Of its files in ``report/files``; without a name there are none.
     """
 
     type: ClassVar[str] = "figure"
-    uri: str
+    drawing: Drawing
     alt: str
     caption: str
     width: int = 700
     scroll: bool = False
+    name: str = field(default="", kw_only=True)
+
+    @property
+    def takeaway(self) -> Takeaway | None:
+        """Its files: the picture, and what was drawn as CSV."""
+        return of_figure(self.name, self.drawing) if self.name else None
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Those of the takeaway."""
+        return self.takeaway.files if self.takeaway else {}
 
 
 @dataclass(frozen=True)
@@ -124,11 +195,41 @@ class Fold(Block):
 
 @dataclass(frozen=True)
 class Section:
-    """One section of the page; ``key`` is its anchor."""
+    """A part of a page; ``key`` is its anchor."""
 
     key: str
     title: str
     blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A tab: ``key`` is its anchor. A page of one section shows that section's blocks under its own title."""
+
+    key: str
+    title: str
+    sections: Sequence[Section]
+
+
+def walk(pages: Iterable[Page]) -> Iterator[Block]:
+    """Yield all blocks in order, those in folds after their fold."""
+    for page in pages:
+        for section in page.sections:
+            yield from _walk(section.blocks)
+
+
+def _walk(blocks: Iterable[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold):
+            yield from _walk(block.blocks)
+
+
+def lasting(pages: Iterable[Page]) -> list[Page]:
+    """Return the pages without the volatile blocks."""
+    return [
+        replace(page, sections=[replace(part, blocks=stable(part.blocks)) for part in page.sections]) for page in pages
+    ]
 
 
 def stable(blocks: Iterable[Block]) -> list[Block]:
@@ -142,8 +243,13 @@ def stable(blocks: Iterable[Block]) -> list[Block]:
 
 
 def grid(
-    rows: Sequence[Sequence[object]], columns: Sequence[str], caption: str = "", numeric: Sequence[str] = ()
+    rows: Sequence[Sequence[object]],
+    columns: Sequence[str],
+    caption: str = "",
+    numeric: Sequence[str] = (),
+    name: str = "",
 ) -> Table:
     """Return a table of any cells; ``numeric`` names the right-aligned columns."""
-    right = frozenset(place for place, name in enumerate(columns) if name in numeric)
-    return Table(columns, [[str(cell) for cell in row] for row in rows], caption, right)
+    right = frozenset(place for place, column in enumerate(columns) if column in numeric)
+    cells = [[cell if isinstance(cell, Cell) else str(cell) for cell in row] for row in rows]
+    return Table(columns, cells, caption, right, name=name)

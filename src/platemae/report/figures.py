@@ -1,11 +1,10 @@
-"""Figures as data URIs, drawn by matplotlib without pyplot, so that nothing stays open and no display is needed.
+"""Figures drawn by matplotlib without pyplot, so that nothing stays open and no display is needed.
 
 Colours are Okabe and Ito's, safe for colour-blind readers; colour never stands alone, markers differ too.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -18,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
+
+from platemae.report.drawing import Drawing
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, RED, PINK = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -48,11 +49,11 @@ STYLE: dict[str, Any] = {
 P = ParamSpec("P")
 
 
-def styled(draw: Callable[P, str]) -> Callable[P, str]:
+def styled(draw: Callable[P, Drawing]) -> Callable[P, Drawing]:
     """Run a drawing function under the page's style."""
 
     @wraps(draw)
-    def inner(*args: P.args, **kwargs: P.kwargs) -> str:
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Drawing:
         with mpl.rc_context(cast(Any, STYLE)):
             return draw(*args, **kwargs)
 
@@ -66,26 +67,27 @@ def canvas(width: float, height: float) -> Canvas:
     return figure
 
 
-def svg(figure: Canvas) -> str:
-    """Return a line figure as an SVG data URI, without date."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _uri("image/svg+xml", buffer.getvalue())
+def svg(figure: Canvas) -> Drawing:
+    """Return a line figure as SVG, without date, and as PNG."""
+    lines = io.BytesIO()
+    figure.savefig(lines, format="svg", metadata={"Date": None, "Creator": None})
+    return Drawing({"svg": lines.getvalue(), "png": _png(figure, 200)})
 
 
-def png(figure: Canvas, dpi: int = 120, grey: bool = False) -> str:
-    """Return a picture as a PNG data URI of 256 colours or greys, a quarter of the size of full colour."""
+def png(figure: Canvas, dpi: int = 120, grey: bool = False) -> Drawing:
+    """Return a picture as PNG."""
+    return Drawing({"png": _png(figure, dpi, grey)})
+
+
+def _png(figure: Canvas, dpi: int, grey: bool = False) -> bytes:
+    """Return PNG of 256 colours or greys, a quarter of the size of full colour."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
     image = Image.open(buffer).convert("RGB")
     image = image.convert("L") if grey else image.quantize(256, dither=Image.Dither.NONE)
     small = io.BytesIO()
     image.save(small, format="PNG", optimize=True)
-    return _uri("image/png", small.getvalue())
-
-
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return small.getvalue()
 
 
 def mosaic(
@@ -147,7 +149,7 @@ def plate_heatmaps(
     columns: Sequence[str],
     limits: Sequence[Sequence[tuple[float, float]]],
     failed: npt.NDArray[np.bool_],
-) -> str:
+) -> Drawing:
     """Draw one plate: a panel a measure (down) and channel (across), a square a well.
 
     Parameters
@@ -194,7 +196,7 @@ def row_name(index: int) -> str:
 
 
 @styled
-def curves(panels: Sequence[tuple[str, Sequence[tuple[str, npt.ArrayLike, npt.ArrayLike]]]], label: str) -> str:
+def curves(panels: Sequence[tuple[str, Sequence[tuple[str, npt.ArrayLike, npt.ArrayLike]]]], label: str) -> Drawing:
     """Draw panels of lines side by side.
 
     Parameters
@@ -225,7 +227,7 @@ def curves(panels: Sequence[tuple[str, Sequence[tuple[str, npt.ArrayLike, npt.Ar
 
 
 @styled
-def crop(images: npt.NDArray[np.float32], rows: Sequence[str], columns: Sequence[str]) -> str:
+def crop(images: npt.NDArray[np.float32], rows: Sequence[str], columns: Sequence[str]) -> Drawing:
     """Draw one crop: a row an image (original, masked, reconstructed), a column a channel, in grey.
 
     Parameters
@@ -247,7 +249,7 @@ def crop(images: npt.NDArray[np.float32], rows: Sequence[str], columns: Sequence
 def scatter(
     columns: Sequence[tuple[str, npt.NDArray[np.float64]]],
     rows: Sequence[tuple[str, npt.NDArray[np.str_], dict[str, tuple[str, str]]]],
-) -> str:
+) -> Drawing:
     """Draw points in several layouts (across) under several colourings (down).
 
     Parameters
@@ -299,7 +301,7 @@ def forest(
     series: Sequence[tuple[str, npt.NDArray[np.float64]]],
     chance: Sequence[float],
     label: str,
-) -> str:
+) -> Drawing:
     """Draw values with intervals: a line a name, a mark a series; chance is a dashed line.
 
     Parameters

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from platemae.errors import ContractError
 from platemae.report.blocks import Block, Figure, Heading, Text
+from platemae.report.drawing import Drawing
 from platemae.report.figures import mosaic, png, short, styled
 from platemae.report.source import Source
 
@@ -42,7 +43,7 @@ def light_blocks(source: Source) -> list[Block]:
 
 
 @styled
-def _maps(plate: str, channels: list[str], grid_CGG: npt.NDArray[np.float64]) -> str:
+def _maps(plate: str, channels: list[str], grid_CGG: npt.NDArray[np.float64]) -> Drawing:
     low, high = min(0.8, float(grid_CGG.min())), max(1.2, float(grid_CGG.max()))  # an even field looks even
     colours = mpl.colormaps["viridis"]((grid_CGG - low) / (high - low), bytes=True)[..., :3]
     below = [[f"{short(float(g.min()))} to {short(float(g.max()))}" for g in grid_CGG]]

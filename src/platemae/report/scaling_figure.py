@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.ticker import LogFormatter
 
+from platemae.report.drawing import Drawing
 from platemae.report.figures import GREY, MARKERS, PALETTE, canvas, styled, svg
 
 
@@ -38,7 +39,7 @@ class Point:
 @styled
 def recall_against_flops(
     panels: Sequence[tuple[str, Sequence[Point]]], families: Sequence[str], chance: float, best_wsl: Sequence[float]
-) -> str:
+) -> Drawing:
     """Draw a panel for each correction, operations on a logarithmic axis.
 
     Parameters

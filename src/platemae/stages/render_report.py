@@ -7,13 +7,14 @@ from typing import Any
 
 from platemae.contracts import Manifest, write_text
 from platemae.layout import Results
-from platemae.report.page import MAX_BYTES, page_digest, render
-from platemae.report.sections import SECTIONS
+from platemae.report.page import MAX_BYTES, files_of, page_digest, render
+from platemae.report.pages import build_pages
 from platemae.report.source import Source
+from platemae.store.swap import replaced_folder
 
 
 def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
-    """Write ``report/index.html``; what is missing is said on the page.
+    """Write ``report/index.html`` and the files beside it; what is missing is said on the page.
 
     Parameters
     ----------
@@ -30,9 +31,12 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
         When a file that is there does not keep its contract.
     """
     source = Source(results, cfg)
-    sections = [build(source) for build in SECTIONS]
+    pages = build_pages(source)
     title = cfg["report"]["title"]
-    page = render(title, sections, now())
+    page = render(title, pages, now())
+    with replaced_folder(results.report_files()) as folder:
+        for name, content in files_of(pages).items():
+            (folder / name).write_bytes(content)
     write_text(results.report(), page)
     size = len(page.encode())
     warnings = []
@@ -41,14 +45,15 @@ def run(results: Results, cfg: dict[str, Any], *, threads: int = 1) -> Manifest:
             f"the page has {size / 1e6:.0f} MB, more than {MAX_BYTES / 1e6:.0f} MB: it may not open everywhere"
         )
     counts = {
-        "sections": len(sections),
+        "pages": len(pages),
+        "files": len(files_of(pages)),
         "figures": page.count("<figure"),
         "plates": len(source.plates),
         "models": len(source.models),
         "corrections": len(source.corrections),
         "missing_manifests": sum(record.manifest is None for record in source.records),
     }
-    return Manifest("render_report", page_digest(title, sections), counts, warnings)
+    return Manifest("render_report", page_digest(title, pages), counts, warnings)
 
 
 def now() -> str:

@@ -4,19 +4,20 @@ import io
 import numpy as np
 from PIL import Image
 
+from platemae.report.drawing import Drawing
 from platemae.report.figures import PALETTE, crop, curves, forest, looks, plate_heatmaps, scatter
 
 NAN = float("nan")
 
 
-def decoded(uri: str) -> bytes:
-    head, content = uri.split(",", 1)
+def decoded(drawing: Drawing) -> bytes:
+    head, content = drawing.uri.split(",", 1)
     assert head in ("data:image/png;base64", "data:image/svg+xml;base64")
     return base64.b64decode(content)
 
 
-def image(uri: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(decoded(uri))).convert("RGB"))
+def image(drawing: Drawing) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(decoded(drawing))).convert("RGB"))
 
 
 def test_equal_data_give_equal_bytes_without_date() -> None:
@@ -77,5 +78,5 @@ def test_twenty_thousand_wells_stay_small() -> None:
     rng = np.random.default_rng(0)
     xy_N2, labels_N = rng.normal(size=(20_000, 2)), rng.choice(["negcon", "treatment"], 20_000)
     shown = {"treatment": ("#B5BAC3", "o"), "negcon": (PALETTE[0], "s")}
-    uri = scatter([("before", xy_N2), ("after", xy_N2)], [("control type", labels_N, shown)])
-    assert len(uri) < 400_000
+    drawing = scatter([("before", xy_N2), ("after", xy_N2)], [("control type", labels_N, shown)])
+    assert len(drawing.uri) < 400_000

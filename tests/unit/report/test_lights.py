@@ -31,7 +31,7 @@ def test_a_map_a_channel_with_its_range(source):
     figures = [block for block in light_blocks(source) if isinstance(block, Figure)]
     assert [figure.caption for figure in figures] == ["Plate P2"]
     assert "0.55 to 1.50" in figures[0].alt
-    picture = Image.open(io.BytesIO(base64.b64decode(figures[0].uri.split(",")[1]))).convert("RGB")
+    picture = Image.open(io.BytesIO(base64.b64decode(figures[0].drawing.uri.split(",")[1]))).convert("RGB")
     assert len(set(picture.getdata())) > 3  # dark, mean and bright beside the page
 
 

@@ -62,7 +62,7 @@ def source(tmp_path):
 def test_a_figure_a_sentence_and_all_rows(source):
     blocks = build(source).blocks
     (figure,) = (block for block in blocks if isinstance(block, Figure))
-    drawn = base64.b64decode(figure.uri.split(",")[1]).decode()
+    drawn = base64.b64decode(figure.drawing.uri.split(",")[1]).decode()
     assert "mathdefault" not in drawn
     assert all(text in drawn for text in ("training FLOPs", "MU-Net", "WSL", "best WSL", "correction tvn"))
     assert "6 models" in figure.alt
@@ -78,7 +78,7 @@ def test_a_figure_a_sentence_and_all_rows(source):
 
 def test_marks_differ_beside_colours(source):
     (figure,) = (block for block in build(source).blocks if isinstance(block, Figure))
-    drawn = base64.b64decode(figure.uri.split(",")[1]).decode()
+    drawn = base64.b64decode(figure.drawing.uri.split(",")[1]).decode()
     assert drawn.count("<svg") == 1
     paths = {line.split('"')[1] for line in drawn.splitlines() if 'id="m' in line}
     assert len(paths) >= len(FAMILIES)
@@ -96,7 +96,7 @@ def test_a_correction_may_be_called_null(source):
     path = source.results.tables() / "scaling.csv"
     path.write_text(path.read_text().replace(",none,", ",null,"))
     (figure,) = (block for block in build(source).blocks if isinstance(block, Figure))
-    assert "correction null" in base64.b64decode(figure.uri.split(",")[1]).decode()
+    assert "correction null" in base64.b64decode(figure.drawing.uri.split(",")[1]).decode()
 
 
 def test_without_trainings_a_sentence(tmp_path):

@@ -123,7 +123,7 @@ def test_a_curve_is_drawn_a_panel_a_correction_and_a_line_a_model() -> None:
     )
     heading, figure = _curves(points, ["none", "tvn", "absent"])
     assert "recall curve" in heading.text
-    assert figure.uri.startswith("data:image/svg+xml")
+    assert figure.drawing.uri.startswith("data:image/svg+xml")
     (name, x, y), _, chance = _lines(points[points["correction"] == "tvn"])
     assert (name, list(x), list(y)) == ("mae", [0.1, 0.2], pytest.approx([0.3, 0.6]))
     assert (chance[0], list(chance[2])) == ("chance", pytest.approx([0.2, 0.4]))
