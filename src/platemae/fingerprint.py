@@ -18,7 +18,7 @@ from platemae.contracts import canonical
 from platemae.errors import MissingError
 
 PACKAGE = Path(__file__).parent
-NOT_SCIENCE = ("platemae.cli", "platemae.logs", "platemae.errors", "platemae.layout", "platemae.live")
+NOT_SCIENCE = ("platemae.cli", "platemae.logs", "platemae.errors", "platemae.layout", "platemae.live", "platemae.look")
 """Modules, and packages with all in them, whose change alters no result; they stale nothing."""
 
 

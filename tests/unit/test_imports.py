@@ -18,6 +18,7 @@ LOW = {
     "wells",
     "selection",
     "profile_files",
+    "look",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     "stains": set(),
     "wells": set(),
     "selection": {"errors"},
+    "look": set(),
     "profile_files": {"errors"},
     "layout": {"errors"},
     "ledger": {"errors", "layout"},

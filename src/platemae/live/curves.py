@@ -8,7 +8,7 @@ from html import escape
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 360, 200, 62, 10, 10, 26
 MAX_POINTS = 400
-LINES = ('stroke="var(--first)"', 'stroke="var(--second)" stroke-dasharray="7 3"')
+LINES = ('stroke="var(--accent)"', 'stroke="var(--warn)" stroke-dasharray="7 3"')
 """Told apart by dashes as well as by colour."""
 Points = Sequence[tuple[float, float]]
 Scale = Callable[[float], float]
@@ -65,15 +65,26 @@ def _room(values: Sequence[float]) -> tuple[float, float]:
 
 def _value_axis(values: Sequence[float], up: Scale) -> str:
     lines = []
-    for value in sorted({min(values), (min(values) + max(values)) / 2, max(values)}):
+    marked = sorted({min(values), (min(values) + max(values)) / 2, max(values)})
+    for value, text in zip(marked, _apart(marked), strict=True):
         y = up(value)
         lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" class="grid"/>')
-        lines.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{_short(value)}</text>')
+        lines.append(f'<text x="{LEFT - 5}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
     return "".join(lines)
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+def _apart(values: Sequence[float]) -> list[str]:
+    """Return short texts of values, with as many digits (3 to 5) as tell them apart."""
+    texts: list[str] = []
+    for digits in (3, 4, 5):
+        texts = [_short(value, digits) for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
+
+
+def _short(value: float, digits: int = 3) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.{digits}g}"
 
 
 def _step_axis(steps: Sequence[float], across: Scale) -> str:

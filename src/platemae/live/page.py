@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from html import escape
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from platemae.contracts import write_text
 from platemae.live.curves import Points, panel
 from platemae.live.png import data_uri, tiles
+from platemae.look import BASE_CSS
 
 Words = Mapping[str, str]
 Row = Mapping[str, Any]
 PAGE = "training.html"
 REFRESH_SECONDS = 30
-_BADGE, _BADGE_END, _REFRESH = (
-    "<!--badge-->",
-    "<!--/badge-->",
-    f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">',
-)
+_BADGE, _BADGE_END = "<!--badge-->", "<!--/badge-->"
 PANELS = (
     ("Loss", "", {"training": "loss", "validation": "val_loss"}),
     ("Pixel error", "mean squared", {"training": "mse", "validation": "val_mse"}),
@@ -36,29 +38,9 @@ PANELS = (
     ("Arithmetic", "TFLOP/s, all processes", {"rate": "tflops"}),
     ("Memory", "GB, most so far", {"memory": "memory_gb"}),
 )
-STYLE = """
-:root{color-scheme:light dark;--ground:#fff;--text:#16202c;--soft:#4a5766;--line:#d5dce4;--first:#0b5cad;
---second:#b3420a;--run:#0b5cad;--good:#1b6b35;--bad:#a81616;--wait:#7a5200}
-@media(prefers-color-scheme:dark){:root{--ground:#11161c;--text:#eef2f6;--soft:#b3bfcb;--line:#36424f;--first:#7db8f5;
---second:#f5a46e;--run:#1f5f9f;--good:#1f6b39;--bad:#b02525;--wait:#7a5200}}
-*{box-sizing:border-box}
-body{margin:0 auto;padding:1rem;max-width:1200px;background:var(--ground);color:var(--text);
-font:16px/1.45 system-ui,sans-serif;overflow-wrap:anywhere}
-h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.1rem}
-.badge{color:#fff;border-radius:.4rem;padding:.5rem .8rem;margin:.6rem 0}
-.running{background:var(--run)}.finished{background:var(--good)}.failed{background:var(--bad)}
-.continue{background:var(--wait)}
-progress{width:100%;height:1.1rem}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:.6rem}
-dt{color:var(--soft);font-size:.85rem}dd{margin:0;font-weight:600}
-.curves{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(290px,1fr))}
-figure{margin:0;border:1px solid var(--line);border-radius:.5rem;padding:.6rem}
-figcaption{font-size:.9rem;min-height:3rem}figcaption span{margin-right:.8rem}
-small,footer{color:var(--soft)}
-svg{width:100%;display:block}svg.key{width:24px;display:inline}svg text{font-size:12px;fill:var(--soft)}
-.grid{stroke:var(--line);stroke-width:1}
-.crops img{max-width:100%;image-rendering:pixelated;background:#fff;margin:.3rem 0}
-"""
+WORDS = {"running": "Running", "finished": "Finished", "failed": "Failed", "continue": "Stopped, can go on"}
+_RUNNING = re.compile("<!--running-->.*?<!--/running-->", re.DOTALL)
+"""What has a meaning only while the training runs."""
 
 
 def render(
@@ -82,26 +64,42 @@ def render(
     """
     last = history[-1] if history else {}
     step, steps = int(last.get("step", state["step"])), int(state["steps"])
-    facts = _facts(about, state, last, step, steps)
-    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items())
-    drawn = [panel(title, unit, _series(history, lines)) for title, unit, lines in PANELS]
-    name = escape(about["model"])
-    safe = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">{_REFRESH}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{safe}">
-<title>{name}: step {step:,} of {steps:,}</title><style>{STYLE}</style></head><body>
-<h1>Training of {name}</h1>
-{_BADGE}{_badge("running", f"step {step:,} of {steps:,}, {remaining(last, step, steps)}")}{_BADGE_END}
-<progress max="{steps}" value="{step}">{step} of {steps}</progress>
-<dl>{listed}</dl>
-<h2>Curves</h2><div class="curves">{"".join(drawn) or "<p>No row yet.</p>"}</div>
-{_pictures(about["channels"], crops_KRCHW)}
-<footer>Written {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}; read again every {REFRESH_SECONDS} s while it runs.
-What it says is of that time: a job that was killed cannot say so here.</footer>
-</body></html>
-"""
+    script = _text("training.js")
+    panels = [panel(title, unit, _series(history, lines)) for title, unit, lines in PANELS]
+    return (
+        _templates()
+        .get_template("training.html.j2")
+        .render(
+            about=about,
+            step=step,
+            steps=steps,
+            seconds=REFRESH_SECONDS,
+            facts=_facts(about, state, last, step, steps),
+            badge=Markup(_badge("running", f"step {step:,} of {steps:,}, {remaining(last, step, steps)}")),
+            panels=[Markup(drawn) for drawn in panels if drawn],
+            pictures=[] if crops_KRCHW is None else [data_uri(tiles(crop_RCHW)) for crop_RCHW in crops_KRCHW],
+            style=Markup(BASE_CSS) + _text("training.css"),
+            script=script,
+            script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            written=f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}",
+        )
+    )
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("platemae.live"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _text(name: str) -> Markup:
+    """Return style or script, which stand in the page as they are."""
+    return Markup(Path(__file__).with_name("templates").joinpath(name).read_text())
 
 
 def _facts(about: Words, state: Row, last: Row, step: int, steps: int) -> dict[str, str]:
@@ -131,19 +129,8 @@ def _series(history: Sequence[Mapping[str, Any]], lines: Mapping[str, str]) -> d
     }
 
 
-def _pictures(channels: str, crops_KRCHW: np.ndarray | None) -> str:
-    if crops_KRCHW is None or not len(crops_KRCHW):
-        return ""
-    uris = [data_uri(tiles(crop_RCHW)) for crop_RCHW in crops_KRCHW]
-    images = "".join(f'<div><img alt="crop {i}" src="{uri}"></div>' for i, uri in enumerate(uris, 1))
-    words = "Validation crops, a column a channel. Rows: the crop, what the network sees of it (the rest in blue), "
-    words += "what it makes of that."
-    return f'<h2>Reconstructions</h2><p>{words} Channels: {escape(channels)}.</p><div class="crops">{images}</div>'
-
-
 def _badge(look: str, text: str) -> str:
-    word = {"running": "Running", "finished": "Finished", "failed": "Failed", "continue": "Stopped, can go on"}[look]
-    return f'<div class="badge {look}"><b>{word}</b> {escape(text)}</div>'
+    return _templates().get_template("badge.html.j2").render(look=look, word=WORDS[look], text=text)
 
 
 def close(folder: Path, look: str, text: str) -> None:
@@ -165,7 +152,7 @@ def close(folder: Path, look: str, text: str) -> None:
     start, end = page.find(_BADGE), page.find(_BADGE_END)
     if start < 0 or end < start:
         return
-    write(path, (page[:start] + _BADGE + _badge(look, text) + page[end:]).replace(_REFRESH, "", 1))
+    write(path, _RUNNING.sub("", page[:start] + _BADGE + _badge(look, text) + page[end:]))
 
 
 def write(path: Path, text: str) -> None:

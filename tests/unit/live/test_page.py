@@ -54,6 +54,12 @@ def test_a_curve_goes_through_its_points(n):
     assert (places >= 0).all()
 
 
+def test_marks_of_an_axis_differ():
+    text = panel("Memory", "GB", {"memory": [(0, 0.44601), (1, 0.44609)]})
+    marks = re.findall(r'text-anchor="end">([^<s]+)</text>', text)
+    assert sorted(marks) == ["0.44601", "0.44605", "0.44609"]
+
+
 def test_a_panel_without_finite_values_is_left_out():
     assert panel("Loss", "", {"a": [], "b": [(1, float("inf"))]}) == ""
 
@@ -65,7 +71,7 @@ def test_hostile_names_are_text():
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: tags.append(tag)
     parser.feed(text)
-    assert "script" not in tags
+    assert tags.count("script") == 1, "ours"
     assert text.count(page._BADGE) == 1
 
 
@@ -95,6 +101,7 @@ def test_the_page_follows_and_stands_alone(followed):
     assert [event["event"] for event in heard] == ["start", "row"]
     assert "step 10 of 100" in text
     assert 'http-equiv="refresh"' in text
+    assert "location.reload" in text
     assert text.count("<img") == 3
     assert not re.search(r"(?:src|href)=\"(?!data:)", text), "nothing is loaded from anywhere"
     assert "http://" not in text
@@ -119,8 +126,10 @@ def test_the_end_is_told_and_the_page_is_left_alone(followed):
     page.close(path.parent, "failed", "loss nan <b>")
     page.close(path.parent, "failed", "loss nan <b>")
     text = path.read_text()
-    assert "Failed</b> loss nan &lt;b&gt;" in text
+    assert "Failed:</strong> loss nan &lt;b&gt;" in text
     assert 'http-equiv="refresh"' not in text
+    assert "<script" not in text
+    assert "</html>" in text
     assert "Running" not in text
 
 
