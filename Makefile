@@ -9,7 +9,7 @@ SCREEN := demo-screen
 FIND_LINKS := $(shell $(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^.*find-links='\(.*\)'$$/\1/p" | head -n 1)
 UV := $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)" )VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv
 
-.PHONY: demo test slow lint bench config lock env clean help
+.PHONY: demo test slow lint bench config lock env docs clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -32,6 +32,11 @@ lint: env ## format, style, types, workflow
 	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check Snakefile rules
 
+# The theme announces its successor at every build; a decision has been noted, so it need not.
+docs: env ## the documentation as a site in site/; no network, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "documentation: $(abspath site/index.html)"
+
 bench: env ## measure against peers and ceilings, write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py
 
@@ -43,7 +48,7 @@ env: $(VENV)/.done ## the environment of the lock file
 $(VENV)/.done: pyproject.toml $(LOCK)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(UV) pip install --quiet --compile-bytecode -c $(LOCK) -e '.[dev,slurm,classical,harmony,leiden]'
+	@$(UV) pip install --quiet --compile-bytecode -c $(LOCK) -e '.[dev,docs,slurm,classical,harmony,leiden]'
 	@touch $@
 
 lock: env ## rewrite the lock from what is installed, names and versions only, and the conda environment from it
@@ -52,4 +57,4 @@ lock: env ## rewrite the lock from what is installed, names and versions only, a
 	   printf '  - python=3.11\n  - pip\n  - pip:\n'; sed 's/^/      - /' $(LOCK); } > envs/platemae.yaml
 
 clean: ## remove the demo's outputs (not the environment)
-	@rm -rf results $(SCREEN)
+	@rm -rf results site $(SCREEN)
