@@ -1,7 +1,8 @@
-"""Dry runs and plans of large screens against bare Snakemake with the same jobs, by simulation.
+"""Dry runs, plans and explanations of large screens against bare Snakemake with the same jobs, by simulation.
 
 ``python benchmarks/bench_scale.py --plates 200`` writes plates.tsv and stub manifests into a temporary folder, then
-times in turn ``snakemake -n`` of ours, of a bare Snakefile with the same rules, inputs and outputs, and of a plan.
+times in turn ``snakemake -n`` of ours and of a bare Snakefile with the same rules, inputs and outputs, ``platemae
+explain``, and ``platemae plan`` beside what ingest left.
 """
 
 from __future__ import annotations
@@ -221,40 +222,54 @@ def jobs_of(text: str) -> int:
 
 
 def simulate(plates: int, models: int, corrections: int, runs: int = 3) -> list[dict[str, Any]]:
-    """Time ours, bare Snakemake and the plan in turn; returns a row each of dry run, memory and plan.
+    """Time ours, bare Snakemake, explain and plan in turn; returns a row each of dry run, memory, explain and plan.
 
     Raises
     ------
     AssertionError
-        When the two dry runs and the plan have not equally many jobs.
+        When the two dry runs, explain and plan have not equally many jobs.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "screen"
         path = write_project(folder, plates, models, corrections)
         bare = write_bare(folder, yaml.safe_load(path.read_text()))
         snakemake = [sys.executable, "-m", "snakemake", "-n", "-q", "rules", "--scheduler", "greedy", "--cores", "1"]
-        ours, peer, plans = [], [], []
+        platemae = [sys.executable, "-m", "platemae.cli"]
+        ours, peer, explained, plans = [], [], [], []
         for _ in range(runs):
             ours.append(timed([*snakemake, "--snakefile", ROOT / "Snakefile", "--configfile", path]))
             peer.append(timed([*snakemake, "--snakefile", bare]))
+            explained.append(timed([*platemae, "explain", "--configfile", path, "--json"]))
         n_ours, n_bare = jobs_of(ours[0]["text"]), jobs_of(peer[0]["text"])
         if n_ours != n_bare:
             raise AssertionError(f"{n_ours} jobs of ours, {n_bare} of the bare Snakefile")
         write_stubs(folder, plates)
         for _ in range(runs):
-            plans.append(timed([sys.executable, "-m", "platemae.cli", "plan", "--configfile", path, *PLAN_ARGUMENTS]))
+            plans.append(timed([*platemae, "plan", "--configfile", path, *PLAN_ARGUMENTS]))
     n_planned = json.loads(plans[0]["text"])["total"]["jobs"]
-    if n_planned != n_ours:
-        raise AssertionError(f"{n_ours} jobs of Snakemake, {n_planned} planned")
-    size = f"{plates:,} plates x {models} models x {corrections} corrections, {n_ours:,} jobs"
+    n_explained = sum(json.loads(explained[0]["text"])["jobs"].values())
+    if not n_planned == n_explained == n_ours:
+        raise AssertionError(f"{n_ours} jobs of Snakemake, {n_planned} planned, {n_explained} explained")
+    size = f"{plates:,} x {models} x {corrections}, {n_ours:,} jobs"
     ratios = sorted(o["cpu"] / p["cpu"] for o, p in zip(ours, peer, strict=True))
-    note = f"medians of {runs}; ratio of processor time, ours / bare Snakemake, {ratios[0]:.2f} to {ratios[-1]:.2f}"
+    spread = (
+        f"medians of {runs}; ours / bare {ratios[0]:.2f} to {ratios[-1]:.2f}"
+        if runs > 1
+        else "one run of each; ratio: ours / bare"
+    )
     middle = statistics.median
     rows = [
-        {"task": f"dry run, {size}", "unit": "s of CPU", "ratio": middle(ratios), "note": note}
+        {
+            "task": f"dry run, {size}",
+            "unit": "s of CPU",
+            "ratio": middle(ratios),
+            "note": f"{spread}; ratio: ours / bare",
+        }
         | {"ours": middle(r["cpu"] for r in ours), "peer": middle(r["cpu"] for r in peer)},
         {"task": f"dry run, {size}: memory", "unit": "MiB", "note": "peak of the process"}
         | {"ours": middle(r["mib"] for r in ours), "peer": middle(r["mib"] for r in peer)},
+        {"task": f"explain, {size}", "unit": "s of CPU", "note": f"peak {middle(r['mib'] for r in explained):.0f} MiB"}
+        | {"ours": middle(r["cpu"] for r in explained)},
         {"task": f"plan, {size}", "unit": "s of CPU", "note": f"peak {middle(r['mib'] for r in plans):.0f} MiB"}
         | {"ours": middle(r["cpu"] for r in plans)},
     ]
@@ -262,12 +277,13 @@ def simulate(plates: int, models: int, corrections: int, runs: int = 3) -> list[
     return rows
 
 
-SIZES = ((200, 1, 1), (200, 8, 3), (2000, 1, 1), (2000, 8, 3), (10_000, 1, 1), (10_000, 8, 3))
+SIZES = ((200, 1, 1, 3), (200, 8, 3, 1), (2000, 1, 1, 3), (2000, 8, 3, 1), (10_000, 1, 1, 1))
+"""Plates, models, corrections and runs. 10,000 x 8 x 3 is 420,000 jobs: half an hour and 12 GB for each dry run."""
 
 
-def measure(sizes: Sequence[tuple[int, int, int]] = SIZES, runs: int = 3) -> list[dict[str, Any]]:
-    """Simulate screens of several sizes (plates, models, corrections); the largest take hours and tens of GB."""
-    return [row for size in sizes for row in simulate(*size, runs)]
+def measure(sizes: Sequence[tuple[int, int, int, int]] = SIZES) -> list[dict[str, Any]]:
+    """Simulate screens of several sizes; an hour of processor time in all."""
+    return [row for size in sizes for row in simulate(*size)]
 
 
 def main() -> None:

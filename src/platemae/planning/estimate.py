@@ -11,29 +11,10 @@ from platemae.layout import MANIFESTS
 from platemae.planning.rates import MFU, Gpu, Rates
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
+from platemae.preflight.cluster import Nodes
 
 SLURM_SECONDS = 6.0
 """Of a SLURM job, beside its work: a Snakemake starts inside (4 to 8 s measured)."""
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """The machines that a run may use.
-
-    Parameters
-    ----------
-    count
-        How many.
-    cores, gpus
-        Of each.
-    memory_mb
-        Of each; 0: not known.
-    """
-
-    count: int = 1
-    cores: int = 1
-    gpus: int = 0
-    memory_mb: int = 0
 
 
 @dataclass

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platemae.config.plate_table import PlateTable
 from platemae.config.slices import check_cells, check_images
-from platemae.errors import ConfigError, PlatemaeError
+from platemae.errors import ConfigError, MachineError, PlatemaeError
 from platemae.layout import Results
 from platemae.planning.calibrate import calibrate
 from platemae.planning.compare import Compared, compare
-from platemae.planning.estimate import Nodes, StageCost, estimate, wall_seconds
-from platemae.planning.rates import MFU, REFERENCE, Gpu, Rates, find_gpu
-from platemae.planning.refusals import Partition, partitions, refusals
+from platemae.planning.estimate import StageCost, estimate, wall_seconds
+from platemae.planning.rates import MFU, Gpu, Rates, find_gpu, gpu_of_model, known_rates
+from platemae.planning.refusals import refusals
 from platemae.planning.resources import Profile, read_profile, sbatch_calls
 from platemae.planning.sizes import PlateSize, sizes_of, total
 from platemae.planning.workload import CONTROL_SHARE, STANDS_FOR_FILE_NOTE, count_jobs, free_bytes, pending_work
+from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.run import find_project, named_plate_problems
 
@@ -109,15 +109,20 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     PlatemaeError
         When configuration, plates.tsv or the profile cannot be read.
     """
-    config, rows, base, results = read_project(configfile)
-    plates, project = PlateTable(rows), find_project()
+    config, plates, base, results = read_project(configfile)
+    project = find_project()
     check_images(config, plates)
     check_cells(config, plates)
     profile = read_profile(_folder(project, options.profile), project / "rules")
     sizes, problems = sizes_of(config, plates, base, results)
     problems += named_plate_problems(config, plates, "the configuration")
-    rates, gpu = _rates(results, options), find_gpu(options.gpu) if options.gpu else None
-    known = partitions() if profile.executor == "slurm" else {}
+    rates = _rates(results, options)
+    gpu = find_gpu(options.gpu) if options.gpu else gpu_of_model(profile.gpu_model)
+    known: dict[str, Partition] = {}
+    try:
+        known = partitions() if profile.executor == "slurm" else {}
+    except MachineError as error:  # the figures of the command line are enough for a plan
+        problems.append(error)
     nodes = _nodes(options, known)
     given = profile.without_gpu() if gpu else []
     if gpu:
@@ -126,7 +131,8 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     costs = estimate(work, count_jobs(config, plates), profile, rates, gpu, nodes, options.mfu)
     quota_gb = options.quota_gb if options.quota_gb is not None else free_bytes(results.root) / 1e9
     problems += refusals(
-        work, costs, profile, rates, gpu, nodes, options.mfu, quota_gb, options.quota_files, known
+        work, costs, profile, rates, gpu, nodes, options.mfu, quota_gb, options.quota_files, known,
+        accounts() if known else (),
     )  # fmt: skip
     whole = list(pending_work(config, plates, sizes, NOWHERE))
     pending = {stage: cost.pending for stage, cost in costs.items()}
@@ -150,12 +156,11 @@ def _folder(project: Path, profile: str) -> Path:
 
 def _rates(results: Results, options: Options) -> Rates:
     """Return what was measured here, now or before, else the reference machine's."""
-    stored = results.calibration()
     if options.calibrate_seconds is not None:
         found = calibrate(options.calibrate_seconds)
-        found.write(stored)
+        found.write(results.calibration())
         return found
-    return Rates.read(stored) if stored.exists() else REFERENCE
+    return known_rates(results)
 
 
 def _nodes(options: Options, known: dict[str, Partition]) -> Nodes:

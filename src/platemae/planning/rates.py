@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from platemae.contracts import write_text
 from platemae.errors import ConfigError
+from platemae.layout import Results
 
 MFU = 0.2
 """Share of a GPU's peak that a training reaches, assumed. The papers' own hours imply 0.11 (ViT-L/8, 3.5 billion crops
@@ -60,6 +62,15 @@ def find_gpu(name: str) -> Gpu:
         if known.lower() == name.lower():
             return gpu
     raise ConfigError(f"no figures of the GPU {name}", "--gpu", f"known: {', '.join(GPUS)}; or --calibrate SECONDS")
+
+
+FASTEST = max(GPUS.values(), key=lambda gpu: (gpu.bf16_flops, gpu.memory_gb))
+
+
+def gpu_of_model(model: str) -> Gpu | None:
+    """Return the GPU that a site calls so, such as ``a100`` or ``nvidia_h100_80gb``; None where it is not known."""
+    words = set(re.split(r"[^a-z0-9]+", model.lower()))
+    return next((gpu for name, gpu in GPUS.items() if name.lower() in words), None)
 
 
 NETWORK_STAGES = ("train_model", "embed_plate")
@@ -124,3 +135,15 @@ REFERENCE = Rates(
     light_start_seconds=1.8,
     origin="not calibrated here: a core of an Intel Xeon at 2.5 GHz, measured 2026-11-21 (run plan --calibrate 60)",
 )
+
+
+def known_rates(results: Results) -> Rates:
+    """Return what was measured for this results folder, else the reference machine's.
+
+    Raises
+    ------
+    ConfigError
+        When the calibration is torn.
+    """
+    stored = results.calibration()
+    return Rates.read(stored) if stored.exists() else REFERENCE

@@ -2,73 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from platemae.errors import ConfigError, InputError, PlatemaeError
-from platemae.planning.estimate import Nodes, StageCost, job_time, walltime_slices
-from platemae.planning.rates import Gpu, Rates
-from platemae.planning.resources import Profile
+from platemae.planning.estimate import StageCost, job_time, walltime_slices
+from platemae.planning.rates import FASTEST, Gpu, Rates
+from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
+from platemae.preflight.cluster import Nodes, Partition
 from platemae.training.preempt import END_MARGIN
 
 CHECKPOINT_SECONDS = 600.0
 """A training writes a checkpoint at least so often, however many steps are set (train_model's ten minutes)."""
 
 
-@dataclass(frozen=True)
-class Partition:
-    """What SLURM says of a partition: cores, memory (MB) and GPUs of a node, and its time limit (minutes; 0: none)."""
-
-    name: str
-    nodes: Nodes
-    minutes: int
-    is_default: bool
-
-
-def partitions() -> dict[str, Partition]:
-    """Return SLURM's partitions, by ``sinfo``; none where there is no SLURM."""
-    if shutil.which("sinfo") is None:
-        return {}
-    asked = subprocess.run(["sinfo", "-h", "-o", "%P|%D|%c|%m|%G|%l"], capture_output=True, text=True, timeout=30)
-    return read_sinfo(asked.stdout) if asked.returncode == 0 else {}
-
-
-def read_sinfo(text: str) -> dict[str, Partition]:
-    """Return partitions of the output of ``sinfo -h -o '%P|%D|%c|%m|%G|%l'``; of several kinds of nodes the largest."""
-    found: dict[str, Partition] = {}
-    for line in text.splitlines():
-        parts = line.strip().split("|")
-        if len(parts) != 6:
-            continue
-        name, (count, cores, memory) = parts[0].rstrip("*"), (int(re.sub(r"\D", "", p) or 0) for p in parts[1:4])
-        gpus = sum(int(n) for n in re.findall(r"gpu(?::[A-Za-z][\w.-]*)?:(\d+)", parts[4]))
-        before = found[name].nodes if name in found else Nodes(0, 0, 0, 0)
-        nodes = Nodes(
-            before.count + count, max(before.cores, cores), max(before.gpus, gpus), max(before.memory_mb, memory)
-        )
-        found[name] = Partition(name, nodes, _minutes(parts[5]), parts[0].endswith("*"))
-    return found
-
-
-def _minutes(text: str) -> int:
-    """Return minutes of ``2-00:00:00``, ``04:00:00``, ``30:00`` or ``infinite`` (0)."""
-    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
-    if not match:
-        return 0
-    days, hours, minutes, _ = (int(part or 0) for part in match.groups())
-    return days * 1440 + hours * 60 + minutes
-
-
 def refusals(
     work: Sequence[Work], costs: Mapping[str, StageCost], profile: Profile, rates: Rates, gpu: Gpu | None, nodes: Nodes,
     mfu: float, quota_gb: float | None = None, quota_files: int | None = None,
-    known: Mapping[str, Partition] | None = None,
+    known: Mapping[str, Partition] | None = None, accounts: Collection[str] = (),
 ) -> list[PlatemaeError]:  # fmt: skip
-    """Return all that cannot fit.
+    """Return all that cannot fit, by what SLURM says and by the estimate of times and memory.
 
     Parameters
     ----------
@@ -78,12 +31,26 @@ def refusals(
         As in `estimate`.
     quota_gb, quota_files
         Space and inodes that are left, where there is a quota.
-    known
-        SLURM's partitions.
+    known, accounts
+        SLURM's partitions, and the accounts that this user has.
     """
-    problems: list[PlatemaeError] = [*_walltimes(work, profile, rates, gpu, mfu)]
-    problems += _of_nodes(costs, profile, nodes, known or {})
-    need, files = sum(cost.gb for cost in costs.values()), sum(cost.inodes for cost in costs.values())
+    pending = [stage for stage, cost in costs.items() if cost.pending]
+    problems: list[PlatemaeError] = []
+    if profile.executor:  # jobs of this machine have no time limit, and as much memory as there is
+        problems += short_intervals(work, profile, rates, gpu, mfu)
+        problems += _walltimes(work, profile, rates, gpu, mfu)
+        problems += _memory(costs, profile)
+    problems += node_refusals(pending, profile, nodes, known or {}, accounts)
+    return problems + quota_refusals(costs.values(), quota_gb, quota_files)
+
+
+def quota_refusals(
+    costs: Iterable[StageCost], quota_gb: float | None, quota_files: int | None
+) -> list[PlatemaeError]:  # fmt: skip
+    """Return what is written beyond the space and the inodes that are left; None: not limited."""
+    listed = list(costs)
+    need, files = sum(cost.gb for cost in listed), sum(cost.inodes for cost in listed)
+    problems: list[PlatemaeError] = []
     if quota_gb is not None and need > quota_gb:
         what = f"the run writes up to {need:,.1f} GB, the quota leaves {quota_gb:,.1f}"
         remedy = "ask for more, let `results` lie elsewhere, or ingest.dtype: uint8"
@@ -94,25 +61,59 @@ def refusals(
     return problems
 
 
+def short_intervals(
+    work: Iterable[Work], profile: Profile, rates: Rates, gpu: Gpu | None, mfu: float
+) -> Iterator[PlatemaeError]:
+    """Yield trainings whose walltime ends before their first checkpoint: no number of retries would finish them.
+
+    On a GPU whose kind is not named, a training is judged by the fastest that is known.
+    """
+    for each in work:
+        if not each.step_flops:
+            continue
+        unnamed = gpu is None and profile.asked[each.stage].gpus
+        minutes = profile.asked[each.stage].runtime_minutes
+        seconds = _interval(each, profile, rates, FASTEST if unnamed else gpu, mfu)
+        if minutes * 60 < seconds:
+            what = (
+                f"the walltime of train_model, {minutes} minutes, is shorter than one checkpoint interval of "
+                f"{each.name}: {seconds / 60:,.0f} minutes with the start"
+                + (f", even on the fastest GPU known ({FASTEST.name})" if unnamed else "")
+            )
+            where = "profile: set-resources.train_model.runtime"
+            yield ConfigError(what, where, "ask for more time, or lower train.checkpoint_steps")
+
+
+def _is_judged(each: Work, profile: Profile, gpu: Gpu | None) -> bool:
+    return not (each.flops and profile.asked[each.stage].gpus and gpu is None)
+
+
+def _interval(each: Work, profile: Profile, rates: Rates, gpu: Gpu | None, mfu: float) -> float:
+    """Return the seconds of a training's job until its first checkpoint."""
+    asked, slurm = profile.asked[each.stage], profile.executor == "slurm"
+    start = job_time(Work(each.stage, 1), asked, rates, gpu, mfu, slurm).clock
+    one = job_time(Work(each.stage, 1, flops=each.step_flops), asked, rates, gpu, mfu, slurm).clock - start
+    return start + max(one, min(CHECKPOINT_SECONDS, one * each.checkpoint_steps))
+
+
 def _walltimes(
     work: Sequence[Work], profile: Profile, rates: Rates, gpu: Gpu | None, mfu: float
 ) -> Iterator[PlatemaeError]:
-    """Yield jobs longer than their walltime, the longest of a stage; trainings by their checkpoints and retries.
-
-    A network that runs on a GPU whose kind is not named is not judged: the speed of cores says nothing of it.
-    """
+    """Yield jobs longer than their walltime, the longest of a stage; trainings longer than their retries allow."""
     longest: dict[str, float] = {}
-    if not profile.executor:  # jobs of this machine have no time limit
-        return
     for each in work:
-        asked = profile.asked[each.stage]
-        if each.flops and asked.gpus and gpu is None:
+        if not _is_judged(each, profile, gpu):
             continue
-        seconds = job_time(each, asked, rates, gpu, mfu, profile.executor == "slurm").clock
-        if each.stage == "train_model" and each.step_flops:
-            yield from _training(each, seconds, profile, rates, gpu, mfu)
-        else:
+        seconds = job_time(each, profile.asked[each.stage], rates, gpu, mfu, profile.executor == "slurm").clock
+        if not each.step_flops:
             longest[each.stage] = max(longest.get(each.stage, 0.0), seconds)
+            continue
+        minutes = profile.asked[each.stage].runtime_minutes
+        slices, attempts = walltime_slices(seconds, minutes, END_MARGIN), 1 + profile.retries
+        if slices > attempts and minutes * 60 >= _interval(each, profile, rates, gpu, mfu):
+            what = f"the training of {each.name} takes {slices} jobs of {minutes} minutes, retries allow {attempts}"
+            where, more = "profile: set-resources.train_model.runtime", "or ask for more GPUs or time"
+            yield ConfigError(what, where, f"set retries: {slices - 1} in the profile, {more}")
     for stage, seconds in longest.items():
         minutes = profile.asked[stage].runtime_minutes
         if seconds > 60 * minutes:
@@ -120,65 +121,91 @@ def _walltimes(
             yield ConfigError(what, f"profile: set-resources.{stage}.runtime", "ask for more time, threads or a GPU")
 
 
-def _training(
-    each: Work, seconds: float, profile: Profile, rates: Rates, gpu: Gpu | None, mfu: float
-) -> Iterator[PlatemaeError]:
-    asked = profile.asked["train_model"]
-    step = Work(each.stage, 1, flops=each.step_flops)
-    start = job_time(Work(each.stage, 1), asked, rates, gpu, mfu, profile.executor == "slurm").clock
-    one = job_time(step, asked, rates, gpu, mfu, profile.executor == "slurm").clock - start
-    interval = max(one, min(CHECKPOINT_SECONDS, one * each.checkpoint_steps))
-    where = "profile: set-resources.train_model.runtime"
-    if asked.runtime_minutes * 60 < start + interval:
-        what = (
-            f"the walltime of train_model, {asked.runtime_minutes} minutes, is shorter than one checkpoint interval of "
-            f"{each.name}: {(start + interval) / 60:,.0f} minutes with the start"
-        )
-        yield ConfigError(what, where, "ask for more time, or lower train.checkpoint_steps")
-        return
-    slices, attempts = walltime_slices(seconds, asked.runtime_minutes, END_MARGIN), 1 + profile.retries
-    if slices > attempts:
-        minutes = asked.runtime_minutes
-        what = f"the training of {each.name} takes {slices} jobs of {minutes} minutes, retries allow {attempts}"
-        yield ConfigError(what, where, f"set retries: {slices - 1} in the profile, or ask for more GPUs or time")
-
-
-def _of_nodes(
-    costs: Mapping[str, StageCost], profile: Profile, nodes: Nodes, known: Mapping[str, Partition]
-) -> Iterator[PlatemaeError]:
-    """Yield jobs that no node can take."""
-    default = next((p for p in known.values() if p.is_default), None)
+def _memory(costs: Mapping[str, StageCost], profile: Profile) -> Iterator[PlatemaeError]:
+    """Yield stages whose jobs need more memory than they ask for at their last attempt."""
     for stage, cost in costs.items():
         asked = profile.asked[stage]
-        if not cost.pending:
-            continue
-        where = f"profile: set-resources.{stage}"
+        most = asked.memory_at(profile.retries)
+        if cost.pending and cost.memory_mb > most:
+            tries = ", with all retries" if asked.memory_grows else ""
+            what = f"{stage} needs about {cost.memory_mb:,.0f} MB and asks for {most:,}{tries}"
+            remedy = f"ask for {_hundreds(cost.memory_mb):,}"
+            yield ConfigError(what, f"profile: set-resources.{stage}.mem_mb", remedy)
+
+
+def node_refusals(
+    stages: Iterable[str],
+    profile: Profile,
+    nodes: Nodes,
+    known: Mapping[str, Partition],
+    accounts: Collection[str] = (),
+) -> Iterator[PlatemaeError]:
+    """Yield what SLURM would not take: unknown partitions and accounts, and jobs that no node has room for.
+
+    Parameters
+    ----------
+    stages
+        Those with jobs to do.
+    profile
+        What they ask for.
+    nodes
+        Of this machine, or as the command line has them, where SLURM tells of none.
+    known, accounts
+        SLURM's partitions, and the accounts that this user has; empty where nobody tells.
+    """
+    default = next((p for p in known.values() if p.is_default), None)
+    for stage in stages:
+        asked, where = profile.asked[stage], f"profile: set-resources.{stage}"
+        for account in asked.accounts if accounts else ():
+            if account.lower() not in accounts:
+                what = f"{stage} asks for the account {account}, which SLURM does not let this user name"
+                yield ConfigError(what, f"{where}.slurm_account", f"known: {', '.join(sorted(accounts))}")
         if asked.partition and known and asked.partition not in known:
             what = f"{stage} asks for the partition {asked.partition}, which SLURM does not have"
-            yield ConfigError(what, where, f"known: {', '.join(sorted(known))}")
+            yield ConfigError(what, f"{where}.slurm_partition", f"known: {', '.join(sorted(known))}")
             continue
         partition = known.get(asked.partition, default)
-        node = partition.nodes if partition and partition.nodes.cores else nodes
-        memory = nodes.memory_mb or (partition.nodes.memory_mb if partition else 0)
-        if memory and asked.memory_mb > memory:
-            what = f"{stage} asks for {asked.memory_mb:,} MB, a node has {memory:,}"
-            yield ConfigError(what, f"{where}.mem_mb", "ask for less, or another partition")
-        elif cost.memory_mb > asked.memory_at(profile.retries) and profile.executor:
-            tries = ", with all retries" if asked.memory_grows else ""
-            what = (
-                f"{stage} needs about {cost.memory_mb:,.0f} MB and asks for {asked.memory_at(profile.retries):,}{tries}"
-            )
-            yield ConfigError(what, f"{where}.mem_mb", f"ask for {_hundreds(cost.memory_mb):,}")
-        if asked.gpus_per_node and (partition or nodes.gpus) and asked.gpus_per_node > node.gpus:
-            what = f"{stage} asks for {asked.gpus_per_node} GPUs of a node, a node has {node.gpus}"
-            yield ConfigError(what, where, "ask for fewer, for more nodes, or for another partition")
-        if profile.executor and asked.threads > node.cores:
-            what = f"{stage} asks for {asked.threads} threads, a node has {node.cores} cores"
-            yield ConfigError(what, f"profile: set-threads.{stage}", "ask for fewer")
+        yield from _of_node(stage, asked, profile, partition, nodes)
         if partition and partition.minutes and asked.runtime_minutes > partition.minutes:
             limit = f"partition {partition.name} allows {partition.minutes}"
             what = f"{stage} asks for {asked.runtime_minutes} minutes, {limit}"
             yield ConfigError(what, f"{where}.runtime", "ask for less, or another partition")
+
+
+def _of_node(
+    stage: str, asked: Asked, profile: Profile, partition: Partition | None, nodes: Nodes
+) -> Iterator[PlatemaeError]:
+    """Yield what a job asks for and no node has, or no node has together; what is not known of nodes is not judged."""
+    kinds = partition.kinds if partition else (nodes,)
+    where, another = f"profile: set-resources.{stage}", "ask for fewer, or another partition"
+    memory = nodes.memory_mb or max(kind.memory_mb for kind in kinds)
+    gpus, cores = max(kind.gpus for kind in kinds), max(kind.cores for kind in kinds)
+    count = sum(kind.count for kind in kinds)
+    found: list[PlatemaeError] = []
+    if memory and asked.memory_mb > memory:
+        what = f"{stage} asks for {asked.memory_mb:,} MB, a node has {memory:,}"
+        found.append(ConfigError(what, f"{where}.mem_mb", "ask for less, or another partition"))
+    if (partition or gpus) and asked.gpus_per_node > gpus:
+        what = f"{stage} asks for {asked.gpus_per_node} GPUs of a node, a node has {gpus}"
+        found.append(ConfigError(what, where, f"{another}, or for more nodes"))
+    if profile.executor and asked.threads > cores:
+        what = f"{stage} asks for {asked.threads} threads, a node has {cores} cores"
+        found.append(ConfigError(what, f"profile: set-threads.{stage}", another))
+    if partition and asked.nodes > count:
+        what = f"{stage} asks for {asked.nodes} nodes, partition {partition.name} has {count}"
+        found.append(ConfigError(what, f"{where}.nodes", another))
+    if partition and not found and not any(_has_room(kind, asked) for kind in kinds):
+        what = (
+            f"{stage} asks for {asked.threads} threads, {asked.memory_mb:,} MB and {asked.gpus_per_node} GPUs, "
+            f"which no node of partition {partition.name} has together"
+        )
+        found.append(ConfigError(what, where, another))
+    yield from found
+
+
+def _has_room(kind: Nodes, asked: Asked) -> bool:
+    fits = asked.threads <= kind.cores and asked.gpus_per_node <= kind.gpus
+    return fits and (not kind.memory_mb or asked.memory_mb <= kind.memory_mb)
 
 
 def _hundreds(value: float) -> int:

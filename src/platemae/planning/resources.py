@@ -12,6 +12,7 @@ import yaml
 
 from platemae.errors import ConfigError
 from platemae.layout import MANIFESTS
+from platemae.preflight.cluster import count_gpus
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,10 @@ class Asked:
         At the first attempt.
     gpus_per_node, nodes
         GPUs on each of so many nodes.
-    partition
-        SLURM's, where the profile names one.
+    partition, accounts
+        SLURM's, where the profile names some; of several accounts, with commas between them, the first is used.
+    gpu_model
+        The site's word for the kind of GPU, where the profile says one (``gpu_model``, or in ``gres``).
     memory_grows
         Whether each attempt asks for as much again, as the rules do where the profile names no memory.
     """
@@ -36,6 +39,8 @@ class Asked:
     gpus_per_node: int = 0
     nodes: int = 1
     partition: str = ""
+    accounts: tuple[str, ...] = ()
+    gpu_model: str = ""
     memory_grows: bool = False
 
     def memory_at(self, retries: int) -> int:
@@ -80,6 +85,11 @@ class Profile:
         """Return the profile with one GPU for each job that runs a network, where it asks for none itself."""
         given = {rule: replace(self.asked[rule], gpus_per_node=1) for rule in self.without_gpu()}
         return replace(self, asked=self.asked | given)
+
+    @property
+    def gpu_model(self) -> str:
+        """The kind of GPU that trainings ask for, else embeddings."""
+        return next((self.asked[rule].gpu_model for rule in GPU_RULES if self.asked[rule].gpu_model), "")
 
     def without_gpu(self) -> list[str]:
         """Return the rules that run a network and ask for no GPU."""
@@ -150,20 +160,24 @@ def _stated(rule: str) -> dict[str, Any]:
 
 def _asked(values: Mapping[str, Any], threads: Any) -> Asked:
     nodes = _whole(values.get("nodes"), 1)
-    per_node = _whole(values.get("gpu"), 0) // nodes or _gres(str(values.get("gres") or ""))
+    gres = _unquoted(values.get("gres"))
+    model = re.search(r"gpu:([A-Za-z][\w.-]*)", gres)
+    per_node = _whole(values.get("gpu"), 0) // nodes or count_gpus(gres)
     return Asked(
         _whole(threads, _whole(values.get("threads"), 1)),
         _whole(values.get("mem_mb"), 2000),
         _minutes(values.get("runtime")),
         per_node,
         nodes,
-        str(values.get("slurm_partition") or ""),
+        _unquoted(values.get("slurm_partition")),
+        tuple(re.split(r"[,\s]+", account)) if (account := _unquoted(values.get("slurm_account"))) else (),
+        _unquoted(values.get("gpu_model")) or (model[1] if model else ""),
     )
 
 
-def _gres(text: str) -> int:
-    """Return the GPUs of ``gpu:4`` or ``gpu:a100:4(S:0-1)``; 0 where there is none."""
-    return sum(int(count) for count in re.findall(r"gpu(?::[A-Za-z][\w.-]*)?:(\d+)", text))
+def _unquoted(value: Any) -> str:
+    """Return a name without the quotes in which a profile may write it, as Snakemake evaluates it."""
+    return str("" if value is None else value).strip().strip("'\"")
 
 
 def _whole(value: Any, otherwise: int) -> int:

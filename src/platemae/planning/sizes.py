@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def sizes_of(
         except PlatemaeError as error:
             problems.append(error)
     return found, problems
+
+
+def sampled_sizes(config: Config, plates: PlateTable, base: Path, results: Results) -> dict[str, PlateSize]:
+    """Return the size of each plate without looking at all: one that is new counts as the first new one of its reader.
+
+    A plate that cannot be read counts for nothing; its ingest says what is wrong with it.
+    """
+    found: dict[str, PlateSize] = {}
+    of_reader: dict[str, PlateSize | None] = {}
+    for name, row in plates.by_name.items():
+        manifest = results.manifest("ingest_plate", plate=name)
+        if manifest.exists():
+            found[name] = _ingested(Manifest.read(manifest))
+            continue
+        if row.reader not in of_reader:
+            with suppress(PlatemaeError):
+                of_reader[row.reader] = _raw(config, plates, name, base)
+        size = of_reader.setdefault(row.reader, None)
+        if size is not None:
+            found[name] = size
+    return found
 
 
 def _ingested(manifest: Manifest) -> PlateSize:

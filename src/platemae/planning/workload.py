@@ -247,7 +247,17 @@ def rows_of(size: PlateSize, rows: str, crops: int) -> int:
 
 def free_bytes(folder: Path) -> int:
     """Return the bytes that are free where a folder lies, or will lie."""
+    space = _space(folder)
+    return space.f_bavail * space.f_frsize
+
+
+def free_inodes(folder: Path) -> int | None:
+    """Return how many files and folders still fit where a folder lies, or will lie; None where there is no limit."""
+    space = _space(folder)
+    return space.f_favail if space.f_files else None
+
+
+def _space(folder: Path) -> os.statvfs_result:
     while not folder.exists():
         folder = folder.parent
-    space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize
+    return os.statvfs(folder)

@@ -20,6 +20,7 @@ from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
 from platemae.preflight.across import channel_problems, control_problems
+from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
@@ -107,7 +108,7 @@ def doctor(configfile: Path | None) -> Diagnosis:
     lines, problems = check_run(config, plates, checkups, results)
     problems = [*(problem for checkup in checkups for problem in checkup.problems), *problems]
     problems += missing_file_problems(config, plates, base)
-    return Diagnosis(tuple(checkups), tuple(lines), tuple(problems))
+    return Diagnosis(tuple(checkups), (*lines, *cluster_lines()), tuple(problems))
 
 
 def read_project(configfile: Path | None) -> tuple[Config, PlateTable, Path, Results]:

@@ -11,6 +11,12 @@ from platemae.config.plates import Plate
 COUNTS = {"wells": 10, "fields": 20, "channels": ["DNA", "ER"], "shape": [2, 100, 64], "dtype": "uint16"}
 
 
+@pytest.fixture(autouse=True)
+def _no_slurm(monkeypatch):
+    """Let plans see no cluster, also where the tests run beside one."""
+    monkeypatch.setattr("platemae.planning.plan.partitions", dict)
+
+
 @pytest.fixture
 def plates():
     return PlateTable([Plate(f"P{i}", f"B{i // 2}", "synthetic", "raw", "layout.tsv") for i in range(4)])

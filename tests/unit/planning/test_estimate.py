@@ -6,7 +6,6 @@ from platemae.layout import MANIFESTS
 from platemae.models.flops import channel_training_flops, training_flops
 from platemae.models.settings import architecture
 from platemae.planning.estimate import (
-    Nodes,
     concurrent,
     estimate,
     job_time,
@@ -17,6 +16,7 @@ from platemae.planning.estimate import (
 from platemae.planning.rates import GPUS, MFU, Rates, find_gpu
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
+from platemae.preflight.cluster import Nodes
 
 RATES = Rates(1e9, {"ingest_plate": 10.0, "embed_plate": 4.0}, start_seconds=2.0, light_start_seconds=2.0)
 JOBS = dict.fromkeys(MANIFESTS, 0)

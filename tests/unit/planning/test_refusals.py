@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from platemae.layout import MANIFESTS
-from platemae.planning.estimate import Nodes, estimate
+from platemae.planning.estimate import estimate
 from platemae.planning.rates import Rates
-from platemae.planning.refusals import read_sinfo, refusals
+from platemae.planning.refusals import refusals
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
+from platemae.preflight.cluster import Nodes, read_sinfo
 
 RATES = Rates(1e9, {"qc_plate": 60.0}, start_seconds=0.0, light_start_seconds=0.0)
 TRAINING = Work("train_model", 1, flops=1e9 * 600, step_flops=1e9, checkpoint_steps=300, name="mae", memory_mb=900)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from platemae.planning.rates import GPUS, gpu_of_model
 from platemae.planning.resources import Profile, read_profile, sbatch_calls
 
 ROOT = Path(__file__).parents[3]
@@ -35,6 +36,18 @@ def test_the_profile_stands_above_the_rule(tmp_path):
     assert written(tmp_path, text).asked["qc_plate"].memory_at(3) == 4 * 4000
     assert (train.nodes, train.gpus_per_node, train.gpus, train.partition) == (2, 4, 8, "gpu")
     assert written(tmp_path, text).asked["embed_plate"].gpus == 1
+
+
+def test_the_kind_of_gpu_and_the_account_are_read_as_a_site_writes_them(tmp_path):
+    text = (
+        "executor: slurm\ndefault-resources: {slurm_account: \"'my_lab'\"}\n"
+        "set-resources:\n  train_model: {gres: 'gpu:a100:4'}\n  qc_plate: {slurm_account: 'one, two'}\n"
+    )
+    found = written(tmp_path, text)
+    assert (found.gpu_model, found.asked["train_model"].accounts) == ("a100", ("my_lab",))
+    assert found.asked["qc_plate"].accounts == ("one", "two")
+    assert gpu_of_model("nvidia_a100_80gb") == gpu_of_model("A100") == GPUS["A100"]
+    assert gpu_of_model("") is gpu_of_model("rtx6000") is None
 
 
 def test_lists_of_pairs_are_mappings_too(tmp_path):

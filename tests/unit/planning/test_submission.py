@@ -1,0 +1,174 @@
+"""What `platemae run` says before it submits, with commands of SLURM that are played by scripts."""
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from platemae.errors import PlatemaeError
+from platemae.layout import Results
+from platemae.planning.rates import FASTEST, Rates
+from platemae.planning.sizes import sampled_sizes
+from platemae.planning.submission import BY_SQUEUE, prepare_submission
+from platemae.preflight.cluster import accounts, cluster_lines, keeps_accounts, read_sinfo
+from platemae.preflight.doctor import read_project
+
+ROOT = Path(__file__).parents[3]
+SINFO = "cpu*|2|16|64000|(null)|1-00:00:00\ncpu*|1|64|512000|(null)|1-00:00:00\ngpu|2|8|32000|gpu:a100:4|2:00:00\n"
+FITS = {"mem_mb": 1000, "runtime": 60}
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch):
+    """Return a function that puts a command of SLURM on PATH, which prints a text and ends with a code."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    for name in ("sbatch", "sinfo", "sacct", "sacctmgr", "sshare"):  # a real one must not answer
+        script = folder / name
+        script.write_text("#!/bin/sh\necho not played >&2; exit 1\n")
+        script.chmod(0o755)
+
+    def played(name, text="", code=0):
+        said = f"cat <<'END'\n{text.rstrip()}\nEND\n" if text else ""
+        (folder / name).write_text(f"#!/bin/sh\n{said}exit {code}\n")
+
+    played("sbatch")
+    played("sinfo", SINFO)
+    played("sacct")
+    played("sacctmgr", "root\nLab")
+    return played
+
+
+def submit(screen, folder, **changed):
+    """Check the submission of a screen under a profile in which every rule asks for what ``changed`` says."""
+    own = {"resources": {}, "executor": "slurm", "rule": {}, "quota": {}} | changed
+    values = {
+        "executor": own["executor"],
+        "default-resources": FITS | own["resources"],
+        "set-resources": {stage.stem: FITS | own["resources"] for stage in (ROOT / "rules").glob("*_*.smk")},
+    }
+    values["set-resources"]["train_model"] |= {"runtime": 120} | own["rule"]
+    profile = folder / "profile"
+    profile.mkdir(exist_ok=True)
+    (profile / "config.yaml").write_text(yaml.safe_dump(values))
+    config, plates, base, results = read_project(screen)
+    return prepare_submission(config, plates, base, results, profile, ROOT / "rules", **own["quota"])
+
+
+def test_what_fits_goes_on(screen, tmp_path, play):
+    assert submit(screen, tmp_path) == []
+
+
+def test_a_profile_of_this_machine_asks_no_cluster(screen, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert submit(screen, tmp_path, executor=None, resources={"slurm_partition": "nope"}) == []
+
+
+CASES = {
+    "train_model asks for the partition nope": {"rule": {"slurm_partition": "nope"}},
+    "asks for the account other, which SLURM does not let this user name": {"rule": {"slurm_account": "other"}},
+    "asks for 600 minutes, partition gpu allows 120": {"rule": {"slurm_partition": "gpu", "runtime": 600}},
+    "asks for 8 GPUs of a node, a node has 4": {"rule": {"slurm_partition": "gpu", "gpu": 8}},
+    "asks for 600,000 MB, a node has 512,000": {"rule": {"mem_mb": 600_000}},
+    "asks for 9 nodes, partition cpu has 3": {"rule": {"nodes": 9}},
+    "asks for 32 threads, 600 MB and 4 GPUs, which no node of partition both has together": {
+        "rule": {"slurm_partition": "both", "gpu": 4, "threads": 32, "mem_mb": 600}
+    },
+    "the quota leaves 0.0": {"quota": {"quota_gb": 0.0}},
+    "the quota leaves 5": {"quota": {"quota_files": 5}},
+}
+
+
+@pytest.mark.parametrize("words", CASES)
+def test_what_slurm_would_not_take_is_one_message_before_anything_is_submitted(words, screen, tmp_path, play):
+    play("sinfo", f"{SINFO}both|1|64|9000|(null)|1:00:00\nboth|1|8|9000|gpu:4|2:00:00\n")
+    with pytest.raises(PlatemaeError) as caught:
+        submit(screen, tmp_path, **CASES[words])
+    assert words in caught.value.what
+    assert "problems" not in caught.value.what
+    assert caught.value.where
+    assert caught.value.remedy
+
+
+def test_a_walltime_below_a_checkpoint_interval_is_refused_as_slow_as_the_cores_are(screen, tmp_path, play):
+    submit(screen, tmp_path, rule={"runtime": 2})
+    Rates(1e6, {}, 1.0, 1.0, "slow cores").write(Results(tmp_path / "results").calibration())
+    with pytest.raises(PlatemaeError, match="2 minutes, is shorter than one checkpoint interval"):
+        submit(screen, tmp_path, rule={"runtime": 2})
+
+
+def test_on_a_gpu_the_fastest_one_decides_where_none_is_named(screen, tmp_path, play, monkeypatch):
+    slow = replace(FASTEST, bf16_flops=1e7)
+    monkeypatch.setattr("platemae.planning.refusals.FASTEST", slow)
+    asked = {"slurm_partition": "gpu", "gpu": 1, "runtime": 2}
+    with pytest.raises(PlatemaeError, match="even on the fastest GPU known"):
+        submit(screen, tmp_path, rule=asked)
+    assert submit(screen, tmp_path, rule=asked | {"gpu_model": "a100"}) == []
+
+
+def test_several_problems_are_told_together(screen, tmp_path, play):
+    with pytest.raises(PlatemaeError) as caught:
+        submit(screen, tmp_path, rule={"slurm_account": "other", "mem_mb": 600_000}, quota={"quota_files": 5})
+    assert caught.value.what.startswith("3 problems")
+
+
+def test_no_sbatch_and_a_silent_controller_are_one_message_each(screen, tmp_path, play, monkeypatch):
+    play("sinfo", code=1)
+    with pytest.raises(PlatemaeError, match="SLURM does not answer"):
+        submit(screen, tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PlatemaeError, match="there is no sbatch here") as caught:
+        submit(screen, tmp_path)
+    assert "--profile local" in caught.value.remedy
+
+
+def test_without_accounts_squeue_is_asked_and_said(screen, tmp_path, play, capsys):
+    play("sacct", code=1)
+    play("sacctmgr", code=1)
+    play("sshare")
+    assert submit(screen, tmp_path, rule={"slurm_account": "other"}) == list(BY_SQUEUE), "nobody tells accounts"
+    assert "squeue is asked" in capsys.readouterr().err
+    assert (keeps_accounts(), accounts()) == (False, frozenset())
+    assert "it keeps no accounts of jobs" in cluster_lines()[0]
+
+
+def test_doctor_tells_partitions_in_words(play):
+    assert cluster_lines()[1:] == [
+        "SLURM partition cpu (default): 2 nodes of 16 cores, 64,000 MB; 1 nodes of 64 cores, 512,000 MB; "
+        "at most 1,440 minutes a job",
+        "SLURM partition gpu: 2 nodes of 8 cores, 32,000 MB, 4 GPUs; at most 120 minutes a job",
+    ]
+    assert accounts() == {"root", "lab"}
+
+
+def test_doctor_goes_on_beside_a_silent_controller(play):
+    play("sinfo", code=1)
+    assert cluster_lines() == ["SLURM does not answer: exit code 1"]
+
+
+def test_a_new_plate_counts_as_the_first_of_its_reader(screen, plates, monkeypatch):
+    config, table, base, results = read_project(screen)
+    known = sampled_sizes(config, table, base, results)
+    assert {size.fields for size in known.values()} == {20}
+    opened = []
+
+    def raw(config, plates, name, base):
+        opened.append(name)
+        return known["P0"]
+
+    monkeypatch.setattr("platemae.planning.sizes._raw", raw)
+    assert sampled_sizes(config, table, base, Results(base / "elsewhere")) == known
+    assert opened == ["P0"]
+
+
+def test_sinfo_without_nodes_or_limits_is_read():
+    found = read_sinfo("down|0|0|0|(null)|infinite\nnonsense\n")
+    assert (found["down"].minutes, found["down"].nodes.cores) == (0, 0)
+
+
+def test_the_scripts_play(play):
+    assert subprocess.run(["sinfo"], capture_output=True, text=True).stdout == SINFO
