@@ -102,7 +102,12 @@ SCORE_COLUMNS = (
 TABLE_KINDS = ("profiles", "classical")
 """Kinds of model that are no network: import_profiles writes their embeddings, from a table."""
 
-TRAINED_KINDS = ("mae", "camae", "munet", "wsl")
+TRAINED_KINDS = (
+    "mae",
+    "camae",
+    "munet",
+    "wsl",
+)
 """Kinds of model that are optimised step by step, with a state of their own."""
 
 OPTIMISER_KEYS = (

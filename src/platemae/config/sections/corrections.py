@@ -22,12 +22,22 @@ CORRECTION_SETTINGS: dict[str, tuple[str, ...]] = {
 }
 """What each kind of correction can be told; a test keeps it equal to the settings of the classes."""
 
+CORRECTION_KINDS = Literal[
+    "none",
+    "center",
+    "centerscale",
+    "pca_cs",
+    "tvn",
+    "sphere",
+    "harmony",
+]
+
 
 class CorrectionEntry(Section):
     """One batch correction; every model is shown under each."""
 
     name: Name = Field(description="name in the tables and the wildcard {correction}")
-    kind: Literal["none", "center", "centerscale", "pca_cs", "tvn", "sphere", "harmony"] = Field(
+    kind: CORRECTION_KINDS = Field(
         description="none; center: less the controls' mean; centerscale: control z-score; pca_cs: PCA on controls, "
         "then control z-score; tvn: typical variation normalization; sphere: whitening of all controls together; "
         "harmony: joint alignment of all wells (needs harmonypy). docs/corrections.md has equations and traps"

@@ -12,7 +12,16 @@ from platemae.config.sections.training import TrainSection
 from platemae.contracts import TABLE_KINDS, TRAINED_KINDS
 
 MODEL_KINDS = Literal[
-    "mae", "camae", "munet", "wsl", "pretrained", "checkpoint", "untrained", "tile_pca", "classical", "profiles"
+    "mae",
+    "camae",
+    "munet",
+    "wsl",
+    "pretrained",
+    "checkpoint",
+    "untrained",
+    "tile_pca",
+    "classical",
+    "profiles",
 ]
 
 
