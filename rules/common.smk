@@ -43,8 +43,9 @@ NETWORKS = [model.name for model in CONFIG.rows if model.kind not in TABLE_KINDS
 # Templates, style and scripts of the report, which no digest of code covers.
 PAGE_FILES = sorted(
     str(path)
-    for folder in ("templates", "assets")
-    for path in Path(workflow.basedir, "src/platemae/report", folder).rglob("*.*")
+    for folder in ("report/templates", "report/assets", "look")
+    for path in Path(workflow.basedir, "src/platemae", folder).rglob("*.*")
+    if path.suffix in (".j2", ".css", ".js")
 )
 
 

@@ -27,6 +27,7 @@ PLATES, MODELS, CORRECTIONS = ("P1", PLATE), ("mae", "means"), ("none", "tvn")
 CONFIG = f"""\
 results: ROOT/results
 plates: ROOT/screen/plates.tsv
+qc: {{gate: warn}}
 report: {{title: {json.dumps(TITLE)}, umap_neighbors: 5}}
 train: {{steps: 8, global_batch: 8, validate_every: 4, checkpoint_steps: 4}}
 models:
@@ -71,7 +72,7 @@ def write_result(root: Path) -> Path:
 
 
 def spoil_names(screen: Path) -> None:
-    """Give one gene, its guides, some compounds, a stain and a plate names that are markup."""
+    """Give one gene, its guides, some compounds, a channel with its stain, and a plate names that are markup."""
     for layout in (screen / "layouts").iterdir():
         rows = list(csv.DictReader(layout.open(), delimiter="\t"))
         for row in rows:
@@ -85,8 +86,8 @@ def spoil_names(screen: Path) -> None:
     relations.write_text(text.replace("G001", GENE))
     for description in screen.glob("plates/*/plate.json"):
         text = description.read_text()
-        assert '"MitoTracker"' in text
-        description.write_text(text.replace('"MitoTracker"', json.dumps(STAIN)))
+        assert '"Mito"' in text
+        description.write_text(re.sub('"Mito(Tracker)?"', json.dumps(STAIN), text))
     table = screen / "plates.tsv"
     table.write_text(re.sub(r"^P2\t", PLATE + "\t", table.read_text(), flags=re.M))
 

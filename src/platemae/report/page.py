@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from platemae.fingerprint import digest_bytes
+from platemae.look import BASE_CSS
 from platemae.report.blocks import Page, lasting, walk
 
 MAX_BYTES = 15_000_000
@@ -46,7 +47,7 @@ def render(title: str, pages: Sequence[Page], written: str = "", *, scripted: bo
         title=title,
         pages=pages,
         written=written,
-        style=Markup((ASSETS / "report.css").read_text()),  # ours, nothing of it comes from outside
+        style=Markup(BASE_CSS + (ASSETS / "report.css").read_text()),  # ours, nothing of it comes from outside
         scripts=[Markup(script) for script in scripts],
         allowed=Markup(" ".join(map(_hash, scripts)) or "'none'"),
     )

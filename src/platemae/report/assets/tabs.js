@@ -27,10 +27,10 @@
   // The page of the address, or the page that holds what the address names.
   function follow() {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const place = pages.findIndex((page) => target && page.contains(target));
+    const place = location.hash ? pages.findIndex((page) => target && page.contains(target)) : 0;
     if (place >= 0) {
       show(place);
-      if (target !== pages[place]) target.scrollIntoView();
+      if (target && target !== pages[place]) target.scrollIntoView();
     }
   }
 
