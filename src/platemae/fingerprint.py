@@ -18,7 +18,7 @@ from platemae.contracts import canonical
 from platemae.errors import MissingError
 
 PACKAGE = Path(__file__).parent
-NOT_SCIENCE = ("platemae.cli", "platemae.logs", "platemae.errors", "platemae.layout", "platemae.live", "platemae.look")
+NOT_SCIENCE = tuple(f"platemae.{name}" for name in ("cli", "logs", "errors", "layout", "live", "look", "sharing"))
 """Modules, and packages with all in them, whose change alters no result; they stale nothing."""
 
 

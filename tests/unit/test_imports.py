@@ -19,6 +19,7 @@ LOW = {
     "selection",
     "profile_files",
     "look",
+    "slurm",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -31,6 +32,8 @@ MAY_IMPORT = {
     "profile_files": {"errors"},
     "layout": {"errors"},
     "ledger": {"errors", "layout"},
+    "slurm": {"errors"},
+    "holding": LOW,
     "logs": {"errors"},
     "fingerprint": {"contracts", "errors"},
     "tables": LOW,
@@ -49,15 +52,29 @@ MAY_IMPORT = {
     "correction": LOW,
     "benchmarks": LOW,
     "methods": LOW,
+    "sharing": LOW | {"data", "store"},
     "report": LOW | {"tables", "neighbors", "methods"},
     "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,
-    "preflight": LOW | {"config", "readers", "store", "correction", "run"},
+    "preflight": LOW | {"config", "readers", "store", "correction", "run", "holding"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
     "live": LOW,
     "planning": LOW
     | {"config", "readers", "store", "qc", "models", "training", "embedding", "making", "preflight", "run", "job"},
-    "standing": LOW | {"config", "readers", "store", "correction", "models", "making", "stages", "preflight", "run"},
+    "standing": LOW
+    | {
+        "config",
+        "readers",
+        "store",
+        "correction",
+        "models",
+        "making",
+        "stages",
+        "preflight",
+        "run",
+        "sharing",
+        "holding",
+    },
     "stages": LOW
     | {
         "tables",
@@ -79,6 +96,7 @@ MAY_IMPORT = {
         "scoring",
         "report",
         "methods",
+        "sharing",
     },
 }
 OUTSIDE = {

@@ -25,8 +25,8 @@ SILENT_SECONDS = 300.0
 
 
 @contextmanager
-def lease(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Hold a training's folder: one job at a time works in it.
+def lease(folder: Path, wait_seconds: float = 0.0, what: str = "this training") -> Iterator[None]:
+    """Hold a folder, a training's or a shared plate's: one job at a time works in it.
 
     The lease of a process that is dead is taken over: at once on this host, where pid and start time prove it, and
     where SLURM has requeued the job that held it; after five silent minutes on another host. A live one is waited for,
@@ -35,9 +35,11 @@ def lease(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     Parameters
     ----------
     folder
-        The state folder, made when missing.
+        The folder, made when missing.
     wait_seconds
         How long to wait for a live holder.
+    what
+        What is worked on, for the error.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def lease(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     while not _claim(path):
         if time.monotonic() >= deadline:
             raise TrainingError(
-                f"another process works on this training: {_describe(_holder(path))}",
+                f"another process works on {what}: {_describe(_holder(path))}",
                 str(path),
                 "wait until it is done, or stop it, then run again",
             )

@@ -15,7 +15,7 @@ import pandas as pd
 from platemae.config.plates import layout_options, resolve
 from platemae.contracts import FIELDS_COLUMNS, POSITION_COLUMNS, Manifest, write_text
 from platemae.errors import raise_all, writing
-from platemae.fingerprint import digest_json, digest_table
+from platemae.fingerprint import digest_bytes, digest_json, digest_table
 from platemae.layout import Results
 from platemae.layouts.cells import POOLED, read_cells
 from platemae.readers.base import FieldRecord, Inventory
@@ -24,6 +24,7 @@ from platemae.readers.formats import SUFFIXES
 from platemae.readers.look import look
 from platemae.readers.names import field_order
 from platemae.readers.pixels import load_field
+from platemae.sharing.plate import share_plate
 from platemae.store.eight_bit import EightBit
 from platemae.store.parquet import write_parquet
 from platemae.store.plate_reader import StoreChannel
@@ -34,8 +35,8 @@ STAGE = "ingest_plate"
 _log = logging.getLogger("platemae")
 
 
-def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, threads: int) -> Manifest:
-    """Write a plate's store and fields table, and the cells of a pooled plate.
+def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, threads: int, code: str = "") -> Manifest:
+    """Write a plate's store and fields table, and the cells of a pooled plate; or take them where projects share it.
 
     Parameters
     ----------
@@ -49,6 +50,8 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
         Folder of plates.tsv, where relative paths start.
     threads
         Fields read, compressed and written at once.
+    code
+        Code digest of this stage, by which shared plates are told apart.
 
     Raises
     ------
@@ -56,13 +59,30 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
         All problems of folder and layout at once, before a pixel is read; then all images that cannot be read, or the
         field that the disk did not take.
     """
-    row, ingest = cfg["plate"], cfg["ingest"]
+    row = cfg["plate"]
     inventory, layout, problems = look(cfg, plate, base)
     raise_all(problems)
     assert inventory is not None
     if not inventory.channels:
         return _without_images(results, row, inventory, layout)
-    inventory = with_images(inventory)
+    found = with_images(inventory)
+    return share_plate(
+        results,
+        plate,
+        _shared_key(cfg, base, found, layout, code),
+        lambda into: _write(into, cfg, base, found, layout, threads),
+    )
+
+
+def _write(
+    results: Results,
+    cfg: Mapping[str, Any],
+    base: Path,
+    inventory: Inventory,
+    layout: Mapping[str, Mapping[str, str]],
+    threads: int,
+) -> Manifest:
+    row, ingest, plate = cfg["plate"], cfg["ingest"], cfg["plate"]["plate"]
     groups = _groups(inventory)
     table = _fields_table(row, inventory, layout, groups)
     cells = _cells(cfg, base, inventory, table)
@@ -85,6 +105,28 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, base: Path, thread
         _write_cells(cells, results.cells(plate))
         _write_inventory(results, plate, resolve(row["path"], base), inventory)
     return _manifest(inventory, table, cells, facts, eight_bit)
+
+
+def _shared_key(
+    cfg: Mapping[str, Any], base: Path, inventory: Inventory, layout: Mapping[str, Any], code: str
+) -> dict[str, Any]:
+    """Return all that a plate depends on: settings, code, what its folder and tables hold; paths of tables left out.
+
+    The raw folder counts by its real path, too: files of two plates may agree in names, sizes and times.
+    """
+    row = {name: value for name, value in cfg["plate"].items() if name not in ("path", "layout", "cells")}
+    folder, cells = resolve(cfg["plate"]["path"], base), cfg["plate"].get("cells")
+    return {
+        "settings": {name: cfg[name] for name in ("reader", "layouts", "ingest") if name in cfg} | {"plate": row},
+        "code": code,
+        "folder": str(folder.resolve()),
+        "files": [[file.name, file.size, file.mtime] for file in inventory.files],
+        "records": [str(record).replace(str(folder), "") for record in inventory.records],
+        "channels": [[channel.name, channel.stain] for channel in inventory.channels],
+        "pixel_size_um": inventory.pixel_size_um,
+        "layout": dict(layout),
+        "cells": digest_bytes(resolve(cells, base).read_bytes()) if cells else None,
+    }
 
 
 def _eight_bit(ingest: Mapping[str, Any], inventory: Inventory) -> EightBit | None:

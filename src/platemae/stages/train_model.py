@@ -28,6 +28,7 @@ from platemae.making.process import Machines, train_in_processes
 from platemae.making.snapshots import ask, asked, check_parent, kept
 from platemae.making.take import take
 from platemae.models.sources import reader_of
+from platemae.sharing.training import training_folder
 from platemae.training.checkpoint import CheckpointStore
 from platemae.training.preempt import ends_at
 
@@ -77,7 +78,8 @@ def run(
     code
         Code digest of this stage.
     retrain
-        Throw an earlier training of the same settings away, and what it failed of.
+        Throw an earlier training of the same settings away, and what it failed of; one that other projects share is
+        left alone, and this one trains in the results folder.
     accept_code
         Go on with, or export, what other code made; recorded.
 
@@ -105,7 +107,8 @@ def run(
         shutil.rmtree(made)
         return manifest
     key = training_key(results, cfg)
-    state = TrainingState(results.training_state(digest_json(key)[:32]), code)
+    folder = training_folder(results.training_state(digest_json(key)[:32]), apart=retrain)
+    state = TrainingState(folder, code)
     if "snapshot" in cfg:
         check_parent(state.finished, model, retrain=retrain)
     with lease(state.folder, WAIT_SECONDS), ends_at(end_time):

@@ -100,6 +100,8 @@ def _try_lock(file: IO[str]) -> bool | None:
 
 
 def _swap(temporary: Path, path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        path.unlink()  # it led into a shared folder that is gone
     if path.exists() and not _exchange(temporary / NEW, path):
         path.rename(temporary / OLD)
     if (temporary / OLD).exists() or not path.exists():

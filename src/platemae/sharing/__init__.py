@@ -1,0 +1,1 @@
+"""One plate store and one training for several projects, in a folder that the variable PLATEMAE_SHARED names."""
