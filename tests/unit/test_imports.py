@@ -56,7 +56,7 @@ MAY_IMPORT = {
     "report": LOW | {"tables", "neighbors", "methods"},
     "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,
-    "preflight": LOW | {"config", "readers", "store", "correction", "run", "holding"},
+    "preflight": LOW | {"config", "layouts", "readers", "store", "correction", "run", "holding"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
     "live": LOW,
     "planning": LOW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from platemae.contracts import write_text
 from platemae.errors import InputError, raise_all
+from platemae.preflight.layout_search import FoundLayout, find_layout
 from platemae.preflight.survey import Survey, find_plates, survey, write_rows
 from platemae.readers.base import Inventory
 from platemae.stains import stain_of
@@ -52,13 +54,14 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
         raise_all(s.problem for s in surveys if s.problem is not None)
     readable = [_with_table(s, out) for s in readable]
     readers = _readers(readable)
-    layouts = {s.plate.name: _layout_of(s, folder.resolve()) for s in readable}
+    found = {s.plate.name: _layout_of(s, folder.resolve()) for s in readable}
+    layouts = {name: layout.path for name, layout in found.items()}
     for s in readable:
         if layouts[s.plate.name] is None and s.inventory is not None:
             write_text(out / "layouts" / f"{s.plate.name}.tsv", _layout_template(s.inventory))
     write_text(paths[0], _plates_table(readable, readers, layouts))
     write_text(paths[1], _config(readable, readers, out.resolve(), folder))
-    return [*_description(surveys, pixel_size_um), *_of_other_channels(readable), *_next_steps(paths, layouts, out)]
+    return [*_description(surveys, pixel_size_um), *_of_other_channels(readable), *_next_steps(paths, found, out)]
 
 
 def _with_table(s: Survey, out: Path) -> Survey:
@@ -84,20 +87,9 @@ def _reader_of(s: Survey, readers: dict[str, dict[str, Any]]) -> str:
     return next(name for name, entry in readers.items() if entry == s.plate.entry)
 
 
-def _layout_of(s: Survey, root: Path) -> Path | None:
-    """Return a layout that lies beside the plate in a form that platemae reads: Harmony's, JUMP's, RxRx's."""
-    folder = s.plate.folder
-    harmony = sorted(folder.glob("Assaylayout/*.xml"))
-    if harmony:
-        return harmony[0]
-    for parent in (folder, *folder.parents):
-        if (parent / "barcode_platemap.csv").is_file():
-            return parent
-        if s.plate.entry["kind"] == "rxrx" and (parent / "metadata.csv").is_file():
-            return parent / "metadata.csv"
-        if parent == root:
-            break
-    return None
+def _layout_of(s: Survey, root: Path) -> FoundLayout:
+    wells = {record.well for record in s.inventory.records} if s.inventory is not None else set()
+    return find_layout(s.plate.folder, root, s.plate.name, wells, is_rxrx=s.plate.entry["kind"] == "rxrx")
 
 
 def _layout_template(inventory: Inventory) -> str:
@@ -175,14 +167,19 @@ def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], r
     return lines
 
 
+def has_gpu() -> bool:
+    """Tell whether this machine has an NVIDIA GPU, without torch, which takes seconds."""
+    return shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/gpus").is_dir()
+
+
 def _model_lines(small: bool) -> list[str]:
-    crop = "tiny" if small else "vit_s16"
-    hint = "the fields are small" if small else "for a GPU; on a CPU write tiny"
+    preset = "tiny" if small or not has_gpu() else "vit_s16"
+    hint = "the fields are small" if small else "for a GPU" if preset == "vit_s16" else "no GPU here; else take vit_s16"
     return [
         f"# Rows of the tables: a trained network ({hint}), the same net untrained, and no network at all.",
         "models:",
-        f"  - {{name: mae, kind: mae, preset: {crop}, dataset: screen, intensity: controls}}",
-        f"  - {{name: untrained, kind: untrained, preset: {crop}, dataset: screen, intensity: controls}}",
+        f"  - {{name: mae, kind: mae, preset: {preset}, dataset: screen, intensity: controls}}",
+        f"  - {{name: untrained, kind: untrained, preset: {preset}, dataset: screen, intensity: controls}}",
         "  - {name: intensity_means, kind: profiles, source: intensity_means}",
     ]
 
@@ -220,11 +217,12 @@ def _of_other_channels(surveys: Sequence[Survey]) -> list[str]:
     ]
 
 
-def _next_steps(paths: Sequence[Path], layouts: dict[str, Path | None], out: Path) -> list[str]:
+def _next_steps(paths: Sequence[Path], layouts: dict[str, FoundLayout], out: Path) -> list[str]:
     lines = [f"wrote {path}" for path in paths]
-    templates = [name for name, layout in layouts.items() if layout is None]
-    for layout, n in Counter(layout for layout in layouts.values() if layout is not None).items():
-        lines.append(f"found the layout of {n} plate{'s' if n > 1 else ''}: {layout}")
+    templates = [name for name, layout in layouts.items() if layout.path is None]
+    for path, n in Counter(layout.path for layout in layouts.values() if layout.path is not None).items():
+        lines.append(f"found the layout of {n} plate{'s' if n > 1 else ''}: {path}")
+    lines += dict.fromkeys(note for layout in layouts.values() for note in layout.notes)
     if templates:
         what = f"{out / 'layouts'}: {len(templates)} tables to fill in (perturbation, control_type of each well)"
         lines.append(f"wrote {what}")

@@ -92,7 +92,41 @@ def test_plates_of_other_channels_and_the_layouts_that_were_found_are_told(share
     assert "z: max # 2 depths" in config
     assert "# 2 time points" in config
     lines = new_project(shared_data / "vendor-operetta-harmony", tmp_path / "op")
-    assert any(line.startswith("found the layout of 1 plate: ") and line.endswith("Unnamed.xml") for line in lines)
+    assert any(line.startswith("found the layout of 1 plate: ") and line.endswith("drug_layout.csv") for line in lines)
+
+
+def beside(tmp_path, **tables):
+    """Return the layout that is found for a plate of two wells with tables beside it, and what is told."""
+    write_plate(tmp_path / "screen" / "P1")
+    for name, text in tables.items():
+        (tmp_path / "screen" / f"{name}.csv").write_text(text)
+    lines = new_project(tmp_path / "screen", tmp_path / "out")
+    row = next(csv.DictReader((tmp_path / "out" / "plates.tsv").open(), delimiter="\t"))
+    return row["layout"], "\n".join(lines)
+
+
+def test_a_table_beside_the_plate_that_names_all_its_wells_is_its_layout(tmp_path):
+    sizes, other = "well,area\nA01,1\nB02,2\n", "well,compound\nA01,DMSO\n"
+    found, _ = beside(tmp_path, drugs="well;drug\nA01;DMSO\nB2;aspirin\n", sizes=sizes, other=other)
+    assert found == str(tmp_path / "screen" / "drugs.csv")
+
+
+def test_of_two_tables_none_is_guessed_and_unknown_columns_are_told(tmp_path):
+    one = "well,compound\nA01,DMSO\nB02,aspirin\n"
+    found, told = beside(tmp_path / "two", one=one, two=one)
+    assert found == "layouts/P1.tsv"
+    assert "one.csv" in told
+    assert "two.csv may each be its layout" in told
+    found, told = beside(tmp_path / "odd", odd="Well,Control\nA01,positive\nB02,negative\n")
+    assert found == "layouts/P1.tsv"
+    assert "odd.csv names wells, and has columns Well, Control" in told
+
+
+@pytest.mark.parametrize(("gpu", "preset"), [(True, "vit_s16"), (False, "tiny")])
+def test_the_network_fits_the_machine(gpu, preset, shared_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("platemae.preflight.project.has_gpu", lambda: gpu)
+    new_project(shared_data / "vendor-operetta-harmony", tmp_path / "op")
+    assert f"kind: mae, preset: {preset}," in (tmp_path / "op" / "config.yaml").read_text()
 
 
 def test_plates_of_equal_folder_names_get_ids_of_their_own(tmp_path):
