@@ -11,21 +11,24 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import psutil
+import yaml
 
 from platemae.config import Config, read_config
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
 from platemae.config.slices import basis_path, check_cells, check_images, map_plates, needs_controls
-from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
+from platemae.holding.hold import Held, check_at_rest, hold
+from platemae.holding.orphans import Orphans
 from platemae.layout import Results
+from platemae.provenance.run_record import recorded_run
+from platemae.sharing.root import shared_root
 from platemae.standing.code import note_code
 
 PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
@@ -37,14 +40,44 @@ NAMED_PLATES = (
 )
 """Sections whose entries may name plates, and the key."""
 
-RUN_ID = "PLATEMAE_RUN_ID"
-"""Environment variable that every process of one run inherits; it tells the orphans of a killed run."""
+
+@dataclass(frozen=True)
+class Limits:
+    """Space (10^9 bytes), files and folders that a quota leaves; None: as much as the disk has free."""
+
+    quota_gb: float | None = None
+    quota_files: int | None = None
+
+
+SHOWN = 5
+"""Results that are named before they are only counted."""
 
 
 def run_pipeline(
-    configfile: Path | None, profile: str, cores: int | None, dry_run: bool, target: str, extra: Sequence[str]
+    configfile: Path | None,
+    profile: str,
+    cores: int | None,
+    dry_run: bool,
+    target: str,
+    extra: Sequence[str],
+    orphans: Orphans = "wait",
+    take_over: bool = False,
+    limits: Limits | None = None,
 ) -> int:
     """Run the pipeline and return the exit code: 0 done, 2 when a stage found wrong input, else Snakemake's.
+
+    Parameters
+    ----------
+    configfile, profile, cores, dry_run, target
+        As of the command line.
+    extra
+        More arguments for Snakemake.
+    orphans
+        ``wait`` for SLURM jobs that a killed run left, or ``cancel`` them.
+    take_over
+        Take the folder over from a run on another host.
+    limits
+        What a run that submits may use; None: SLURM is not asked whether it has such partitions, accounts and nodes.
 
     Raises
     ------
@@ -56,15 +89,28 @@ def run_pipeline(
     config = check_inputs(configfile, project)
     results = Results(project / config.results)
     phases = [target] if dry_run or target not in PHASES else PHASES[: PHASES.index(target) + 1]
-    command = snakemake_command(project, configfile, profile, cores, extra) + (["--dry-run"] if dry_run else [])
+    command = snakemake_command(project, configfile, profile, cores, extra)
+    if dry_run:
+        check_at_rest(results)
+        return _snakemake([*command, "--dry-run", "--nolock", *phases], project)
+    if _submits(command):
+        command += _slurm_arguments(configfile, command, limits)
     seen = _size(results.errors())
-    with hold(results):
-        if not dry_run:
-            note_code(config, read_plates(project / config.plates, [r.name for r in config.readers]), results)
-        for phase in phases:
-            code = _snakemake([*command, phase], project, results)
-            if code != 0:
-                return 2 if _repeat_errors(results.errors(), seen) else code
+    with hold(results, orphans, take_over=take_over, submits=_submits(command)) as held:
+        plates = read_plates(project / config.plates, [reader.name for reader in config.readers])
+        note_code(config, plates, results)
+        if held.earlier:
+            _keep_finished(configfile, profile, target)
+        if held.run.submits:
+            command += ["--slurm-jobname-prefix", held.run.prefix]
+        with recorded_run(results, project, config, plates) as outcome:
+            for phase in phases:
+                code = _snakemake([*command, phase], project, held)
+                if code != 0:
+                    held.ended = False
+                    outcome.exit_code = 2 if _repeat_errors(results.errors(), seen) else code
+                    return outcome.exit_code
+            outcome.exit_code = 0
     return 0
 
 
@@ -91,6 +137,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
         With all problems of the first file that has any.
     """
     config = read_config(configfile)
+    shared_root()
     table = project / config.plates
     if not table.exists() and config.plates == Config().plates:
         raise ConfigError(
@@ -167,7 +214,41 @@ def snakemake_command(
     return command + (["--cores", str(cores)] if cores else []) + list(extra)
 
 
-def _snakemake(command: list[str], project: Path, results: Results) -> int:
+def _keep_finished(configfile: Path, profile: str, target: str) -> None:
+    from platemae.standing.finished import keep_finished  # it plans by this module
+
+    kept = keep_finished(configfile, profile, target)
+    if kept:
+        few = ", ".join(kept[:SHOWN]) + (" ..." if len(kept) > SHOWN else "")
+        print(f"{len(kept)} results that jobs finished without their run are kept: {few}", file=sys.stderr)
+
+
+def _slurm_arguments(configfile: Path, command: Sequence[str], limits: Limits | None) -> list[str]:
+    """Check what SLURM would refuse, and return what Snakemake must be told of this cluster."""
+    from platemae.planning.submission import check_submission, cluster_arguments  # they plan by this module
+
+    if limits is not None:
+        check_submission(configfile, _profile_of(command), limits.quota_gb, limits.quota_files)
+    return cluster_arguments()
+
+
+def _profile_of(command: Sequence[str]) -> Path:
+    return Path(command[command.index("--workflow-profile") + 1])
+
+
+def _submits(command: Sequence[str]) -> bool:
+    """Tell whether a call of Snakemake submits to SLURM."""
+    profile = _profile_of(command) / "config.yaml"
+    executor = str((yaml.safe_load(profile.read_text()) or {}).get("executor"))
+    for place, word in enumerate(command):
+        if word in ("--executor", "-e"):
+            executor = command[place + 1]
+        elif word.startswith("--executor="):
+            executor = word.partition("=")[2]
+    return executor == "slurm"
+
+
+def _snakemake(command: list[str], project: Path, held: Held | None = None) -> int:
     """Run Snakemake; SIGTERM to us becomes SIGINT to it, as it may hang for minutes on SIGTERM."""
     # The platemae that the rules call must be this one, also when the environment was not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -186,7 +267,8 @@ def _snakemake(command: list[str], project: Path, results: Results) -> int:
         started.append(process.pid)
         if asked:
             _interrupt(process.pid)
-        _note_holder(results, process.pid)
+        if held is not None:
+            held.note(os.getpid(), process.pid)
         return process.wait()
     finally:
         for number, handler in before.items():
@@ -216,132 +298,3 @@ def _repeat_errors(path: Path, seen: int) -> bool:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-# -- one run at a time in a results folder ----------------------------------------------------------------------------
-
-
-@contextmanager
-def hold(results: Results) -> Iterator[None]:
-    """Hold the results folder; take it over from a run whose process is proven dead.
-
-    Raises
-    ------
-    PlatemaeError
-        When another run is alive, or cannot be proven dead.
-    """
-    _clear_dead_run(results)
-    _sweep(results)
-    os.environ[RUN_ID] = uuid.uuid4().hex
-    try:
-        yield
-    finally:
-        _holder_file(results).unlink(missing_ok=True)
-
-
-def _holder_file(results: Results) -> Path:
-    return results.root / ".snakemake" / "platemae-run.json"
-
-
-def _note_holder(results: Results, pid: int) -> None:
-    holder = {"host": _host(), "run_id": os.environ[RUN_ID], "processes": [_identity(os.getpid()), _identity(pid)]}
-    write_text(_holder_file(results), json.dumps(holder))
-
-
-def _host() -> str:
-    """Return this boot of this machine: a process of another host or before a reboot cannot be looked up here."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{os.uname().nodename} {boot.read_text().strip() if boot.exists() else ''}"
-
-
-def _identity(pid: int) -> dict[str, Any]:
-    return {"pid": pid, "created": psutil.Process(pid).create_time()}
-
-
-def _alive(identity: dict[str, Any]) -> bool:
-    try:
-        process = psutil.Process(identity["pid"])
-        return abs(process.create_time() - identity["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def check_at_rest(results: Results) -> None:
-    """Check that no run of this machine works in the results folder, and change nothing there.
-
-    Raises
-    ------
-    PlatemaeError
-        When one does.
-    """
-    try:
-        holder = json.loads(_holder_file(results).read_text())
-    except (OSError, ValueError):
-        return
-    living = [one["pid"] for one in holder["processes"] if holder["host"] == _host() and _alive(one)]
-    if living:
-        raise PlatemaeError(
-            f"a run works in this folder (process {living[0]})", str(results.root), "wait for it, or stop it"
-        )
-
-
-def _clear_dead_run(results: Results) -> None:
-    locks = list((results.root / ".snakemake" / "locks").glob("*"))
-    holder_file = _holder_file(results)
-    if not holder_file.exists():
-        if locks:
-            raise PlatemaeError(
-                "Snakemake's lock is set, and nothing says by whom",
-                str(results.root),
-                "when no Snakemake works there: snakemake --unlock",
-            )
-        return
-    holder = json.loads(holder_file.read_text())
-    if holder["host"] != _host():
-        raise PlatemaeError(
-            f"a run on another host, or before a reboot, holds the results folder: {holder['host']}",
-            str(results.root),
-            f"when it is over, delete {holder_file} and run snakemake --unlock",
-        )
-    living = [identity["pid"] for identity in holder["processes"] if _alive(identity)]
-    if living:
-        raise PlatemaeError(
-            f"another run works in this folder (process {living[0]})",
-            str(results.root),
-            "wait for it, or stop it with Ctrl-C",
-        )
-    _end_orphans(holder["run_id"])
-    for lock in locks:
-        lock.unlink(missing_ok=True)
-    holder_file.unlink()
-
-
-def _sweep(results: Results) -> None:
-    """Remove temporary files that killed jobs left; no other run works in the folder now.
-
-    Stores clean up after themselves, and are not walked: they may hold a million files.
-    """
-    for folder, below, files in os.walk(results.root):
-        below[:] = [name for name in below if not name.endswith(".zarr") and name != ".snakemake"]
-        for name in files:
-            if name.startswith(".") and ".tmp-" in name:
-                Path(folder, name).unlink(missing_ok=True)
-
-
-def _end_orphans(run_id: str) -> None:
-    """End the jobs that a killed run left behind: they carry its id in their environment."""
-    orphans = [process for process in psutil.process_iter() if _environment(process).get(RUN_ID) == run_id]
-    for process in orphans:
-        print(f"ending process {process.pid}, left by a run that was killed", file=sys.stderr)
-        process.terminate()
-    _, stubborn = psutil.wait_procs(orphans, timeout=10)
-    for process in stubborn:
-        process.kill()
-    psutil.wait_procs(stubborn, timeout=10)
-
-
-def _environment(process: psutil.Process) -> dict[str, str]:
-    try:
-        return process.environ()
-    except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
-        return {}

@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "benchmarks": LOW,
     "methods": LOW,
     "sharing": LOW | {"data", "store"},
+    "provenance": LOW | {"config", "methods", "standing"},
     "report": LOW | {"tables", "neighbors", "methods"},
     "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,

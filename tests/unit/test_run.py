@@ -15,10 +15,10 @@ import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does before it starts something in the background
 from platemae import run
+from platemae.holding.hold import hold
 from platemae.layout import Results
-results = Results(Path(sys.argv[1]))
-with run.hold(results):
-    sys.exit(run._snakemake([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]), results))
+with hold(Results(Path(sys.argv[1]))) as held:
+    sys.exit(run._snakemake([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]), held))
 """
 SNAKEMAKE = """
 import sys, time

@@ -19,13 +19,32 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=int, default=None, help="cores of this machine to use (default: all)")
     parser.add_argument("--dry-run", action="store_true", help="say what would run; runs nothing")
     parser.add_argument("--target", default="all", help="what to make: ingest_all, qc_all, datasets_all, all, ...")
+    parser.add_argument(
+        "--orphans",
+        choices=("wait", "cancel"),
+        default="wait",
+        help="SLURM jobs of a run that was killed: wait for them and keep what they finish (default), or cancel them",
+    )
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="take the results folder over from a run on another host that you have seen to be over",
+    )
+    parser.add_argument("--quota-gb", type=float, default=None, help="space that is left (default: free on the disk)")
+    parser.add_argument("--quota-files", type=int, default=None, help="files and folders that a quota leaves")
+    parser.add_argument(
+        "--unchecked",
+        action="store_true",
+        help="submit to SLURM whatever sinfo says of its partitions, for sites where a QOS allows more",
+    )
     parser.add_argument("snakemake_args", nargs="*", metavar="ARG", help="more arguments for Snakemake, after --")
     parser.set_defaults(command=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from platemae.run import run_pipeline
+    from platemae.run import Limits, run_pipeline
 
+    limits = None if arguments.unchecked else Limits(arguments.quota_gb, arguments.quota_files)
     return run_pipeline(
         configfile=arguments.configfile,
         profile=arguments.profile,
@@ -33,6 +52,9 @@ def _run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         target=arguments.target,
         extra=arguments.snakemake_args,
+        orphans=arguments.orphans,
+        take_over=arguments.take_over,
+        limits=limits,
     )
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from platemae.config import Config, stage_config
 from platemae.config.plates import Plate
 from platemae.errors import ConfigError, raise_all
+from platemae.holding.hold import hold
 from platemae.layout import Results
 from platemae.preflight.doctor import read_project
 from platemae.readers.base import Inventory
 from platemae.readers.look import look
-from platemae.run import hold
 
 STAGE = "ingest_plate"
 SHOWN = 10

@@ -8,8 +8,6 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,18 +17,17 @@ from platemae.config.plates import Plate
 from platemae.contracts import Manifest
 from platemae.errors import ConfigError, PlatemaeError, raise_all
 from platemae.fingerprint import code_digest, digest_json
+from platemae.holding.hold import hold
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, append
 from platemae.preflight.doctor import read_project
-from platemae.run import find_project, hold, snakemake_command
+from platemae.run import find_project
 from platemae.standing.code import note_code
 from platemae.standing.explain import LOST, own_reasons
 from platemae.standing.jobs import Job, pending_jobs
 from platemae.standing.record import made_with
+from platemae.standing.touch import touch
 from platemae.standing.verify import verify_job
-
-CALL = 2000
-"""Manifests that one call of Snakemake is given; a command line has an end."""
 
 
 def accept(
@@ -73,7 +70,9 @@ def accept(
         raise_all(_unkeepable(results, kept))
         entries = [_entry(config, plates, results, job, reasons, why) for job, reasons in kept]
         note_code(config, plates, results)
-        _record(results, entries, lambda: _touch(project, configfile, profile, [job for job, _ in kept]))
+        _record(
+            results, entries, lambda: touch(project, configfile, profile, stage, [job.wildcards for job, _ in kept])
+        )
     lines = [f"kept: {entry.stage} {entry.label}: {'; '.join(entry.reasons)}" for entry in entries]
     shown = "the report shows it when it is made next; platemae explain says what is still stale"
     return [*lines, f"recorded in {results.accepted()}; {shown}"]
@@ -137,21 +136,3 @@ def _record(results: Results, entries: Sequence[Accepted], keep: Callable[[], No
     except BaseException:
         os.truncate(path, size)
         raise
-
-
-def _touch(project: Path, configfile: Path, profile: str, jobs: Sequence[Job]) -> None:
-    """Have Snakemake take over the present parameters and code of these jobs, and of no other rule's."""
-    stage = jobs[0].stage
-    targets = [MANIFESTS[stage].format(**job.wildcards) for job in jobs]
-    for start in range(0, len(targets), CALL):
-        extra = ["--allowed-rules", stage, "--touch", *targets[start : start + CALL]]
-        command = snakemake_command(project, configfile, profile, 1, extra)
-        done = subprocess.run(command, cwd=project, env=_environment(), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
-            raise PlatemaeError(f"Snakemake cannot touch the results:\n{said}", stage, "platemae explain")
-
-
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path}

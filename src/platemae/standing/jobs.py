@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,15 @@ class Job:
         return " ".join(self.wildcards.values()) or "all"
 
 
-def pending_jobs(project: Path, configfile: Path, profile: str, target: str) -> list[Job]:
-    """Return the jobs of a dry run, without targets.
+def pending_jobs(project: Path, configfile: Path, profile: str, target: str, extra: Sequence[str] = ()) -> list[Job]:
+    """Return the jobs of a dry run, without targets; ``extra`` are more arguments for Snakemake.
 
     Raises
     ------
     PlatemaeError
         When Snakemake cannot plan, with the end of what it says.
     """
-    command = snakemake_command(project, configfile, profile, None, ["--dry-run", "--nolock", target])
+    command = snakemake_command(project, configfile, profile, None, ["--dry-run", "--nolock", *extra, "--", target])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "jobs.jsonl")
         call = [sys.executable, "-m", "platemae.standing.jobs", str(file), *command[3:]]

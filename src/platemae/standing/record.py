@@ -89,7 +89,7 @@ class Made:
 def made_with(results: Results, stage: str, wildcards: Mapping[str, str]) -> Made:
     """Return what Snakemake noted of a job's manifest, or else what the job noted of itself."""
     manifest = results.manifest(stage, **wildcards).relative_to(results.root).as_posix()
-    record = _read_json(_snakemake_record(results.root, manifest))
+    record = _read_json(snakemake_record(results.root, manifest))
     if not record:
         own = read_provenance(results, stage, wildcards)
         return Made(own.get("parameters"), own.get("code_digest"))
@@ -99,7 +99,7 @@ def made_with(results: Results, stage: str, wildcards: Mapping[str, str]) -> Mad
     return Made(cfg, code, tuple(record.get("input") or ()))
 
 
-def _snakemake_record(root: Path, output: str) -> Path:
+def snakemake_record(root: Path, output: str) -> Path:
     """Return where Snakemake keeps its record of an output (snakemake.persistence.file, 9.27)."""
     name = urlsafe_b64encode(output.encode()).decode()
     parts = [name[start : start + NAME_MAX - 1] for start in range(0, len(name), NAME_MAX - 1)]

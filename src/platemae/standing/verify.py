@@ -13,9 +13,11 @@ from typing import Any
 from platemae.config import read_config
 from platemae.contracts import Manifest
 from platemae.errors import MissingError, PlatemaeError
+from platemae.holding.hold import check_at_rest
 from platemae.layout import MANIFESTS, Results
 from platemae.readers.files import list_files
 from platemae.readers.formats import SUFFIXES
+from platemae.sharing.plate import gone
 from platemae.standing.content import content_digest
 from platemae.standing.record import read_provenance, size_and_digest
 from platemae.store.plate_files import find_store
@@ -75,7 +77,7 @@ def verify_results(root: Path | None, configfile: Path | None, quick: bool = Fal
     PlatemaeError
         When there is no such folder, or a run works in it.
     """
-    from platemae.run import check_at_rest, find_project
+    from platemae.run import find_project
 
     if root is None:
         project = find_project()
@@ -131,8 +133,8 @@ _WRITERS = {"embed_plate": ("embed_plate", "import_profiles")}
 """Stages that share a manifest."""
 
 
-def verify_job(results: Results, stage: str, wildcards: dict[str, str]) -> list[Finding]:
-    """Return what is wrong with the outputs of one finished job, its content recomputed.
+def verify_job(results: Results, stage: str, wildcards: dict[str, str], *, quick: bool = False) -> list[Finding]:
+    """Return what is wrong with the outputs of one finished job, its content recomputed unless it is to be ``quick``.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def verify_job(results: Results, stage: str, wildcards: dict[str, str]) -> list[
         When its manifest is gone or torn.
     """
     path = results.manifest(stage, **wildcards)
-    return _Job(results, Manifest.read(path), wildcards, path).findings(quick=False)
+    return _Job(results, Manifest.read(path), wildcards, path).findings(quick)
 
 
 def manifests(results: Results) -> Iterator[tuple[str, dict[str, str], Path]]:
@@ -180,7 +182,7 @@ class _Job:
         lost = [path for path in expected if not path.exists()]
         if lost:
             remedy = f"bring it back, or delete {_name(self.results, self.path)} and run again"
-            return [Finding("gone", "its manifest is there, the file is not", self._at(p), remedy) for p in lost]
+            return [Finding("gone", _lost(p), self._at(p), remedy) for p in lost]
         found = []
         if record.get("content_digest", self.manifest.digest) != self.manifest.digest:
             found.append(self._finding("edited", "the manifest states another digest than its job did", self.path))
@@ -236,6 +238,11 @@ class _Job:
             what = "the record of its job is gone or older than this check, and its manifest cannot tell"
             found += [self._finding("unrecorded", what, path) for path in unknown]
         return found
+
+
+def _lost(path: Path) -> str:
+    target = gone(path)
+    return f"its shared store is gone: {target}" if target else "its manifest is there, the file is not"
 
 
 def _foreign(results: Results, vouched: set[Path]) -> list[Finding]:

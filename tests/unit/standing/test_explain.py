@@ -21,7 +21,7 @@ from platemae.standing.accept import accept
 from platemae.standing.code import code_change, note_code
 from platemae.standing.explain import NOT_MADE, causes
 from platemae.standing.jobs import Job
-from platemae.standing.record import _snakemake_record, made_with
+from platemae.standing.record import made_with, snakemake_record
 
 PLATES = [Plate(p, "B1", "synthetic", f"plates/{p}", f"{p}.tsv") for p in ("P1", "P2")]
 CONFIG = Config()
@@ -97,7 +97,7 @@ def test_snakemakes_record_of_a_long_path_and_else_the_jobs_own(results):
 
     for output in ("maps/m/c.manifest.json", f"corrected/{'m' * 100}/{'c' * 100}/{'p' * 100}.manifest.json"):
         theirs = FilePersistence._record_path(SimpleNamespace(_fetch_max_len=lambda _: 255), "metadata", output)
-        assert _snakemake_record(results.root, output) == results.root / ".snakemake" / theirs
+        assert snakemake_record(results.root, output) == results.root / ".snakemake" / theirs
     record = {"parameters": {"qc": 1}, "code_digest": "abc"}
     write_text(results.provenance("qc_plate", "P1"), json.dumps(record))
     assert made_with(results, "qc_plate", {"plate": "P1"}).code == "abc"

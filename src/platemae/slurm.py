@@ -1,0 +1,85 @@
+"""What SLURM says of jobs, asked by its own commands; its accounting is not needed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from platemae.errors import MachineError
+
+PATIENCE = 60.0
+"""Seconds that a command of SLURM may take: a controller that restarts answers late."""
+
+
+@dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits, runs, or is being ended.
+
+    Parameters
+    ----------
+    number
+        ``12``; ``12_3`` or ``12_[4-9]`` of an array.
+    name, state
+        As squeue writes them.
+    what
+        The comment that Snakemake gave it, in words: rule and wildcards.
+    """
+
+    number: str
+    name: str
+    state: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.what or 'no comment'}, {self.state.lower()})"
+
+
+def queue(prefix: str) -> list[QueuedJob]:
+    """Return the jobs in the queue whose name begins with ``prefix``, whosever they are.
+
+    Raises
+    ------
+    MachineError
+        When SLURM does not answer.
+    """
+    lines = _ask(["squeue", "--noheader", "--format=%i|%j|%T|%k"]).splitlines()
+    jobs = [_job(line) for line in lines if line.count("|") >= 3]
+    return [job for job in jobs if job.name.startswith(prefix)]
+
+
+def _job(line: str) -> QueuedJob:
+    number, name, state, comment = line.split("|", 3)
+    return QueuedJob(number, name, state, comment.removeprefix("rule_").replace("_wildcards_", " "))
+
+
+def is_over(number: str) -> bool | None:
+    """Tell whether a job is no longer in the queue; None where SLURM does not answer."""
+    try:
+        return not _ask(["squeue", "--noheader", f"--jobs={number}", "--format=%i"]).strip()
+    except MachineError as error:
+        return True if "Invalid job id" in error.what else None
+
+
+def cancel(numbers: Sequence[str]) -> None:
+    """Cancel jobs.
+
+    Raises
+    ------
+    MachineError
+        When SLURM does not answer, or does not let us.
+    """
+    _ask(["scancel", *numbers])
+
+
+def _ask(command: Sequence[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise MachineError(f"SLURM cannot be asked: {error}", command[0], _REMEDY) from None
+    if done.returncode != 0:
+        raise MachineError(f"SLURM does not answer: {done.stderr.strip()[-500:]}", command[0], _REMEDY)
+    return done.stdout
+
+
+_REMEDY = "try again on a machine where squeue works, when SLURM's controller is up"

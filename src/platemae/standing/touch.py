@@ -1,0 +1,56 @@
+"""Have Snakemake take over the present parameters and code of finished jobs: its ``--touch`` does the bookkeeping."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from platemae.errors import PlatemaeError
+from platemae.layout import MANIFESTS
+from platemae.run import snakemake_command
+
+CALL = 2000
+"""Manifests that one call of Snakemake is given; a command line has an end."""
+
+
+def touch(
+    project: Path,
+    configfile: Path,
+    profile: str,
+    stage: str,
+    wildcards: Sequence[Mapping[str, str]],
+    *,
+    force: bool = False,
+) -> None:
+    """Touch the outputs of jobs of one stage, and of no other rule's.
+
+    Parameters
+    ----------
+    project, configfile, profile
+        As of ``platemae run``.
+    stage, wildcards
+        The jobs.
+    force
+        Also those that Snakemake does not think stale.
+
+    Raises
+    ------
+    PlatemaeError
+        When Snakemake does not.
+    """
+    targets = [MANIFESTS[stage].format(**of) for of in wildcards]
+    for start in range(0, len(targets), CALL):
+        extra = ["--allowed-rules", stage, "--touch", *(["--force"] if force else []), *targets[start : start + CALL]]
+        command = snakemake_command(project, configfile, profile, 1, extra)
+        done = subprocess.run(command, cwd=project, env=_environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
+            raise PlatemaeError(f"Snakemake cannot touch the results:\n{said}", stage, "platemae explain")
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path}
