@@ -21,6 +21,7 @@ from platemae.contracts import JOINT_CORRECTIONS, TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
 from platemae.readers.detect import inputs_of
+from platemae.snakemake_groups import check_mixed_groups_only
 
 try:
     CONFIG = load_config(config, "configuration")
@@ -31,6 +32,8 @@ try:
 except PlatemaeError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
+
+check_mixed_groups_only()
 
 RESULTS = str(Path(workflow.basedir, CONFIG.results))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
