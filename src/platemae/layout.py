@@ -109,6 +109,18 @@ class Results:
         """Digest of each module behind a code digest, so that a change can be named."""
         return self.root / "provenance" / "code" / f"{digest}.json"
 
+    def runs(self) -> Path:
+        """Folder of the records of whole runs; no rule reads it."""
+        return self.root / "provenance" / "runs"
+
+    def workflow(self) -> Path:
+        """Folder of copies of the Snakefile and the rules of the last run; no rule reads them."""
+        return self.root / "provenance" / "workflow"
+
+    def crate(self) -> Path:
+        """RO-Crate that describes the results folder (not a declared output)."""
+        return self.root / "ro-crate-metadata.json"
+
     def accepted(self) -> Path:
         """One JSON line for each job whose results were kept after a change; no rule reads it."""
         return self.root / "provenance" / "accepted.jsonl"
@@ -116,12 +128,15 @@ class Results:
     def outputs(self, stage: str, **wildcards: str) -> list[Path]:
         """Return the files that a finished job of a stage left, beside its manifest and the plate store.
 
-        Those that not every job writes (cells, illumination, tables) are named where they are there.
+        Those that not every job writes (cells, illumination, tables, files of the report) are named where they are
+        there.
         """
         always = [self.root / pattern.format(**wildcards) for pattern in OUTPUTS[stage]]
         if stage == "compare_models":
             always += sorted(p for p in self.tables().rglob("*.*") if p.is_file() and not p.name.startswith("."))
             always = [path for path in dict.fromkeys(always) if path != self.manifest(stage)]
+        if stage == "render_report":
+            always += sorted(path for path in self.report_files().rglob("*") if path.is_file())
         at_times = {"ingest_plate": self.cells, "qc_plate": self.illumination}
         more = [at_times[stage](wildcards["plate"])] if stage in at_times else []
         return [*always, *(path for path in more if path.is_file())]

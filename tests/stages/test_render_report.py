@@ -15,12 +15,14 @@ import pytest
 from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, Manifest
 from platemae.errors import ContractError
 from platemae.layout import Results
+from platemae.report import browser_umap
 from platemae.report.blocks import Page as Tab
 from platemae.report.page import render
 from platemae.report.pages import PAGES
-from platemae.report.sections import embeddings, overview, plates
+from platemae.report.sections import overview, plates
 from platemae.report.source import Source
 from platemae.stages import compare_models, render_report
+from tests.unit.report.picked import wrong_numbers
 
 HOSTILE = "<script>alert('gene')</script>$x_{"
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito", "WGA")
@@ -95,7 +97,8 @@ def fake_plate(results: Results, plate: str) -> None:
     edge = {"measure": "mean", "channel": "ER", "change": -0.081, "deviations": -2.345, "outer": 20, "inner": 40}
     drift = {"measure": "background", "channel": "DNA", "rho": 0.25 + 0.5 * (plate == "P1"), "wells": 60}
     effects = {"edge": [edge | {"beyond": plate == "P1"}], "drift": [drift | {"beyond": plate == "P1"}]}
-    write_manifest(results, "qc_plate", {"plate": plate}, {"failed": len(warned), **effects}, warned)
+    counts = {"fields": 120, "failed": len(warned), "warned": int(plate == "P2"), **effects}
+    write_manifest(results, "qc_plate", {"plate": plate}, counts, warned)
 
 
 def fake_model(results: Results, model: str, kind: str) -> None:
@@ -193,7 +196,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def _quick_layout() -> Iterator[None]:
     """Stand in for UMAP, which compiles for half a minute; tests/unit/report/test_umap.py tests the real one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embeddings, "umap", lambda x_ND, neighbors, seed: x_ND[:, :2].astype(float))
+        patch.setattr(browser_umap, "umap", lambda x_ND, neighbors, seed: x_ND[:, :2].astype(float))
         yield
 
 
@@ -234,10 +237,11 @@ def test_the_page_loads_nothing(page: Page) -> None:
     links = [value for _, attributes in page.tags for key, value in attributes.items() if key in ("src", "href")]
     assert links
     assert all(link.startswith(("data:image/", "#", "files/")) for link in links)
-    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "base", "form"}
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object", "embed", "base"}
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert policy.startswith("default-src 'none'")
     assert "http" not in policy
+    assert "form-action 'none'" in policy
     style = next(text for text in page.texts if ":root" in text)
     assert "url(" not in style
     assert "@import" not in style
@@ -343,7 +347,7 @@ def test_an_empty_results_folder_gives_a_page_of_sentences(tmp_path: Path) -> No
         "These stages left no manifest",
         "No QC table was found",
         "There is no training curve for mae_tiny",
-        "mae_tiny has 0 embedded wells",
+        "Without enough embedded rows for a picture: mae_tiny",
         "No correction was fitted.",
         "No intensity map was fitted.",
         "No score was measured.",
@@ -360,3 +364,9 @@ def test_broken_reconstructions_are_named(tmp_path: Path) -> None:
     (folder / "reconstructions.npz").write_bytes(b"no archive")
     with pytest.raises(ContractError, match=r"reconstructions cannot be read"):
         render_report.run(results, CFG, threads=1)
+
+
+def test_every_number_equals_its_table(results: Results, manifest: Manifest) -> None:
+    wrong, compared = wrong_numbers(results.report().read_text(), results.root)
+    assert wrong == []
+    assert compared > 500

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from platemae.report.drawing import Drawing
+from platemae.report.origin import Cell
 from platemae.report.takeaway import Takeaway, of_figure, of_table
 
 Tone = Literal["plain", "note", "warning"]
@@ -42,7 +43,7 @@ class Text(Block):
     """A paragraph; ``note`` and ``warning`` are boxed."""
 
     type: ClassVar[str] = "text"
-    text: str
+    text: str | Cell
     tone: Tone = "plain"
 
 
@@ -59,38 +60,8 @@ class Items(Block):
     """A list of sentences."""
 
     type: ClassVar[str] = "items"
-    items: Sequence[str]
+    items: Sequence[str | Cell]
     tone: Tone = "plain"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a number on the page comes from, written beside it as ``data-`` attributes.
-
-    Parameters
-    ----------
-    table
-        File below the results folder.
-    row
-        Places of its rows, from 0, set apart by spaces; empty for all rows, or for a JSON file.
-    column
-        Names of its columns, or the dotted path in a JSON file, set apart by spaces.
-    """
-
-    table: str
-    row: str
-    column: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """Text with numbers, and where they come from."""
-
-    text: str
-    origin: Origin | None = None
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from platemae.layout import MANIFESTS
 from platemae.report.blocks import Block, Heading, Items, Text, grid
+from platemae.report.origin import Cell, counted
 from platemae.report.source import Source
 from platemae.report.verdicts import listed
 
@@ -34,15 +36,12 @@ VERBS = (
 def effect_blocks(source: Source) -> list[Block]:
     """Return the strongest edge effect and drift of each plate, and sentences on those beyond the limits."""
     counts = {r.wildcards["plate"]: r.manifest.counts for r in source.of("qc_plate") if r.manifest is not None}
-    edges = {plate: _strongest(c.get("edge", ()), "deviations") for plate, c in counts.items()}
-    drifts = {plate: _strongest(c.get("drift", ()), "rho") for plate, c in counts.items()}
-    if not any([*edges.values(), *drifts.values()]):
+    if not any(c.get(kind) for c in counts.values() for kind in ("edge", "drift")):
         return []
     columns = ("plate", "edge, strongest in", "change", "deviations", "drift, strongest in", "correlation")
-    rows = [(plate, *_edge_cells(edges[plate]), *_drift_cells(drifts[plate])) for plate in counts]
-    table = grid(
-        rows, columns, "Strongest edge effect and drift of each plate", ("change", "deviations", "correlation")
-    )
+    rows = [(plate, *_edge_cells(counts, plate), *_drift_cells(counts, plate)) for plate in counts]
+    caption = "Strongest edge effect and drift of each plate"
+    table = grid(rows, columns, caption, ("change", "deviations", "correlation"), name="edge-and-drift")
     return [Heading("Edge and drift"), Text(INTRO), *_words(counts), table]
 
 
@@ -54,12 +53,23 @@ def _strongest(effects: Sequence[Effect], key: str) -> Effect | None:
     return next(iter(_by_strength(effects, key)), None)
 
 
-def _edge_cells(edge: Effect | None) -> tuple[str, str, str]:
-    return (_what(edge), f"{edge['change']:+.1%}", f"{edge['deviations']:+.2f}") if edge else ("not measured", "", "")
+def _edge_cells(counts: Mapping[str, Mapping[str, Any]], plate: str) -> tuple[str | Cell, ...]:
+    edges = counts[plate].get("edge", ())
+    edge = _strongest(edges, "deviations")
+    if edge is None:
+        return "not measured", "", ""
+    manifest, path = MANIFESTS["qc_plate"].format(plate=plate), f"edge/{list(edges).index(edge)}"
+    change = counted(f"{edge['change']:+.1%}", manifest, f"{path}/change")
+    return _what(edge), change, counted(f"{edge['deviations']:+.2f}", manifest, f"{path}/deviations")
 
 
-def _drift_cells(drift: Effect | None) -> tuple[str, str]:
-    return (_what(drift), f"{drift['rho']:+.2f}") if drift else ("not measured", "")
+def _drift_cells(counts: Mapping[str, Mapping[str, Any]], plate: str) -> tuple[str | Cell, ...]:
+    drifts = counts[plate].get("drift", ())
+    drift = _strongest(drifts, "rho")
+    if drift is None:
+        return "not measured", ""
+    manifest, path = MANIFESTS["qc_plate"].format(plate=plate), f"drift/{list(drifts).index(drift)}"
+    return _what(drift), counted(f"{drift['rho']:+.2f}", manifest, f"{path}/rho")
 
 
 def _what(effect: Effect) -> str:

@@ -53,6 +53,7 @@ MEASURED_COLUMNS = (
     "ci_low",
     "ci_high",
     "n",
+    "chance",
     "overlap",
     "difference",
 )
@@ -171,6 +172,6 @@ def _measured(partner: Mapping[Hashable, Any], published: float) -> dict[str, An
         "measured_correction": partner["correction"],
         "measured_threshold": partner["threshold"],
         "measured": value,
-        **{column: partner[column] for column in ("ci_low", "ci_high", "n", "overlap")},
+        **{column: partner[column] for column in ("ci_low", "ci_high", "n", "chance", "overlap")},
         "difference": value - published,
     }

@@ -31,7 +31,7 @@ class Group:
     benchmark, source, metric, threshold
         What was measured; empty text where it does not apply.
     rows
-        The rows, in the order of models and corrections.
+        The rows, in the order of models and corrections; the index tells their places in all scores.
     """
 
     benchmark: str
@@ -89,7 +89,7 @@ def groups(scores: pd.DataFrame) -> Iterator[Group]:
     joined = pd.Series(list(keys.itertuples(index=False, name=None)), index=scores.index, dtype=object)
     for benchmark, source, metric, threshold in dict.fromkeys(joined):
         same = joined == (benchmark, source, metric, threshold)
-        yield Group(benchmark, source, metric, threshold, scores[same].reset_index(drop=True))
+        yield Group(benchmark, source, metric, threshold, scores[same])
 
 
 def on_curve(scores: pd.DataFrame) -> pd.Series:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, TABLE_KINDS, Manifest, check_columns
 from platemae.errors import MissingError
-from platemae.layout import Results
+from platemae.layout import MANIFESTS, Results
 from platemae.report.scores import read_scores
 
 
@@ -23,6 +23,11 @@ class Record:
     stage: str
     wildcards: dict[str, str]
     manifest: Manifest | None
+
+    @property
+    def path(self) -> str:
+        """Of the manifest, below the results folder."""
+        return MANIFESTS[self.stage].format(**self.wildcards)
 
     @property
     def label(self) -> str:

@@ -11,7 +11,17 @@ import pandas as pd
 from platemae.report.scores import number, plain, with_interval
 
 SHOWN = ("model", "family", "parameters", "fraction", "step", "crops", "FLOPs", "recall", "gain over best WSL", "note")
-NUMERIC = ("parameters", "fraction", "step", "crops", "FLOPs", "recall", "gain over best WSL")
+ORIGINS = {
+    "parameters": ["parameters"],
+    "fraction": ["fraction"],
+    "step": ["step"],
+    "crops": ["crops"],
+    "FLOPs": ["flops"],
+    "recall": ["recall", "ci_low", "ci_high"],
+    "gain over best WSL": ["gain", "relative_gain"],
+}
+"""Column as shown -> columns of the table that its numbers come from."""
+NUMERIC = tuple(ORIGINS)
 
 
 def studied(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -20,7 +30,7 @@ def studied(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     Parameters
     ----------
     table
-        ``benchmarks.scaling.SCALING_COLUMNS``.
+        ``benchmarks.scaling.SCALING_COLUMNS``; the rows keep its index.
     """
     for (correction, benchmark, source, threshold), rows in table.groupby(
         ["correction", "benchmark", "source", "threshold"], sort=False, dropna=False
@@ -29,7 +39,7 @@ def studied(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         title = f"{benchmark}{said} · recall at {plain(threshold)}, correction {correction}"
         yield (
             f"{title}; {_caption(rows)}",
-            pd.DataFrame([_cells(row) for row in rows.to_dict("records")], columns=list(SHOWN)),
+            pd.DataFrame([_cells(row) for row in rows.to_dict("records")], rows.index, columns=list(SHOWN)),
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from platemae.report.origin import SCORES, Cell, cell
 from platemae.report.scores import Group, counted, groups, number, with_interval
 
 ABOVE, BELOW, AT = "above chance", "below chance", "at chance"
@@ -38,6 +39,10 @@ class Verdict:
     group: Group
     headline: str
     details: list[str] = field(default_factory=list)
+
+    def cell(self, sentence: str) -> Cell:
+        """Return a sentence with the score rows that its numbers come from."""
+        return cell(sentence, SCORES, ("value", "ci_low", "ci_high", "n", "chance"), self.group.rows.index)
 
 
 def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:

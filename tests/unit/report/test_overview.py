@@ -18,8 +18,9 @@ def test_wells_without_images_are_no_fields():
         plates=["P1"],
         models=[],
         corrections=[],
+        of=lambda stage: [],
         scores=(pd.DataFrame(), []),
         cfg={"exclude_failed": 1},
     )
-    counts = {name: value for name, value, _ in overview._facts(source)}
+    counts = {name: str(value) for name, value, _ in overview._facts(source)}
     assert (counts["wells"], counts["fields"]) == ("2", "2")

@@ -6,11 +6,9 @@ import pytest
 
 from platemae.report.blocks import (
     Block,
-    Cell,
     Figure,
     Fold,
     Items,
-    Origin,
     Page,
     Section,
     Statements,
@@ -21,6 +19,7 @@ from platemae.report.blocks import (
     stable,
 )
 from platemae.report.figures import curves
+from platemae.report.origin import Cell, Origin
 from platemae.report.page import files_of, page_digest, render
 from platemae.report.takeaway import file_name
 

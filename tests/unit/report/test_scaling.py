@@ -66,14 +66,14 @@ def test_a_figure_a_sentence_and_all_rows(source):
     assert "mathdefault" not in drawn
     assert all(text in drawn for text in ("training FLOPs", "MU-Net", "WSL", "best WSL", "correction tvn"))
     assert "6 models" in figure.alt
-    texts = [block.text for block in blocks if isinstance(block, Text)]
+    texts = [str(block.text) for block in blocks if isinstance(block, Text)]
     best = "Highest recall: mae under tvn, 0.600 at 2e+12 FLOPs, +0.100 over the best WSL (wsl)"
     assert f"{best}; their intervals are apart." in texts
     (fold,) = (block for block in blocks if isinstance(block, Fold))
     assert [len(table.rows) for table in fold.blocks] == [6, 6]
-    assert any("diverged at step 190" in row[-1] for row in fold.blocks[0].rows)
+    assert any("diverged at step 190" in str(row[-1]) for row in fold.blocks[0].rows)
     (steady,) = (block for block in blocks if isinstance(block, Table))
-    assert steady.rows[2][:6] == ["munet", "MU-Net", "0", "1", "1", "190"]
+    assert [str(cell) for cell in steady.rows[2][:6]] == ["munet", "MU-Net", "0", "1", "1", "190"]
 
 
 def test_marks_differ_beside_colours(source):
@@ -89,7 +89,7 @@ def test_overlapping_intervals_are_told(source):
     table = pd.read_csv(path)
     table["ci_low"] = table["ci_low"] - 0.2
     table.to_csv(path, index=False)
-    assert any("their intervals overlap" in block.text for block in build(source).blocks if isinstance(block, Text))
+    assert any("their intervals overlap" in str(block.text) for block in build(source).blocks if isinstance(block, Text))
 
 
 def test_a_correction_may_be_called_null(source):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from platemae.report.blocks import Block, Fold, Heading, Items, Section, Table, Text, grid
+from platemae.report.origin import Cell, counted
 from platemae.report.source import Record, Source
 
 FIT = {
@@ -53,15 +54,16 @@ def _counts(record: Record) -> Mapping[str, Any]:
 def _table(records: list[Record], titles: Mapping[str, str], wildcards: tuple[str, ...], caption: str) -> Table:
     shown = [key for key in titles if any(key in _counts(record) for record in records)]
     rows = [
-        [*(record.wildcards[name] for name in wildcards), *(_cell(_counts(record).get(key)) for key in shown)]
-        for record in records
+        [*(record.wildcards[name] for name in wildcards), *(_cell(record, key) for key in shown)] for record in records
     ]
     right = [titles[key] for key in shown if key not in TEXT]
     return grid(rows, [*wildcards, *(titles[key] for key in shown)], caption, right)
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _cell(record: Record, key: str) -> str | Cell:
+    value = _counts(record).get(key)
+    text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return counted(text, record.path, key) if isinstance(value, int | float) else text
 
 
 def _steps(fits: list[Record]) -> list[Block]:

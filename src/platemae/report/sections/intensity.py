@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from platemae.report.blocks import Section, Text, grid
+from platemae.report.origin import Cell, counted
 from platemae.report.source import Record, Source
 
 INTRO = (
@@ -19,14 +20,23 @@ def build(source: Source) -> Section:
     if not rows:
         return Section("intensity", "Intensity", [Text("No intensity map was fitted.", "note")])
     columns = ("map", "channel", "clipped to 0", "clipped to 255", "fields without contrast", "grey levels")
-    return Section("intensity", "Intensity", [Text(INTRO), grid(rows, columns, "Intensity maps", columns[2:])])
+    return Section(
+        "intensity", "Intensity", [Text(INTRO), grid(rows, columns, "Intensity maps", columns[2:], name="intensity")]
+    )
 
 
-def _rows(record: Record) -> list[tuple[str, ...]]:
+def _rows(record: Record) -> list[tuple[str | Cell, ...]]:
     counts = record.manifest.counts if record.manifest else {}
     name = record.wildcards["intensity"]
     return [
-        (name, channel, f"{low:.2%}", f"{high:.2%}", f"{counts['collapsed'][channel]:.1%}", str(levels))
+        (
+            name,
+            channel,
+            counted(f"{low:.2%}", record.path, f"clipped/{channel}/0"),
+            counted(f"{high:.2%}", record.path, f"clipped/{channel}/1"),
+            counted(f"{counts['collapsed'][channel]:.1%}", record.path, f"collapsed/{channel}"),
+            counted(str(levels), record.path, f"grey_levels/{channel}"),
+        )
         for channel, levels in counts.get("grey_levels", {}).items()
         for low, high in (counts["clipped"][channel],)
     ]

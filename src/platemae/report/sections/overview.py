@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from platemae.layout import MANIFESTS
 from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Statements, Text, grid
+from platemae.report.origin import Cell, counted
 from platemae.report.qc import FAIL, with_verdict
 from platemae.report.source import Source
 from platemae.report.verdicts import SHUFFLED, Verdict, judge
@@ -26,23 +29,34 @@ def build(source: Source) -> Section:
     return Section("overview", "Overview", [*blocks, Heading("What was run"), *_entries(source)])
 
 
-def _facts(source: Source) -> list[tuple[str, str, str]]:
+def _facts(source: Source) -> list[tuple[str, str | Cell, str]]:
     fields = source.fields
     wells = fields[["plate", "well"]].drop_duplicates()
     batches = fields["batch"].nunique()
     failed = len(with_verdict(source.qc, FAIL))
     imaged = int((fields["group"] != "").sum())  # a plate without images has a row a well, and no group
     share = f"{failed / imaged:.1%} of fields" if imaged else ""
+    if empty := sum(counts.get("failed_in_empty_wells", 0) for counts in _counts(source, "qc_plate")):
+        share += f", {empty} in empty wells"
+    qc, ingested = (MANIFESTS[stage].format(plate="*") for stage in ("qc_plate", "ingest_plate"))
     scores, _ = source.scores
     return [
         ("plates", str(len(source.plates)), f"in {batches} batch{'es' if batches != 1 else ''}" if batches else ""),
-        ("wells", f"{len(wells):,}", ""),
-        ("fields", f"{imaged:,}", ""),
-        ("excluded by QC" if source.cfg["exclude_failed"] else "failed QC, kept", f"{failed:,}", share),
+        ("wells", counted(f"{len(wells):,}", ingested, "wells", how="sum"), ""),
+        ("fields", counted(f"{imaged:,}", ingested, "fields", how="sum"), ""),
+        (
+            "excluded by QC" if source.cfg["exclude_failed"] else "failed QC, kept",
+            counted(f"{failed:,}", qc, "failed", how="sum"),
+            share,
+        ),
         ("models", str(len(source.models)), ""),
         ("corrections", str(len(source.corrections)), ""),
-        ("scores", f"{len(scores):,}", ""),
+        ("scores", counted(f"{len(scores):,}", MANIFESTS["compare_models"], "rows"), ""),
     ]
+
+
+def _counts(source: Source, stage: str) -> list[Mapping[str, Any]]:
+    return [record.manifest.counts for record in source.of(stage) if record.manifest is not None]
 
 
 def _verdicts(source: Source) -> list[Block]:
@@ -53,8 +67,8 @@ def _verdicts(source: Source) -> list[Block]:
     verdicts = judge(scores, len(source.map_plates))
     leading = _leading(verdicts)
     more = len(verdicts) - len(leading)
-    rest = [Text(f"{more} more verdicts stand in the section Scores.", "note")] if more else []
-    return [heading, Statements([(verdict.group.title, verdict.headline) for verdict in leading]), *rest]
+    rest = [Text(f"{more} more verdicts stand on the page Benchmarks.", "note")] if more else []
+    return [heading, Statements([(verdict.group.title, verdict.cell(verdict.headline)) for verdict in leading]), *rest]
 
 
 def _leading(verdicts: list[Verdict]) -> list[Verdict]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from platemae.layout import MANIFESTS
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.effects import effect_blocks
 from platemae.report.figures import plate_heatmaps
 from platemae.report.lights import light_blocks
+from platemae.report.origin import cell, counted
 from platemae.report.qc import FAIL, PASS, WARN, layout, reason_kind, with_verdict
 from platemae.report.source import Source
 from platemae.wells import plate_shape
@@ -39,18 +41,30 @@ def build(source: Source) -> Section:
 def _numbers(source: Source) -> Block:
     rows = []
     for plate, here in source.qc.groupby("plate", sort=False):
+        qc, made = f"qc/{plate}.parquet", MANIFESTS["qc_plate"].format(plate=plate)
         fields = here.drop_duplicates(["well", "field"])
         verdicts = fields["verdict"].value_counts()
-        counts = [int(verdicts.get(verdict, 0)) for verdict in (PASS, WARN, FAIL)]
-        medians = [f"{here[measure].median():.4g}" for measure in (*MEASURES, "background", "saturation")]
+        passed, warned, failed = (int(verdicts.get(verdict, 0)) for verdict in (PASS, WARN, FAIL))
+        medians = [
+            cell(f"{here[measure].median():.4g}", qc, [measure], how="median")
+            for measure in (*MEASURES, "background", "saturation")
+        ]
         cells = fields["cells"].median()
-        share = f"{counts[-1] / len(fields):.1%}"
-        shown = "not counted" if np.isnan(cells) else f"{cells:.4g}"
-        rows.append((plate, fields["well"].nunique(), len(fields), *counts, share, shown, *medians))
+        row = [
+            str(plate),
+            str(fields["well"].nunique()),
+            counted(str(len(fields)), made, "fields"),
+            counted(str(passed), made, "fields", "failed", "warned", how="difference"),
+            counted(str(warned), made, "warned"),
+            counted(str(failed), made, "failed"),
+            counted(f"{failed / len(fields):.1%}", made, "failed", "fields", how="ratio"),
+            "not counted" if np.isnan(cells) else cell(f"{cells:.4g}", qc, ["cells"], how="median"),
+        ]
+        rows.append([*row, *medians])
     measures = (*MEASURES, "background", "saturation")
     columns = ("plate", "wells", "fields", PASS, WARN, FAIL, "share failed", "cells", *measures)
     caption = "Fields by plate and verdict. Measures are medians over fields and channels, on source pixels."
-    return grid(rows, columns, caption, numeric=columns[1:])
+    return grid(rows, columns, caption, numeric=columns[1:], name="fields-by-plate")
 
 
 def _listed(source: Source, failed: pd.DataFrame) -> list[Block]:

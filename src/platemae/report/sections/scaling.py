@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
+from platemae.report.origin import Cell, cell
 from platemae.report.scaling_figure import Point, recall_against_flops
 from platemae.report.source import Source
-from platemae.report.study import NUMERIC, SHOWN, STEADINESS, steadiness, studied
+from platemae.report.study import NUMERIC, ORIGINS, SHOWN, STEADINESS, steadiness, studied
+from platemae.report.takeaway import file_name
 
+TABLE = "tables/scaling.csv"
 INTRO = (
     "A point is a model, at the operations that its training took (forward and backward passes, matrix products and "
     "convolutions alone), with its 95 % interval; snapshots of one training are joined. Gains are over the best weakly "
@@ -34,14 +37,29 @@ def build(source: Source) -> Section:
         blocks.append(Text(INTRO))
         for (benchmark, origin, threshold), rows in scaling.groupby(["benchmark", "source", "threshold"], sort=False):
             blocks += _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
-        tables = [grid(frame.to_numpy().tolist(), SHOWN, text, NUMERIC) for text, frame in studied(scaling)]
+        tables = [
+            grid(_cells(frame), SHOWN, text, NUMERIC, name=f"scaling-{place + 1}")
+            for place, (text, frame) in enumerate(studied(scaling))
+        ]
         blocks.append(Fold("All rows of the scaling study", tables))
     if len(fourier):
         shown = steadiness(fourier)
         text = [Heading("Steadiness of training"), Text(f"{STEADINESS}.")]
         columns = [str(column) for column in shown.columns]
-        blocks += [*text, grid(shown.to_numpy().tolist(), columns, "", columns[2:])]
+        cells = [
+            [cell(row[column], "tables/fourier.csv", [column.replace(" ", "_")], [place]) for column in columns]
+            for place, row in enumerate(shown.to_dict("records"))
+        ]
+        blocks += [*text, grid(cells, columns, "Steadiness of training", columns[2:], name="steadiness")]
     return Section("scaling", "Scaling", blocks)
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str | Cell]]:
+    """Return the text of some rows of the study, numbers with their origin."""
+    return [
+        [cell(text, TABLE, ORIGINS[name], [place]) if name in ORIGINS else text for name, text in row.items()]
+        for place, row in zip(frame.index, frame.to_dict("records"), strict=True)
+    ]
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -66,11 +84,18 @@ def _benchmark(source: Source, rows: pd.DataFrame, title: str) -> list[Block]:
         best.append(float(found["best_wsl_recall"].iloc[0]))
     families = list(dict.fromkeys(rows["family"]))
     chance = float(rows["chance"].iloc[0])
-    uri = recall_against_flops(panels, families, chance, best)
+    drawing = recall_against_flops(panels, families, chance, best)
     sentence = _sentence(rows)
     alt = f"Recall of {rows['model'].nunique()} models against training FLOPs, {', '.join(families)}. {sentence}"
     width = 330 * len(panels) + 115
-    return [Heading(title), Text(sentence), Figure(uri, alt, title, width=width, scroll=len(panels) > 1)]
+    data = rows[
+        ["model", "family", "correction", "flops", "recall", "ci_low", "ci_high", "n", "chance", "best_wsl_recall"]
+    ]
+    figure = Figure(
+        drawing.showing(data), alt, title, width, len(panels) > 1, name=file_name("recall-against-flops", title)
+    )
+    told = cell(sentence, TABLE, ["recall", "flops", "gain"], rows.index)
+    return [Heading(title), Text(told), figure]
 
 
 def _point(row: Mapping[Hashable, Any], parents: dict[str, str]) -> Point:

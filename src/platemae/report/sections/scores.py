@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Items, Section, Table, Text, grid
 from platemae.report.figures import curves, forest
+from platemae.report.origin import SCORES, Cell, cell
 from platemae.report.published import PUBLISHED_COLUMNS
 from platemae.report.scores import Group, number, on_curve, plain, with_interval
 from platemae.report.source import Source
-from platemae.report.tables import caption, wide
+from platemae.report.tables import OVERLAP, caption, wide
+from platemae.report.takeaway import file_name
 from platemae.report.verdicts import AT, Verdict, against_chance, judge, rows_of
 
 MAX_ROWS = 500
+PUBLISHED_TABLE = "tables/published.csv"
+INTERVALS = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high")
 
 
 def build(source: Source) -> Section:
@@ -45,8 +52,11 @@ def _curves(points: pd.DataFrame, corrections: list[str]) -> list[Block]:
         panels = [(name, _lines(rows[rows["correction"] == name])) for name in corrections]
         title = f"{benchmark}, {known}: {str(metric).replace('_', ' ')}"
         text = f"{title}, over the share of all pairs in a tail. tables/scores.csv has the numbers."
-        figure = curves([panel for panel in panels if panel[1]], "share in a tail")
-        blocks += [Heading(title), Figure(figure, text, text)]
+        drawing = curves([panel for panel in panels if panel[1]], "share in a tail")
+        data = rows[["model", "correction", "threshold", "value", "ci_low", "ci_high", "n", "chance"]]
+        name = file_name("curve", str(benchmark), str(known), str(metric))
+        width, scroll = 280 * len(panels), len(panels) > 1
+        blocks += [Heading(title), Figure(drawing.showing(data), text, text, width, scroll, name=name)]
     return blocks
 
 
@@ -61,23 +71,30 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, npt.ArrayLike, npt.ArrayLike]]
 
 def _group(verdict: Verdict, corrections: list[str]) -> list[Block]:
     group = verdict.group
-    blocks: list[Block] = [Heading(group.title), Text(verdict.headline)]
+    blocks: list[Block] = [Heading(group.title), Text(verdict.cell(verdict.headline))]
     if np.isfinite(group.rows["value"]).any():
         blocks.append(_forest(verdict, corrections))
     blocks.append(_wide(group, corrections))
     if verdict.details:
-        blocks.append(Fold("Models under each correction, corrections of each model", [Items(verdict.details)]))
+        blocks.append(
+            Fold(
+                "Models under each correction, corrections of each model",
+                [Items([verdict.cell(text) for text in verdict.details])],
+            )
+        )
     return blocks
 
 
 def _forest(verdict: Verdict, corrections: list[str]) -> Figure:
     rows = verdict.group.rows
-    models = list(dict.fromkeys(rows["model"]))
+    models = [str(model) for model in dict.fromkeys(rows["model"])]
     series = [(name, _numbers(rows[rows["correction"] == name], models)) for name in corrections]
     chance = [float(value) for value in rows["chance"].unique() if np.isfinite(value)]
-    uri = forest(models, series, chance, verdict.group.metric.replace("_", " "))
+    drawing = forest(models, series, chance, verdict.group.metric.replace("_", " "))
     alt = f"Values with intervals of {len(models)} models under {', '.join(corrections)}. {verdict.headline}"
-    return Figure(uri, alt, "Value with 95 % interval; the dashed line is chance.", width=640)
+    data = rows[["model", "correction", "value", "ci_low", "ci_high", "n", "chance"]]
+    name = file_name("scores", *_name(verdict.group))
+    return Figure(drawing.showing(data), alt, "Value with 95 % interval; the dashed line is chance.", 640, name=name)
 
 
 def _numbers(rows: pd.DataFrame, models: list[str]) -> npt.NDArray[np.float64]:
@@ -94,25 +111,41 @@ def _wide(group: Group, corrections: list[str]) -> Table:
         for j, correction in enumerate(corrections)
         if (model, correction) in at_chance
     }
-    rows = table.to_numpy().tolist()
-    return Table(
-        [str(c) for c in table.columns],
-        rows,
-        caption(group),
-        frozenset(range(1, len(corrections) + 1)),
-        frozenset(faint),
-    )
+    rows = [
+        [_cell(text, name, str(row[0]), group) for name, text in zip(table.columns, row, strict=True)]
+        for row in table.itertuples(index=False)
+    ]
+    right = frozenset(range(1, len(corrections) + 1))
+    name = file_name("table", *_name(group))
+    return Table([str(c) for c in table.columns], rows, caption(group), right, frozenset(faint), name=name)
+
+
+def _name(group: Group) -> list[str]:
+    return [part for part in (group.benchmark, group.source, group.metric, group.threshold) if part]
+
+
+def _cell(text: str, column: str, model: str, group: Group) -> str | Cell:
+    """Return a cell with the score rows behind it."""
+    rows = group.rows[group.rows["model"] == model]
+    if column == OVERLAP:
+        return cell(text, SCORES, ["overlap", "detail"], rows.index)
+    if column == "model":
+        return text
+    return cell(text, SCORES, INTERVALS, rows.index[rows["correction"] == column])
 
 
 def _all_rows(scores: pd.DataFrame) -> Fold:
     columns = [str(column) for column in scores.columns]
-    numbers = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high", "chance")
+    numbers = (*INTERVALS, "chance")
+
+    def shown(place: Hashable, row: dict[Hashable, Any], name: str) -> str | Cell:
+        text = number(row[name]) if name in numbers else _whole(row[name]) if name == "n" else plain(row[name])
+        return cell(text, SCORES, [name], [place]) if name in (*numbers, "n", "threshold") else text
+
+    first = scores.head(MAX_ROWS)
     rows = [
-        [
-            number(row[name]) if name in numbers else _whole(row[name]) if name == "n" else plain(row[name])
-            for name in columns
-        ]
-        for row in scores.head(MAX_ROWS).to_dict("records")
+        [shown(place, row, name) for name in columns]
+        for place, row in zip(first.index, first.to_dict("records"), strict=True)
     ]
     more = f" (the first {MAX_ROWS}; tables/scores.csv has all)" if len(scores) > MAX_ROWS else ""
     return Fold(f"All {len(scores)} rows{more}", [grid(rows, columns, "", [*numbers, "n", "threshold"])])
@@ -127,12 +160,12 @@ def _published(source: Source) -> list[Block]:
     heading = Heading("Published and measured")
     if not path.is_file():
         return [heading, Text("There is no table of published numbers beside these.", "note")]
-    table = pd.read_csv(path, dtype={"threshold": str}, keep_default_na=True)
+    table = pd.read_csv(path, dtype={"threshold": str, "source": str, "note": str}, keep_default_na=True)
     joined = table[table["measured"].notna()]
     blocks: list[Block] = [heading]
-    if len(joined):
-        blocks.append(_beside(joined, "Published, measured, and measured minus published"))
-    else:
+    for name, rows in joined.groupby("table", sort=False):
+        blocks.append(_beside(rows, str(name)))
+    if not len(joined):
         text = "None of the published numbers is of a benchmark and source that was measured here."
         blocks.append(Text(text))
     rest = table[table["measured"].isna()]
@@ -141,28 +174,32 @@ def _published(source: Source) -> list[Block]:
     return blocks
 
 
-def _beside(table: pd.DataFrame, text: str) -> Table:
-    named = {
-        "paper": "paper",
-        "row": "published row",
-        "source": "source",
-        "metric": "metric",
-        "measured_model": "model",
-        "measured_correction": "correction",
-    }
-    numbers = ("published", "measured", "difference")
-    rows = [
-        (
-            *(plain(row[key]) for key in named),
-            number(row["value"]),
-            with_interval(row["measured"], row["ci_low"], row["ci_high"]),
-            f"{row['difference']:+.3f}",
+def _beside(table: pd.DataFrame, name: str) -> Table:
+    """Return one published table: each cell that was measured here, too, with interval, n and chance."""
+    named = {"row": "published row", "column": "column", "measured_model": "model", "measured_correction": "correction"}
+    numbers = ("published", "measured", "difference", "n", "chance")
+    rows = []
+    for place, row in zip(table.index, table.to_dict("records"), strict=True):
+        measured = with_interval(row["measured"], row["ci_low"], row["ci_high"])
+        texts = (
+            (number(row["value"]), ["value"]),
+            (measured, ["measured", "ci_low", "ci_high"]),
+            (f"{row['difference']:+.3f}", ["difference"]),
+            (_whole(row["n"]), ["n"]),
+            (number(row["chance"]), ["chance"]),
         )
-        for row in table.to_dict("records")
-    ]
-    return grid(rows, [*named.values(), *numbers], text, numbers)
+        cells = [cell(text, PUBLISHED_TABLE, columns, [place]) for text, columns in texts]
+        rows.append((*(plain(row[key]) for key in named), *cells))
+    paper = ", ".join(filter(None, map(plain, table["paper"].unique())))
+    text = f"{name}{f' of {paper}' if paper else ''}: published, measured [95 % interval], and measured minus published"
+    return grid(rows, [*named.values(), *numbers], text, numbers, name=file_name("published", name))
 
 
 def _alone(table: pd.DataFrame) -> Table:
-    rows = [[plain(row[key]) for key in PUBLISHED_COLUMNS] for row in table.to_dict("records")]
-    return grid(rows, PUBLISHED_COLUMNS, "Published numbers; the code names the source that states them", ("value",))
+    places = [column for column in PUBLISHED_COLUMNS if column != "value"]
+    rows = [
+        [*(plain(row[key]) for key in places), cell(plain(row["value"]), PUBLISHED_TABLE, ["value"], [place])]
+        for place, row in zip(table.index, table.to_dict("records"), strict=True)
+    ]
+    text = "Published numbers; the code names the source that states them"
+    return grid(rows, [*places, "value"], text, ("value",))

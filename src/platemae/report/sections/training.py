@@ -14,6 +14,7 @@ import pandas as pd
 from platemae.contracts import OPTIMISER_KEYS, is_optimised
 from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
 from platemae.report.figures import curves
+from platemae.report.origin import Cell, cell
 from platemae.report.source import Source
 
 LOSSES, FOURIER, RATE = ("loss", "mse"), ("fourier",), ("lr",)
@@ -22,6 +23,7 @@ VOLATILE = re.compile(r"second|hour|time|date|host|device|per_s|started|finished
 DIGEST = re.compile(r"[0-9a-f]{64}")
 """Digests are wider than a column, and nobody reads them to the end: model.json has them whole."""
 MAX_FACTS = 60
+NUMBER = re.compile(r"-?[\d,.]+(e[+-]?\d+)?")
 
 
 def build(source: Source) -> Section:
@@ -94,9 +96,11 @@ def _facts(source: Source) -> list[Block]:
     lasting = [key for key in keys if not VOLATILE.search(key)]
     passing = [key for key in keys if VOLATILE.search(key)]
     if lasting:
-        blocks += [Heading("Facts"), _fact_table(facts, lasting)]
+        blocks += [Heading("Facts"), _fact_table(facts, lasting, "models")]
     if passing:
-        blocks.append(replace(_fact_table(facts, passing), caption="Time and machine", volatile=True))
+        blocks.append(
+            replace(_fact_table(facts, passing, "models-time-and-machine"), caption="Time and machine", volatile=True)
+        )
     return blocks
 
 
@@ -114,11 +118,21 @@ def _chosen(facts: dict[str, Any]) -> dict[str, Any]:
     return {key: chosen.get(key) for key in (*first, *facts) if key != "name"}
 
 
-def _fact_table(facts: dict[str, dict[str, str]], keys: list[str]) -> Table:
+def _fact_table(facts: dict[str, dict[str, str]], keys: list[str], name: str) -> Table:
     rows = [
-        [key.replace("_", " ").replace(".", ": "), *(found.get(key, "") for found in facts.values())] for key in keys
+        [
+            key.replace("_", " ").replace(".", ": "),
+            *(_fact(found.get(key, ""), model, key) for model, found in facts.items()),
+        ]
+        for key in keys
     ]
-    return grid(rows, ["", *facts], "", list(facts))
+    return grid(rows, ["fact", *facts], "", list(facts), name=name)
+
+
+def _fact(text: str, model: str, key: str) -> str | Cell:
+    """Return a fact; a number with its place in model.json."""
+    numeric = NUMBER.fullmatch(text)
+    return cell(text, f"models/{model}/model.json", [key.replace(".", "/")]) if numeric else text
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
