@@ -335,3 +335,29 @@ def forest(
     axis.set_xlabel(label)
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return svg(figure)
+
+
+DIVERGING = (mpl.colormaps["PuOr_r"](np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
+"""(256, 3) purple over white to orange, safe for colour-blind readers: negative, none, positive."""
+
+NAMED = 80
+"""A heatmap with more rows than this has no names beside it."""
+
+
+@styled
+def heatmap(values: npt.NDArray[np.float64], names: Sequence[str]) -> Drawing:
+    """Draw a square of cosines, (S, S), purple below zero and orange above.
+
+    The range is that of 99 % of the values off the diagonal.
+    """
+    apart = np.abs(values[~np.eye(len(values), dtype=bool)])
+    limit = float(np.quantile(apart, 0.99)) if len(apart) else 1.0
+    figure = canvas(6.6, 5.8)
+    axis = figure.subplots()
+    colours = mpl.colors.ListedColormap(DIVERGING / 255)
+    image = axis.imshow(values, cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest")
+    few = len(names) <= NAMED
+    axis.set_yticks(range(len(names)) if few else [], names if few else [], fontsize=5)
+    axis.set_xticks([])
+    figure.colorbar(image, label="cosine", shrink=0.6)
+    return png(figure, dpi=150)

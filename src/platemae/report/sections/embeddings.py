@@ -1,21 +1,24 @@
-"""UMAP of wells before and after the batch correction."""
+"""Rows of the embeddings before and after each correction: the browser, and the same as pictures."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from platemae.contracts import CONTROL_TYPES
-from platemae.report.blocks import Block, Figure, Heading, Section, Text
+from platemae.report.blocks import Block, Figure, Fold, Section, Text
+from platemae.report.browser import browser, row_unit
+from platemae.report.browser_points import UMAP_ROWS_EACH, Points, View, all_points
+from platemae.report.browser_thumbnails import Album
+from platemae.report.browser_umap import AMONG
 from platemae.report.figures import BLACK, BLUE, RED, looks, scatter
 from platemae.report.source import Source
-from platemae.report.umap import MAX_WELLS, MIN_WELLS, thinned, umap
-from platemae.tables import read_wells
-
-Features = npt.NDArray[np.float32]
+from platemae.report.takeaway import file_name
 
 MAX_MODELS = 16
+"""Models drawn as pictures, some 100 kB each."""
+
 CONTROL_LOOKS = {
     "treatment": ("#B5BAC3", "o"),
     "empty": (BLACK, "X"),
@@ -25,14 +28,23 @@ CONTROL_LOOKS = {
 
 
 def build(source: Source) -> Section:
-    """Return one figure a model: plate and control type, before and after."""
+    """Return the browser and a picture a model: plate and control type, before and after."""
+    points = [found for found in all_points(source) if found.views]
+    without = [model for model in source.models if model not in {found.model for found in points}]
+    lost = [Text(f"Without enough embedded rows for a picture: {', '.join(without)}.", "note")] if without else []
+    if not points:
+        return Section("embeddings", "Embeddings", lost)
+    album = Album(source)
     after = corrected_by(source)
-    blocks: list[Block] = [Text(_intro(source, after))]
-    for model in source.models[:MAX_MODELS]:
-        blocks += [Heading(model), *_model(source, model, after)]
-    if len(source.models) > MAX_MODELS:
-        blocks.append(Text(f"Of {len(source.models)} models the first {MAX_MODELS} are drawn.", "note"))
-    return Section("embeddings", "Embeddings", blocks)
+    shown = browser(album, points, after or "")
+    unit = shown.unit
+    blocks: list[Block] = [Text(_intro(source, unit)), *_limits(points, unit), shown]
+    blocks += [Text(text, "note") for text in _pictures(source, album, shown.data["pictures"], unit)]
+    blocks += [Text(note, "note") for found in points for note in found.notes]
+    figures: list[Block] = [_figure(found, after) for found in points[:MAX_MODELS]]
+    if len(points) > MAX_MODELS:
+        figures.append(Text(f"Of {len(points)} models the first {MAX_MODELS} are drawn.", "note"))
+    return Section("embeddings", "Embeddings", [*blocks, Fold("The same as pictures", figures), *lost])
 
 
 def corrected_by(source: Source) -> str | None:
@@ -42,80 +54,67 @@ def corrected_by(source: Source) -> str | None:
     return names[0] if names else None
 
 
-def _intro(source: Source, after: str | None) -> str:
+def _intro(source: Source, unit: str) -> str:
     report = source.cfg["report"]
-    what = f"before and after {after}" if after else "(no correction is configured)"
     return (
-        f"UMAP of the wells {what}, by scanpy with {report['umap_neighbors']} neighbours and seed "
-        f"{report['seed']}. Wells that mix over plates but part by treatment are what a correction is for. UMAP keeps "
-        "neighbours, not distances: the scores below judge, not this picture."
+        f"A point is a {unit}. {unit.capitalize()}s that mix over plates but part by treatment are what a correction "
+        f"is for. UMAP is by scanpy with {report['umap_neighbors']} neighbours and seed {report['seed']}, of the first "
+        "principal components; it keeps neighbours, not distances: the benchmarks judge, not this picture."
     )
 
 
-def _model(source: Source, model: str, after: str | None) -> list[Block]:
-    report = source.cfg["report"]
-    obs, x_ND, total = _sample(source, model)
-    if len(obs) < MIN_WELLS:
-        return [Text(f"{model} has {len(obs)} embedded wells, too few for a picture.", "note")]
-    notes = [f"{len(obs):,} of {total:,} wells are drawn."] if len(obs) < total else []
-    views = [("before", x_ND)]
-    if after is not None:
-        y_NE = _corrected(source, model, after, obs.index)
-        if y_NE is None:
-            notes.append(f"Wells of {model} corrected by {after} were not found, so only the first picture is drawn.")
-        else:
-            views.append((f"after {after}", y_NE))
-    finite_N = np.logical_and.reduce([np.isfinite(x).all(axis=1) for _, x in views])
-    if not finite_N.all():
-        notes.append(f"{int((~finite_N).sum())} wells with values that are not finite are left out.")
-    if finite_N.sum() < MIN_WELLS:
-        return [Text(note, "note") for note in notes]
-    layouts = [(title, umap(x[finite_N], report["umap_neighbors"], report["seed"])) for title, x in views]
-    return [_figure(model, obs[finite_N], layouts), *(Text(note, "note") for note in notes)]
+def _limits(points: list[Points], unit: str) -> list[Block]:
+    """Say what is left out, and what UMAP did not see."""
+    texts = [
+        f"Of the {found.total:,} {unit}s of {found.model}, {len(found.obs):,} are drawn: an even share of each plate, "
+        "control type and gene."
+        for found in points
+        if len(found.obs) < found.total
+    ]
+    fitted = min(found.fitted for found in points)
+    if any(found.fitted < len(found.obs) for found in points):
+        texts.append(
+            f"UMAP is fitted on {fitted:,} of them (at most {UMAP_ROWS_EACH:,}); each other {unit} lies at the mean "
+            f"place of its {AMONG} nearest fitted ones."
+        )
+    return [Text(text, "note") for text in texts]
 
 
-def _sample(source: Source, model: str) -> tuple[pd.DataFrame, Features, int]:
-    """Return obs and X of the wells to draw, and how many there are; of each plate the same share is kept."""
-    expected = len(source.fields[["plate", "well"]].drop_duplicates())
-    share = min(1.0, MAX_WELLS / max(expected, 1))
-    kept_obs, kept_x, total = [], [], 0
-    for plate in source.map_plates:
-        path = source.results.embedding(model, plate)
-        if path.is_file():
-            wells = read_wells(path)
-            wanted = min(int(np.ceil(share * wells.n_obs)), MAX_WELLS)  # rows may be cells, far more than wells
-            places = thinned(wells.n_obs, wanted, source.cfg["report"]["seed"])
-            kept_obs.append(wells.obs.iloc[places])
-            kept_x.append(np.asarray(wells.X, dtype=np.float32)[places])
-            total += wells.n_obs
-    if not kept_obs:
-        return pd.DataFrame(), np.empty((0, 0), np.float32), 0
-    places = thinned(sum(map(len, kept_obs)), MAX_WELLS, source.cfg["report"]["seed"])
-    return pd.concat(kept_obs).iloc[places], np.concatenate(kept_x)[places], total
+def _pictures(source: Source, album: Album, pictures: dict[str, Any], unit: str) -> list[str]:
+    if album.intensity is None:
+        return ["There are no thumbnails, as no model has an intensity map."]
+    without = [plate for plate in source.map_plates if plate not in album.painters]
+    notes = [f"No thumbnails of plates whose image store was not found: {', '.join(without)}."] if without else []
+    if pictures["inline"] < pictures["total"]:
+        notes.append(
+            f"Thumbnails of {pictures['inline']:,} {unit}s are in this page, those of the other "
+            f"{pictures['total'] - pictures['inline']:,} in the folder files beside it."
+        )
+    return notes
 
 
-def _corrected(source: Source, model: str, correction: str, names: pd.Index) -> Features | None:
-    """Return the corrected rows of the named wells, or None where one of them is missing."""
-    found_names, found_x = [], []
-    for plate in source.map_plates:
-        path = source.results.corrected(model, correction, plate)
-        if path.is_file():
-            wells = read_wells(path)
-            here = wells.obs_names.isin(names)
-            found_names += list(wells.obs_names[here])
-            found_x.append(np.asarray(wells.X, dtype=np.float32)[here])
-    places = pd.Index(found_names).get_indexer(names)
-    return None if (places < 0).any() else np.concatenate(found_x)[places]
-
-
-def _figure(model: str, obs: pd.DataFrame, layouts: list[tuple[str, npt.NDArray[np.float64]]]) -> Figure:
-    plate_N = obs["Metadata_Plate"].to_numpy(dtype=np.str_)
-    control_N = obs["Metadata_Control_Type"].to_numpy(dtype=np.str_)
-    plates = list(dict.fromkeys(plate_N))
+def _figure(points: Points, after: str | None) -> Figure:
+    obs = points.obs
+    views = [view for view in points.views if view.title in ("before", after)]
+    shown_N = np.logical_and.reduce([np.isfinite(view.umap).all(axis=1) for view in views])
+    plate_N = obs["Metadata_Plate"].to_numpy(dtype=np.str_)[shown_N]
+    control_N = obs["Metadata_Control_Type"].to_numpy(dtype=np.str_)[shown_N]
+    plates, unit = list(dict.fromkeys(plate_N)), row_unit(obs)
     present = {name: look for name, look in CONTROL_LOOKS.items() if name in set(control_N)}
-    uri = scatter(layouts, [("plate", plate_N, looks(plates)), ("control type", control_N, present)])
-    counts = ", ".join(f"{int((control_N == name).sum())} {name}" for name in CONTROL_TYPES if name in present)
+    layouts = [(_title(view), view.umap[shown_N]) for view in views]
+    drawing = scatter(layouts, [("plate", plate_N, looks(plates)), ("control type", control_N, present)])
+    counts = ", ".join(f"{int((control_N == name).sum()):,} {name}" for name in CONTROL_TYPES if name in present)
     titles = " and ".join(title for title, _ in layouts)
-    alt = f"UMAP of {len(obs)} wells of {model}, {titles}: coloured by {len(plates)} plates, below by control type."
-    caption = f"{model}: {len(obs):,} wells ({counts}) of {len(plates)} plate{'' if len(plates) == 1 else 's'}"
-    return Figure(uri, alt, caption, width=int(115 * (2.75 * len(layouts) + 1.5)), scroll=True)
+    alt = (
+        f"UMAP of {len(plate_N)} {unit}s of {points.model}, {titles}: coloured by {len(plates)} plates, below by "
+        "control type."
+    )
+    caption = (
+        f"{points.model}: {len(plate_N):,} {unit}s ({counts}) of {len(plates)} plate{'' if len(plates) == 1 else 's'}"
+    )
+    width = int(115 * (2.75 * len(layouts) + 1.5))
+    return Figure(drawing, alt, caption, width=width, scroll=True, name=file_name("umap", points.model))
+
+
+def _title(view: View) -> str:
+    return view.title if view.title == "before" else f"after {view.title}"
