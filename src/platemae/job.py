@@ -21,9 +21,11 @@ from platemae.config import machine_config, read_config, stage_config, stage_ent
 from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plates import read_plates
 from platemae.contracts import Manifest, write_text
+from platemae.data.lease import slurm_job
 from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
 from platemae.fingerprint import code_digest, digest_json
 from platemae.layout import Results
+from platemae.provenance.run_record import RUN_ID
 from platemae.standing.record import job_name, libraries, size_and_digest
 
 
@@ -152,6 +154,8 @@ def _write_provenance(
         "libraries": libraries(),
         "python": sys.version.split()[0],
         "host": platform.node(),
+        "run": os.environ.get(RUN_ID),
+        "slurm": slurm_job(),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 3),
     }

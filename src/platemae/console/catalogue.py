@@ -11,6 +11,7 @@ from platemae.console import people
 from platemae.console.stages import STAGE_HELP, add_stage, stage_example
 from platemae.layout import MANIFESTS
 from platemae.planning.command import add_plan
+from platemae.provenance.command import add_cite, add_crate
 from platemae.standing.command import add_accept, add_explain, add_verify
 
 
@@ -66,6 +67,10 @@ GROUPS: dict[str, tuple[Command, ...]] = {
                 "platemae verify --results results --quick", add_verify),
         Command("export-model", "write a model as a folder that a model hub takes",
                 "platemae export-model mae exported/mae", people.add_export_model),
+        Command("cite", "the methods section with the numbers really used, and what to cite",
+                "platemae cite --out methods", add_cite),
+        Command("crate", "describe the results folder as an RO-Crate",
+                "platemae crate --licence https://creativecommons.org/licenses/by/4.0/", add_crate),
     ),
     "the tool itself": (
         Command("completion", "the script with which bash, zsh or fish completes commands and options",

@@ -19,7 +19,7 @@ from platemae.config import Config, stage_config, stage_entries
 from platemae.config.plates import Plate
 from platemae.contracts import canonical
 from platemae.fingerprint import code_digest, module_digests
-from platemae.layout import Results
+from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, in_force
 from platemae.preflight.doctor import read_project
 from platemae.run import find_project
@@ -204,7 +204,7 @@ def _snakemakes(reason: str) -> list[str]:
 def changed_libraries(results: Results) -> list[str]:
     """Return in words which libraries are others than those that finished jobs ran with; that reruns nothing."""
     now, counts = libraries(), Counter[tuple[str, str]]()
-    for path in sorted((results.root / "provenance").glob("*/*.json")):
+    for path in sorted(p for stage in MANIFESTS for p in (results.root / "provenance" / stage).glob("*.json")):
         try:
             then = json.loads(path.read_text())["libraries"]
         except (OSError, ValueError, KeyError, TypeError):

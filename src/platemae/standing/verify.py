@@ -15,16 +15,18 @@ from platemae.contracts import Manifest
 from platemae.errors import MissingError, PlatemaeError
 from platemae.holding.hold import check_at_rest
 from platemae.layout import MANIFESTS, Results
+from platemae.logs import track
 from platemae.readers.files import list_files
 from platemae.readers.formats import SUFFIXES
 from platemae.sharing.plate import gone
 from platemae.standing.content import content_digest
+from platemae.standing.crate import crate_changes
 from platemae.standing.record import read_provenance, size_and_digest
 from platemae.store.plate_files import find_store
 from platemae.store.plate_reader import PlateStore
 
 SHOWN = 3
-"""Raw files that are named before they are only counted."""
+"""Files that are named before they are only counted."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def verify(root: Path, quick: bool = False) -> Verification:
         raise MissingError("there is no such results folder", str(root), "name it with --results")
     results, found = Results(root), Verification()
     vouched: set[Path] = set()
-    for stage, wildcards, path in manifests(results):
+    every = list(manifests(results))
+    for stage, wildcards, path in track(every, len(every), "outputs"):
         vouched.add(path)
         try:
             manifest = Manifest.read(path)
@@ -124,7 +127,7 @@ def verify(root: Path, quick: bool = False) -> Verification:
         found.findings += job.findings(quick)
         if manifest.stage == "ingest_plate":
             _raw_folder(results, wildcards["plate"], found)
-    found.findings += _foreign(results, vouched)
+    found.findings += [*_foreign(results, vouched), *_crate(results, quick)]
     return found
 
 
@@ -262,6 +265,18 @@ def _foreign(results: Results, vouched: set[Path]) -> list[Finding]:
                     remedy = "run again: a new store takes its place when it is whole"
                 found.append(Finding("foreign", what, at, remedy))
     return found
+
+
+def _crate(results: Results, quick: bool) -> list[Finding]:
+    """Return why the RO-Crate is no longer true, if there is one; the results themselves are held against manifests."""
+    at = _name(results, results.crate())
+    try:
+        changes = crate_changes(results, quick=quick)
+    except PlatemaeError as error:
+        return [Finding("torn", error.what, at, "make it again: platemae crate")]
+    shown = "; ".join(changes[:SHOWN]) + (f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else "")
+    what = f"the crate describes other results: {shown}"
+    return [Finding("edited", what, at, "make it again: platemae crate")] if changes else []
 
 
 def _walk(folder: Path) -> Iterator[Path]:
