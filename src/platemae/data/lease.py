@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from platemae import slurm
 from platemae.contracts import write_text
 from platemae.errors import TrainingError
 
@@ -22,15 +23,17 @@ LEASE, GUARD = "lease.json", ".lease.guard"
 BEAT_SECONDS = 20.0
 SILENT_SECONDS = 300.0
 """A holder on another host counts as dead when its lease has not been touched for so long."""
+BEATS_MISSED = 3
+"""A holder whose SLURM job is over counts as dead after so many beats: its node may be cut off, and it may live on."""
 
 
 @contextmanager
 def lease(folder: Path, wait_seconds: float = 0.0, what: str = "this training") -> Iterator[None]:
     """Hold a folder, a training's or a shared plate's: one job at a time works in it.
 
-    The lease of a process that is dead is taken over: at once on this host, where pid and start time prove it, and
-    where SLURM has requeued the job that held it; after five silent minutes on another host. A live one is waited for,
-    as two models may share one training, then refused.
+    The lease of a process that is dead is taken over: at once on this host, where pid and start time prove it; of
+    another host after a silent minute when SLURM says that its job is over or has begun again here, else after five. A
+    live one is waited for, as two models may share one training, then refused.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ def lease(folder: Path, wait_seconds: float = 0.0, what: str = "this training") 
                 str(path),
                 "wait until it is done, or stop it, then run again",
             )
-        time.sleep(min(1.0, max(wait_seconds, 0.01)))
+        time.sleep(min(5.0, max(wait_seconds, 0.01)))
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(path, stop), daemon=True, name="lease")
     beat.start()
@@ -76,12 +79,9 @@ def join_lease(folder: Path) -> None:
     write_text(path, json.dumps(held | {"processes": [*held["processes"], _me()]}) + "\n")
 
 
-def slurm_job() -> dict[str, str | int]:
-    """Return the SLURM job of this process and how often it was requeued; empty outside one."""
-    if "SLURM_JOB_ID" not in os.environ:
-        return {}
-    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return {"job": os.environ["SLURM_JOB_ID"], "restart": int(restarts) if restarts.isdigit() else 0}
+def slurm_job() -> dict[str, str]:
+    """Return the SLURM job of this process; empty outside one."""
+    return {"job": os.environ["SLURM_JOB_ID"]} if "SLURM_JOB_ID" in os.environ else {}
 
 
 def _claim(path: Path) -> bool:
@@ -115,14 +115,18 @@ def _alive(path: Path) -> bool:
     if held is None:
         return False
     if held["host"] != socket.gethostname():
-        mine, restart = slurm_job(), held.get("restart")
-        if mine and mine["job"] == held.get("job") and isinstance(restart, int) and int(mine["restart"]) > restart:
-            return False  # SLURM ends a job before it starts it again
         try:
-            return time.time() - path.stat().st_mtime < SILENT_SECONDS
+            silent = time.time() - path.stat().st_mtime
         except FileNotFoundError:
             return False
+        return silent < SILENT_SECONDS and (silent < BEATS_MISSED * BEAT_SECONDS or not _job_is_over(held))
     return any(_lives(process) for process in held["processes"])
+
+
+def _job_is_over(held: dict[str, Any]) -> bool:
+    """Tell whether the SLURM job that held the lease is over, as far as SLURM says, or begins again as this one."""
+    job = held.get("job")
+    return isinstance(job, str) and (job == slurm_job().get("job") or slurm.is_over(job) is True)
 
 
 def _lives(process: dict[str, float]) -> bool:

@@ -56,21 +56,50 @@ def test_another_host_counts_as_dead_only_when_silent(tmp_path):
         assert json.loads(path.read_text())["host"] == os.uname().nodename
 
 
+def silent_for(path, seconds):
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
 def test_the_lease_names_the_slurm_job_and_its_requeued_self_takes_it_over(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     path = tmp_path / LEASE
     with lease(tmp_path):
         held = json.loads(path.read_text())
-    assert (held["job"], held["restart"]) == ("17", 0)
+    assert held["job"] == "17"
     path.write_text(json.dumps(held | {"host": "elsewhere"}))
     with pytest.raises(TrainingError, match="on elsewhere, SLURM job 17"), lease(tmp_path):
-        pass
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        pass  # a node that SLURM has lost may work on, and its heart beats
+    silent_for(path, 61)
     with lease(tmp_path):
-        assert json.loads(path.read_text())["restart"] == 1
-    path.write_text(json.dumps(held | {"host": "elsewhere", "job": "18"}))
-    with pytest.raises(TrainingError, match="SLURM job 18"), lease(tmp_path):
-        pass
+        assert json.loads(path.read_text())["host"] != "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("squeue", "taken"),
+    [
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", True),
+        ("exit 0", True),
+        ('[ "$2" = --jobs=18 ] && echo 18', False),
+        ("echo 'Unable to contact slurm controller' >&2; exit 1", False),
+    ],
+)
+def test_a_job_that_is_over_is_asked_for(tmp_path, monkeypatch, squeue, taken):
+    """The words are SLURM 22.05's own: of a job long gone, of one that has just ended, of one that runs."""
+    program = tmp_path / "bin" / "squeue"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{squeue}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    path = tmp_path / LEASE
+    path.write_text(json.dumps({"host": "elsewhere", "processes": [{"pid": 1, "created": 1.0}], "job": "18"}))
+    silent_for(path, 61)
+    if taken:
+        with lease(tmp_path):
+            assert json.loads(path.read_text())["host"] != "elsewhere"
+    else:
+        with pytest.raises(TrainingError, match="SLURM job 18"), lease(tmp_path):
+            pass
 
 
 def test_a_live_lease_is_waited_for(tmp_path):
