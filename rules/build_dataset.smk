@@ -18,8 +18,8 @@ rule build_dataset:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("build_dataset"),
+        runtime=runtime("build_dataset"),
     params:
         cfg=cfg("build_dataset"),
         code=code("build_dataset"),

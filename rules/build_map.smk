@@ -17,8 +17,8 @@ rule build_map:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        mem_mb=memory("build_map"),
+        runtime=runtime("build_map"),
     params:
         cfg=cfg("build_map"),
         code=code("build_map"),

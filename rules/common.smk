@@ -20,6 +20,8 @@ from platemae.config.slices import (
 from platemae.contracts import JOINT_CORRECTIONS, TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
+from platemae.layout import Results as ResultsFolder
+from platemae.planning.asked import CONTROL_SHARE, HOLDS_MAP, LEAST, map_memory_mb, minutes_of
 from platemae.readers.detect import inputs_of
 from platemae.snakemake_groups import check_mixed_groups_only
 
@@ -36,6 +38,7 @@ except PlatemaeError as error:
 check_mixed_groups_only()
 
 RESULTS = str(Path(workflow.basedir, CONFIG.results))
+FOLDER = ResultsFolder(Path(RESULTS))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.
 BASE = TABLE.parent
 PLATE_NAMES = sorted(plate.plate for plate in PLATES)
@@ -183,6 +186,35 @@ def profile_sources(wildcards):
         paths = [entry.table.replace("{plate}", plate) for plate in plates]
         return sorted({str(resolve(path, TABLE.parent)) for path in paths})
     return [f"qc/{wildcards.plate}.manifest.json"]
+
+
+def memory(stage):
+    """Megabytes of a job, by the wells where it holds a whole map; more at each attempt."""
+
+    def asked(wildcards, attempt):
+        least = LEAST[stage].memory_mb
+        if stage in HOLDS_MAP:
+            least = map_memory_mb(FOLDER, stage, wildcards.model, MAP_PLATES)
+        return least * attempt
+
+    return asked
+
+
+def runtime(stage, plates=lambda wildcards: [], share=lambda wildcards: 1.0):
+    """Minutes of a job, by the plates whose pixels it reads, or a share of them; more at each attempt."""
+    return lambda wildcards, attempt, threads: attempt * minutes_of(
+        FOLDER, stage, plates(wildcards), threads, share(wildcards)
+    )
+
+
+def own_plate(wildcards):
+    return [wildcards.plate]
+
+
+def control_share(wildcards):
+    """Share of its plates that an intensity map reads."""
+    on_controls = CONFIG.entry("intensity", wildcards.intensity).fit_on == "negcon"
+    return CONTROL_SHARE if on_controls else 1.0
 
 
 def weight_files(wildcards):

@@ -30,8 +30,8 @@ rule compare_models:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("compare_models"),
+        runtime=runtime("compare_models"),
     params:
         cfg=cfg("compare_models"),
         code=code("compare_models"),

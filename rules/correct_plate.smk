@@ -16,8 +16,8 @@ rule correct_plate:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("correct_plate"),
+        runtime=runtime("correct_plate"),
     params:
         cfg=cfg("correct_plate"),
         code=code("correct_plate"),

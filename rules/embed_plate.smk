@@ -21,8 +21,8 @@ rule embed_plate:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=240,
+        mem_mb=memory("embed_plate"),
+        runtime=runtime("embed_plate", own_plate),
         gpu=0,
         tasks_per_gpu=0,
         processes=1,

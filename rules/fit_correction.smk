@@ -13,8 +13,8 @@ rule fit_correction:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("fit_correction"),
+        runtime=runtime("fit_correction"),
     params:
         cfg=cfg("fit_correction"),
         code=code("fit_correction"),

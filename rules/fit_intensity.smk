@@ -19,8 +19,12 @@ rule fit_intensity:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=120,
+        mem_mb=memory("fit_intensity"),
+        runtime=runtime(
+            "fit_intensity",
+            plates_of("fit_intensity", "intensity.fit_plates"),
+            control_share,
+        ),
     params:
         cfg=cfg("fit_intensity"),
         code=code("fit_intensity"),

@@ -16,8 +16,8 @@ rule import_profiles:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("import_profiles"),
+        runtime=runtime("import_profiles"),
     params:
         cfg=cfg("import_profiles"),
         code=code("import_profiles"),

@@ -13,8 +13,8 @@ rule ingest_plate:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=240,
+        mem_mb=memory("ingest_plate"),
+        runtime=runtime("ingest_plate", own_plate),
     params:
         cfg=cfg("ingest_plate"),
         code=code("ingest_plate"),

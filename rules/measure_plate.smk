@@ -15,8 +15,8 @@ rule measure_plate:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=720,
+        mem_mb=memory("measure_plate"),
+        runtime=runtime("measure_plate", own_plate),
     params:
         cfg=cfg("measure_plate"),
         code=code("measure_plate"),

@@ -13,8 +13,8 @@ rule qc_plate:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=120,
+        mem_mb=memory("qc_plate"),
+        runtime=runtime("qc_plate", own_plate),
     params:
         cfg=cfg("qc_plate"),
         code=code("qc_plate"),

@@ -27,8 +27,8 @@ rule render_report:
         "../envs/platemae.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=30,
+        mem_mb=memory("render_report"),
+        runtime=runtime("render_report"),
     params:
         cfg=cfg("render_report"),
         code=code("render_report"),

@@ -20,8 +20,8 @@ rule score_map:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=30,
+        mem_mb=memory("score_map"),
+        runtime=runtime("score_map"),
     params:
         cfg=cfg("score_map"),
         code=code("score_map"),

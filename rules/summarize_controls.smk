@@ -13,8 +13,8 @@ rule summarize_controls:
         "../envs/platemae.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=30,
+        mem_mb=memory("summarize_controls"),
+        runtime=runtime("summarize_controls"),
     params:
         cfg=cfg("summarize_controls"),
         code=code("summarize_controls"),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platemae.config.slices import check_cells, check_images
+from platemae.config.slices import check_cells, check_images, map_plates
 from platemae.errors import ConfigError, MachineError, PlatemaeError
 from platemae.layout import Results
+from platemae.planning.asked import CONTROL_SHARE
 from platemae.planning.calibrate import calibrate
 from platemae.planning.compare import Compared, compare
 from platemae.planning.estimate import StageCost, estimate, wall_seconds
@@ -18,7 +19,7 @@ from platemae.planning.rates import MFU, Gpu, Rates, find_gpu, gpu_of_model, kno
 from platemae.planning.refusals import refusals
 from platemae.planning.resources import Profile, read_profile, sbatch_calls
 from platemae.planning.sizes import PlateSize, sizes_of, total
-from platemae.planning.workload import CONTROL_SHARE, STANDS_FOR_FILE_NOTE, count_jobs, free_bytes, pending_work
+from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, free_bytes, pending_work
 from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.run import find_project, named_plate_problems
@@ -128,19 +129,21 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     if gpu:
         profile = profile.with_gpus()
     work = list(pending_work(config, plates, sizes, results))
-    costs = estimate(work, count_jobs(config, plates), profile, rates, gpu, nodes, options.mfu)
+    jobs = count_jobs(config, plates)
+    costs = estimate(work, jobs, profile, rates, gpu, nodes, options.mfu)
     quota_gb = options.quota_gb if options.quota_gb is not None else free_bytes(results.root) / 1e9
     problems += refusals(
         work, costs, profile, rates, gpu, nodes, options.mfu, quota_gb, options.quota_files, known,
         accounts() if known else (),
     )  # fmt: skip
     whole = list(pending_work(config, plates, sizes, NOWHERE))
+    mapped = max(len(map_plates(config, plates)), 1)
     pending = {stage: cost.pending for stage, cost in costs.items()}
     listed = list(costs.values())
     return Plan(
         listed,
         wall_seconds(listed),
-        sbatch_calls(profile, pending),
+        sbatch_calls(profile, pending, {stage: count // mapped for stage, count in jobs.items()}),
         _assumptions(options, profile, rates, gpu, nodes, list(sizes.values()), config.rows, given),
         problems,
         compare(whole, results, profile, rates, gpu, options.mfu),

@@ -109,14 +109,14 @@ def _walltimes(
             longest[each.stage] = max(longest.get(each.stage, 0.0), seconds)
             continue
         minutes = profile.asked[each.stage].runtime_minutes
-        slices, attempts = walltime_slices(seconds, minutes, END_MARGIN), 1 + profile.retries
+        slices, attempts = walltime_slices(seconds, minutes, END_MARGIN), 1 + profile.training_retries
         if slices > attempts and minutes * 60 >= _interval(each, profile, rates, gpu, mfu):
             what = f"the training of {each.name} takes {slices} jobs of {minutes} minutes, retries allow {attempts}"
             where, more = "profile: set-resources.train_model.runtime", "or ask for more GPUs or time"
-            yield ConfigError(what, where, f"set retries: {slices - 1} in the profile, {more}")
+            yield ConfigError(what, where, f"set preemptible-retries: {slices - 1} in the profile, {more}")
     for stage, seconds in longest.items():
         minutes = profile.asked[stage].runtime_minutes
-        if seconds > 60 * minutes:
+        if seconds > 60 * minutes and "runtime" not in profile.asked[stage].follows_data:
             what = f"a job of {stage} takes about {seconds / 60:,.0f} minutes, its walltime is {minutes}"
             yield ConfigError(what, f"profile: set-resources.{stage}.runtime", "ask for more time, threads or a GPU")
 
@@ -126,7 +126,7 @@ def _memory(costs: Mapping[str, StageCost], profile: Profile) -> Iterator[Platem
     for stage, cost in costs.items():
         asked = profile.asked[stage]
         most = asked.memory_at(profile.retries)
-        if cost.pending and cost.memory_mb > most:
+        if cost.pending and cost.memory_mb > most and "mem_mb" not in asked.follows_data:
             tries = ", with all retries" if asked.memory_grows else ""
             what = f"{stage} needs about {cost.memory_mb:,.0f} MB and asks for {most:,}{tries}"
             remedy = f"ask for {_hundreds(cost.memory_mb):,}"

@@ -12,6 +12,7 @@ import yaml
 
 from platemae.errors import ConfigError
 from platemae.layout import MANIFESTS
+from platemae.planning.asked import HOLDS_MAP, LEAST, READS_PIXELS
 from platemae.preflight.cluster import count_gpus
 
 
@@ -31,6 +32,9 @@ class Asked:
         The site's word for the kind of GPU, where the profile says one (``gpu_model``, or in ``gres``).
     memory_grows
         Whether each attempt asks for as much again, as the rules do where the profile names no memory.
+    follows_data
+        Resources, of ``mem_mb`` and ``runtime``, that the rule itself sets by what a job reads (`asked`): here stands
+        the least of it.
     """
 
     threads: int = 1
@@ -42,6 +46,7 @@ class Asked:
     accounts: tuple[str, ...] = ()
     gpu_model: str = ""
     memory_grows: bool = False
+    follows_data: frozenset[str] = frozenset()
 
     def memory_at(self, retries: int) -> int:
         """Return the memory of the last attempt, MB, where the rule asks for more each time."""
@@ -67,6 +72,8 @@ class Profile:
         Jobs in the queue at once; 0: no limit.
     retries
         Attempts after the first.
+    training_retries
+        Those of ``train_model``, which are slices of its walltime.
     groups
         Rule -> its group, and group -> jobs that are submitted as one.
     arrays
@@ -77,6 +84,7 @@ class Profile:
     executor: str = ""
     jobs: int = 0
     retries: int = 0
+    training_retries: int = 0
     groups: dict[str, str] = field(default_factory=dict)
     components: dict[str, int] = field(default_factory=dict)
     arrays: dict[str, int] = field(default_factory=dict)
@@ -128,28 +136,35 @@ def read_profile(folder: Path, rules: Path) -> Profile:
     threads = _mapping(values.get("set-threads"))
     asked = {}
     for stage in MANIFESTS:
-        stated = _stated((rules / f"{stage}.smk").read_text())
-        named = _mapping(own.get(stage))
-        grows = "mem_mb" in stated and "mem_mb" not in named and stage != "train_model"
-        found = _asked({**general, **stated, **named}, threads.get(stage))
-        asked[stage] = replace(found, memory_grows=grows)
+        least = {"mem_mb": LEAST[stage].memory_mb, "runtime": LEAST[stage].minutes}
+        stated, named = _stated((rules / f"{stage}.smk").read_text()), _mapping(own.get(stage))
+        found = _asked({**general, **least, **stated, **named}, threads.get(stage))
+        asked[stage] = replace(
+            found,
+            memory_grows="mem_mb" not in named and stage != "train_model",
+            follows_data=_following(stage) - named.keys(),
+        )
     groups, components = _mapping(values.get("groups")), _mapping(values.get("group-components"))
     return Profile(
         asked,
         str(values.get("executor") or ""),
         _whole(values.get("jobs"), 0),
         _whole(values.get("retries"), 0),
+        _training_retries(values),
         {str(rule): str(group) for rule, group in groups.items()},
         {str(group): _whole(count, 1) for group, count in components.items()},
         _arrays(values),
     )
 
 
+def _following(stage: str) -> frozenset[str]:
+    return frozenset(["runtime"] * (stage in READS_PIXELS) + ["mem_mb"] * (stage in HOLDS_MAP))
+
+
 def _stated(rule: str) -> dict[str, Any]:
-    """Return threads and resources that a rule states as plain numbers, memory at the first attempt."""
+    """Return threads and resources that a rule states as plain numbers."""
     patterns = {
         "threads": r"^    threads: (\d+)",
-        "mem_mb": r"mem_mb=lambda wildcards, attempt: (\d+) \*",
         "runtime": r"runtime=(\d+)",
         "gpu": r"\bgpu=(\d+)",
         "nodes": r"\bnodes=(\d+)",
@@ -206,6 +221,13 @@ def _mapping(value: Any) -> dict[str, Any]:
     return found
 
 
+def _training_retries(values: Mapping[str, Any]) -> int:
+    """Return how often a training goes on: as a preemptible rule it has retries of its own."""
+    named = values.get("preemptible-rules")
+    rules = named if isinstance(named, list) else str(named or "").replace(",", " ").split()
+    return _whole(values.get("preemptible-retries" if "train_model" in rules else "retries"), 0)
+
+
 def _arrays(values: Mapping[str, Any]) -> dict[str, int]:
     """Return how many jobs of a rule go into one array."""
     named = values.get("slurm-array-jobs")
@@ -214,19 +236,31 @@ def _arrays(values: Mapping[str, Any]) -> dict[str, int]:
     return dict.fromkeys(MANIFESTS if "all" in rules else rules, limit)
 
 
-def sbatch_calls(profile: Profile, pending: Mapping[str, int]) -> int:
+def sbatch_calls(profile: Profile, pending: Mapping[str, int], sets: Mapping[str, int] | None = None) -> int:
     """Return how often sbatch is called for so many jobs a rule: single jobs, arrays, and groups as one.
 
     The members of a group that follow each other go together, so a group has as many jobs as its most frequent rule.
+
+    Parameters
+    ----------
+    profile, pending
+        What is submitted together, and the jobs of each rule.
+    sets
+        Rule -> models (times corrections), which a group with wildcards in its name, ``embed_{model}``, keeps apart.
     """
     if profile.executor != "slurm":
         return 0
     calls = 0
     grouped: dict[str, int] = {}
+    apart: dict[str, int] = {}
     for rule, jobs in pending.items():
         if rule in profile.groups:
             group = profile.groups[rule]
             grouped[group] = max(grouped.get(group, 0), jobs)
+            apart[group] = min((sets or {}).get(rule, 1), jobs) if "{" in group else 1
         else:
             calls += -(-jobs // profile.arrays.get(rule, 1))
-    return calls + sum(-(-jobs // profile.components.get(group, 1)) for group, jobs in grouped.items())
+    for group, jobs in grouped.items():
+        kinds = max(apart[group], 1)
+        calls += kinds * -(-jobs // (kinds * profile.components.get(group, 1)))
+    return calls

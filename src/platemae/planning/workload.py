@@ -17,6 +17,7 @@ from platemae.config.slices import fit_name, map_plates
 from platemae.contracts import TABLE_KINDS, is_optimised
 from platemae.embedding.tiling import tile_field
 from platemae.layout import MANIFESTS, Results
+from platemae.planning.asked import CONTROL_SHARE
 from platemae.planning.networks import NetworkCost, network_cost
 from platemae.planning.sizes import PlateSize
 from platemae.preflight.doctor import store_inodes
@@ -25,8 +26,6 @@ JOB_INODES = 7
 """Files of any job: manifest, output, log, benchmark, provenance, and two records of Snakemake."""
 MODEL_BYTES = 24
 """Bytes a parameter of a trained model: two checkpoints of weights and momentum, the finished weights, the exported."""
-CONTROL_SHARE = 0.1
-"""Share of a plate that is control wells, which intensity maps read."""
 PLATE_ROWS = 16
 SCORED_WELL_SECONDS = 1e-3
 """Core seconds of a benchmark for each well of the map, assumed: benchmarks differ by far more than that."""

@@ -21,7 +21,10 @@ SINFO = "cpu*|4|16|64000|(null)|4:00:00\ngpu|2|32|256000|gpu:a100:4(S:0-1)|2-00:
 
 def refused(work, asked=None, executor="slurm", retries=0, nodes=NODES, sinfo="", **quota):
     profile = Profile(
-        {stage: Asked(runtime_minutes=60) for stage in MANIFESTS} | (asked or {}), executor, retries=retries
+        {stage: Asked(runtime_minutes=60) for stage in MANIFESTS} | (asked or {}),
+        executor,
+        retries=retries,
+        training_retries=retries,
     )
     costs = estimate(work, dict.fromkeys(MANIFESTS, 0), profile, RATES, None, nodes)
     return refusals(work, costs, profile, RATES, None, nodes, 0.2, known=read_sinfo(sinfo), **quota)

@@ -63,6 +63,19 @@ def test_the_shipped_profiles_can_be_read():
         assert found.executor == ("slurm" if name == "slurm" else "")
 
 
+def test_a_large_screen_is_at_most_two_thousand_calls():
+    """2,000 plates, 8 networks, 3 corrections, fitted on wells of one choice or of three."""
+    profile = read_profile(ROOT / "workflow" / "profiles" / "slurm", ROOT / "rules")
+    plates, models, corrections = 2000, 8, 3
+    each = {"fit_correction": 24, "build_map": 24, "score_map": 24, "compare_models": 1, "render_report": 1}
+    few = {"fit_intensity": 1, "build_dataset": 1, "train_model": models} | each
+    for choices in (1, corrections):
+        sets = {"embed_plate": models, "summarize_controls": models * choices, "correct_plate": models * corrections}
+        pending = {"ingest_plate": plates, "qc_plate": plates} | {rule: n * plates for rule, n in sets.items()} | few
+        assert sbatch_calls(profile, pending, sets) == 200 + 200 + 800 + 80 * choices + 240 + sum(few.values())
+        assert sbatch_calls(profile, pending, sets) <= 2000
+
+
 @pytest.mark.parametrize("text", ["- a\n", "a: [\n"])
 def test_a_profile_that_is_none_is_one_clear_error(tmp_path, text):
     with pytest.raises(ValueError, match="profile"):
@@ -78,4 +91,7 @@ def test_groups_and_arrays_save_calls():
         {}, "slurm", groups={"summarize_controls": "s", "correct_plate": "c"}, components={"s": 50, "c": 100}
     )
     assert sbatch_calls(grouped, pending) == 2000 + 40 + 60 + 1
+    apart = Profile({}, "slurm", groups={"embed_plate": "embed_{model}"}, components={"embed_{model}": 20})
+    assert sbatch_calls(apart, {"embed_plate": 4}, {"embed_plate": 2}) == 2, "two models never share a group"
+    assert sbatch_calls(apart, {"embed_plate": 4}) == 1
     assert sbatch_calls(Profile({}, "slurm", arrays={"embed_plate": 1000}), pending) == 2 + 8000 + 1

@@ -1,0 +1,101 @@
+"""Memory and walltime that a job asks for, by what it reads; rules and plans take both from here.
+
+Known without opening an image is what the ingest of a plate left; before that, a typical plate stands in.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from platemae.layout import Results
+from platemae.planning.rates import known_rates
+
+SLACK = 3
+"""Times the estimated hours and bytes that are asked for: nodes and file systems of a cluster differ by as much."""
+CONTROL_SHARE = 0.1
+"""Share of a plate that is control wells, which intensity maps read."""
+TYPICAL_WELLS = 384
+TYPICAL_BYTES = TYPICAL_WELLS * 9 * 6 * 1080 * 1080 * 2
+"""Pixels of a plate that is not ingested yet: 9 fields a well, 6 channels of 16 bits."""
+TYPICAL_WIDTH = 1024
+"""Columns of an embedding that is not made yet: ViT-L."""
+
+
+@dataclass(frozen=True)
+class Least:
+    """What a job asks for at its first attempt, however little it reads: megabytes and minutes."""
+
+    memory_mb: int = 2000
+    minutes: int = 30
+
+
+LEAST = {
+    "ingest_plate": Least(4000, 20),
+    "qc_plate": Least(4000, 10),
+    "measure_plate": Least(4000, 30),
+    "fit_intensity": Least(4000, 20),
+    "build_dataset": Least(),
+    "train_model": Least(8000, 1440),
+    "embed_plate": Least(6000, 30),
+    "import_profiles": Least(2000, 5),
+    "summarize_controls": Least(2000, 2),
+    "fit_correction": Least(),
+    "correct_plate": Least(2000, 2),
+    "build_map": Least(4000),
+    "score_map": Least(4000),
+    "compare_models": Least(),
+    "render_report": Least(6000),
+}
+
+READS_PIXELS = ("ingest_plate", "qc_plate", "measure_plate", "fit_intensity")
+"""Stages whose time is that of the pixels that they read."""
+HOLDS_MAP = ("build_map", "score_map")
+"""Stages that hold the wells of a whole map."""
+
+
+def minutes_of(results: Results, stage: str, plates: Sequence[str], threads: int, share: float = 1.0) -> int:
+    """Return the walltime of a job that reads pixels, minutes.
+
+    Parameters
+    ----------
+    results
+        Where the manifests of ingested plates lie, and the calibration.
+    stage, threads
+        The job, and its cores.
+    plates, share
+        The plates whose pixels it reads, and how much of them.
+    """
+    gigabytes = share * sum(_counts(results, "ingest_plate", p).get("pixel_bytes", TYPICAL_BYTES) for p in plates) / 1e9
+    seconds = _seconds_per_gb(results).get(stage, 0.0) * gigabytes / max(threads, 1)
+    return LEAST[stage].minutes + math.ceil(SLACK * seconds / 60)
+
+
+def map_memory_mb(results: Results, stage: str, model: str, plates: Sequence[str]) -> int:
+    """Return the memory of a job that holds the wells of all plates of a map at once, megabytes.
+
+    A row is its features in 4 bytes each and some 300 bytes of labels.
+    """
+    wells = sum(_counts(results, "ingest_plate", plate).get("wells", TYPICAL_WELLS) for plate in plates)
+    made = (_counts(results, "embed_plate", plate, model).get("dimensions") for plate in plates[:1])
+    width = next((found for found in made if found), TYPICAL_WIDTH)
+    return LEAST[stage].memory_mb + math.ceil(SLACK * wells * (4 * width + 300) / 1e6)
+
+
+@cache
+def _counts(results: Results, stage: str, plate: str, model: str = "") -> dict[str, Any]:
+    """Return what the manifest of a finished job counts; nothing where there is none, or a torn one."""
+    try:
+        counts = json.loads(results.manifest(stage, plate=plate, model=model).read_bytes())["counts"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # the job that needs it says so itself
+    return counts if isinstance(counts, dict) else {}
+
+
+@cache
+def _seconds_per_gb(results: Results) -> dict[str, float]:
+    return known_rates(results).seconds_per_gb
