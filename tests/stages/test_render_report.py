@@ -120,7 +120,10 @@ def fake_model(results: Results, model: str, kind: str) -> None:
         shown = (parts("mask").random((3, len(CHANNELS), 4, 4)) < 0.25).repeat(16, 2).repeat(16, 3)
         masked = np.where(shown, target, np.nan)
         arrays = {"target": target, "masked": masked, "reconstruction": 0.8 * target}
-        np.savez(folder / "reconstructions.npz", **arrays)
+        arrays |= {"ratios": [0.25, 0.75], "ratio_masked": np.stack([masked[:2]] * 2)}
+        arrays |= {"ratio_reconstruction": np.stack([target[:2]] * 2), "worst": np.stack([target, masked, target], 1)}
+        arrays |= {"worst_error": [3.21, 2.0, 1.5], "median_error": 0.8, "worst_plate": ["P1", "P2", "P2"]}
+        np.savez(folder / "reconstructions.npz", **arrays, worst_group=["B/2/1", "C/3/0", "D/4/0"])
     write_manifest(results, "train_model", {"model": model}, {"params": 5_500_000}, [])
 
 
@@ -275,8 +278,8 @@ def test_every_page_is_reached_from_the_bar(page: Page) -> None:
 
 def test_figures_have_alternative_texts(page: Page, manifest: Manifest) -> None:
     images = page.all("img")
-    # 2 plates, 1 of cells, 1 curve, 2 crops, 3 UMAPs, 4 forests
-    assert len(images) == manifest.counts["figures"] == 13
+    # 2 plates, 1 of cells, 1 curve, 2 crops, 1 of mask ratios, 2 of worst crops, 3 UMAPs, 4 forests
+    assert len(images) == manifest.counts["figures"] == 16
     assert all(len(image["alt"]) > 30 for image in images)
     assert any("failed fields: 1, in wells: 1" in image["alt"] for image in images)
 
@@ -292,6 +295,7 @@ def test_numbers_and_words_of_the_tables(page: Page) -> None:
     assert "z-score on all controls; PCA on all controls." in page.text
     assert "There is no training curve for untrained (kind untrained). As it is: val mse 1.002." in page.text
     assert "training: val mse share 0.7213 0.7213" in page.text
+    assert "P1 B02 1 3.210 4.01" in page.text  # the worst crop: well, field, error, times the median
     assert "With shuffled labels all 9 rows are at chance, as they must be." in page.text
     assert "Without reconstructions: untrained, intensity_means." in page.text
 

@@ -22,9 +22,10 @@ from platemae.layout import Results
 from platemae.live.watch import Watch
 from platemae.making.facts import facts_of, step_flops
 from platemae.making.files import write_files
+from platemae.making.gallery import gallery
 from platemae.making.key import architecture_of, is_labelled, settings_of
 from platemae.making.model import VALIDATION_CROPS, Model, device
-from platemae.making.shown import accuracy, crops_so_far, reconstructions, untrained_row
+from platemae.making.shown import accuracy, crops_so_far, untrained_row
 from platemae.making.snapshots import Keeper, asked
 from platemae.models.registry import build
 from platemae.training import distributed
@@ -78,7 +79,7 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     else:
         module.to(device(settings))
         model.history = [untrained_row(model, checked)]
-    write_files(made, model, facts_of(results, model), reconstructions(model))
+    write_files(made, model, facts_of(results, model), gallery(model))
 
 
 def _about(model: Model) -> dict[str, str]:

@@ -16,8 +16,9 @@ from platemae.layout import Results
 from platemae.live.watch import Watch
 from platemae.making.facts import facts_of
 from platemae.making.files import write_files
+from platemae.making.gallery import gallery
 from platemae.making.model import Model
-from platemae.making.shown import accuracy, reconstructions
+from platemae.making.shown import accuracy
 from platemae.models.export import FACTS
 from platemae.models.registry import build
 
@@ -78,7 +79,7 @@ class Keeper:
         made = path_of(self.folder, step)
         shutil.rmtree(made, ignore_errors=True)  # a training that was set back to an earlier checkpoint comes by again
         made.parent.mkdir(parents=True, exist_ok=True)
-        write_files(made, then, facts_of(self.results, then), reconstructions(then))
+        write_files(made, then, facts_of(self.results, then), gallery(then))
 
 
 def path_of(folder: Path, step: int) -> Path:

@@ -14,9 +14,10 @@ from platemae.errors import ConfigError
 from platemae.layout import Results
 from platemae.making.facts import facts_of
 from platemae.making.files import write_files
+from platemae.making.gallery import gallery
 from platemae.making.key import settings_of
 from platemae.making.model import VALIDATION_CROPS, Model, device
-from platemae.making.shown import SHOWN, reconstructions, untrained_row
+from platemae.making.shown import SHOWN, untrained_row
 from platemae.models.sources import reader_of
 from platemae.store.plate_reader import StoreChannel
 
@@ -43,7 +44,7 @@ def take(results: Results, cfg: dict[str, Any], made: Path, base: Path, threads:
     whole = len(data.channels) == taken.module.n_channels
     if model.masks:
         model.history = [untrained_row(model, validation) if whole else {"step": 0, "crops": 0}]
-    shown = reconstructions(model) if whole else dict.fromkeys(SHOWN, validation[0][:0])
+    shown = gallery(model) if whole else dict.fromkeys(SHOWN, validation[0][:0])
     here = facts_of(results, model)
     write_files(made, model, here | _taken_facts(taken, here), shown)
 

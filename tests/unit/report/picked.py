@@ -112,6 +112,9 @@ def _values(path: Path, row: str, column: str) -> list[float]:
         for part in column.split("/"):
             value = value[int(part)] if isinstance(value, list) else value[part]
         return [float(value)]
+    if path.suffix == ".npz":
+        array = np.load(path)[column]
+        return [float(array if array.ndim == 0 else array[int(row)])]
     table = _table(path)
     cells = table[column] if row == "" else table[column].iloc[[int(place) for place in row.split()]]
     found = []

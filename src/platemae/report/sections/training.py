@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,11 @@ from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text,
 from platemae.report.figures import curves
 from platemae.report.origin import Cell, cell
 from platemae.report.source import Source
+from platemae.report.takeaway import file_name
 
 LOSSES, FOURIER, RATE = ("loss", "mse"), ("fourier",), ("lr",)
+SPEED = (("Crops a second", ("crops_per_s",)), ("Share of time without data", ("data_wait_fraction",)))
+Panel = tuple[str, list[tuple[str, np.ndarray, np.ndarray]]]
 VOLATILE = re.compile(r"second|hour|time|date|host|device|per_s|started|finished|version", re.IGNORECASE)
 """Facts that differ from run to run: on the page, but not in its digest."""
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -40,28 +43,41 @@ def build(source: Source) -> Section:
 def _curves(source: Source, model: str) -> list[Block]:
     path = source.results.model(model) / "history.parquet"
     history = pd.read_parquet(path) if path.is_file() else pd.DataFrame()
-    panels = _panels(history)
+    panels = _panels(history, _lasting(history))
     if not panels:
         kind = next(m["kind"] for m in source.cfg["models"] if m["name"] == model)
         return [Text(f"There is no training curve for {model} (kind {kind}).{_only_row(history)}", "note")]
-    last = int(history["step"].iloc[-1])
-    names = ", ".join(name for _, lines in panels for name, _, _ in lines)
-    ends = "; ".join(f"{name} ends at {y[-1]:.4g}" for _, lines in panels for name, _, y in lines)
-    alt = f"Training curves of {model} over {last} steps: {ends}."
-    caption = f"{model}: {names} over {last:,} steps"
-    return [Figure(curves(panels, "step"), alt, caption, width=280 * len(panels), scroll=len(panels) > 1)]
+    figures: list[Block] = [_figure(f"Training of {model}", panels, file_name("training", model))]
+    if speed := _panels(history, SPEED):  # another on each run and machine
+        figure = _figure(f"Throughput of {model}", speed, file_name("throughput", model))
+        figures.append(replace(figure, volatile=True))
+    return figures
 
 
-def _panels(history: pd.DataFrame) -> list[tuple[str, list[tuple[str, np.ndarray, np.ndarray]]]]:
-    """Return the panels that the history has columns for: losses with validation, Fourier term, learning rate."""
-    if "step" not in history or len(history) < 2:
-        return []
+def _figure(what: str, panels: list[Panel], name: str) -> Figure:
+    lines = [(line, x, y) for _, inside in panels for line, x, y in inside]
+    last = int(max(x[-1] for _, x, _ in lines))
+    ends = "; ".join(f"{line} ends at {y[-1]:.4g}" for line, _, y in lines)
+    data = pd.concat([pd.DataFrame({"line": line, "step": x, "value": y}) for line, x, y in lines], ignore_index=True)
+    caption = f"{what}: {', '.join(line for line, _, _ in lines)} over {last:,} steps; {ends}"
+    drawing = curves(panels, "step").showing(data)
+    return Figure(drawing, f"{caption}.", caption, 280 * len(panels), len(panels) > 1, name=name)
+
+
+def _lasting(history: pd.DataFrame) -> list[tuple[str, tuple[str, ...]]]:
+    """Return title and columns of the panels that equal trainings share: the Fourier term apart from the loss."""
     validation = tuple(name for name in map(str, history.columns) if name.startswith("val"))
-    wanted = (
+    return [
         ("Loss", LOSSES + tuple(name for name in validation if "fourier" not in name)),
         ("Fourier term", FOURIER + tuple(name for name in validation if "fourier" in name)),
         ("Learning rate", RATE),
-    )
+    ]
+
+
+def _panels(history: pd.DataFrame, wanted: Sequence[tuple[str, tuple[str, ...]]]) -> list[Panel]:
+    """Return the panels that the history has columns for."""
+    if "step" not in history or len(history) < 2:
+        return []
     found = [(title, [line for name in names for line in _line(history, name)]) for title, names in wanted]
     return [(title, lines) for title, lines in found if lines]
 
