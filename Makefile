@@ -9,7 +9,7 @@ SCREEN := demo-screen
 FIND_LINKS := $(shell $(PYTHON) -m pip config list 2>/dev/null | sed -n "s/^.*find-links='\(.*\)'$$/\1/p" | head -n 1)
 UV := $(if $(FIND_LINKS),UV_FIND_LINKS="$(FIND_LINKS)" )VIRTUAL_ENV="$(abspath $(VENV))" $(BIN)/uv
 
-.PHONY: demo test slow lint bench config lock env docs clean help
+.PHONY: demo test slow slurm lint bench config lock env docs clean help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,6 +26,9 @@ test: env ## set up, run the fast tests
 slow: env ## the minutes-long tests
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m slow -n 2 --dist loadfile \
 	   --no-loadscope-reorder --durations=20 --durations-min=1 tests/workflow tests/stages tests/unit
+
+slurm: env ## the tests on a SLURM cluster of virtual nodes, which is started where none runs (root)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=20 --durations-min=1 tests/slurm
 
 lint: env ## format, style, types, workflow
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
