@@ -82,14 +82,18 @@ class Points:
 
 def all_points(source: Source) -> Iterator[Points]:
     """Yield the points of each model that has embeddings of the scored plates, in the order of the tables."""
-    found = {model: corrections_of(source, model) for model in source.models}
+    having = [model for model in source.models if embedded(source, model)]
+    found = {model: corrections_of(source, model) for model in having}
     n_views = sum(1 + len(names) for names in found.values())
     most = int(min(MAX_POINTS, COORDINATE_BYTES / POINT_BYTES / max(n_views, 1)))
     fitted = min(UMAP_ROWS_EACH, UMAP_ROWS // max(n_views, 1))
     for model, names in found.items():
-        points = _points(source, model, names, most, fitted)
-        if points is not None:
-            yield points
+        yield _points(source, model, names, most, fitted)
+
+
+def embedded(source: Source, model: str) -> list[Path]:
+    """Return the embeddings of the scored plates that are there."""
+    return [p for plate in source.map_plates if (p := source.results.embedding(model, plate)).is_file()]
 
 
 def corrections_of(source: Source, model: str) -> list[str]:
@@ -113,10 +117,8 @@ def stratified(obs: pd.DataFrame, wanted: int, seed: int) -> npt.NDArray[np.int6
     return np.sort(order[picked])
 
 
-def _points(source: Source, model: str, corrections: list[str], most: int, fitted: int) -> Points | None:
-    paths = [p for plate in source.map_plates if (p := source.results.embedding(model, plate)).is_file()]
-    if not paths:
-        return None
+def _points(source: Source, model: str, corrections: list[str], most: int, fitted: int) -> Points:
+    paths = embedded(source, model)
     every = [_obs(path) for path in paths]
     ends = np.cumsum([len(obs) for obs in every])
     kept = np.floor(ends * min(1.0, most / max(int(ends[-1]), 1))).astype(int)

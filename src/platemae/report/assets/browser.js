@@ -350,7 +350,7 @@
     const watch = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       watch.disconnect();
-      start(root).then(() => requestAnimationFrame(() => { root.dataset.ready = "true"; }));
+      start(root).then(() => requestAnimationFrame(() => { root.dataset.ready = String(Math.round(performance.now())); }));
     });
     watch.observe(root);
   });

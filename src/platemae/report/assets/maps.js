@@ -98,7 +98,7 @@
     part("find").addEventListener("submit", (event) => { event.preventDefault(); look(); });
     part("search").addEventListener("change", look);
     draw();
-    root.dataset.ready = "true";
+    root.dataset.ready = String(Math.round(performance.now()));
   }
 
   document.querySelectorAll(".map").forEach((root) => {
