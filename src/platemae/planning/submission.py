@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from platemae.config import Config
-from platemae.config.plate_table import PlateTable
 from platemae.errors import MachineError, PlatemaeError, raise_all
-from platemae.layout import Results
 from platemae.planning.estimate import estimate
 from platemae.planning.rates import MFU, gpu_of_model, known_rates
 from platemae.planning.refusals import node_refusals, quota_refusals, short_intervals
@@ -18,43 +16,47 @@ from platemae.planning.resources import read_profile
 from platemae.planning.sizes import sampled_sizes
 from platemae.planning.workload import count_jobs, free_bytes, free_inodes, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
+from platemae.preflight.doctor import read_project
+from platemae.run import find_project
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 BY_SQUEUE = ("--slurm-status-command", "squeue")
 """Without, Snakemake asks a sacct that knows nothing, and waits for ever."""
 
 
-def prepare_submission(
-    config: Config, plates: PlateTable, base: Path, results: Results, profile: Path, rules: Path,
-    quota_gb: float | None = None, quota_files: int | None = None,
-) -> list[str]:  # fmt: skip
+def cluster_arguments() -> list[str]:
+    """Return what Snakemake must be told of this cluster beside its profile."""
+    if keeps_accounts():
+        return []
+    print("this cluster keeps no accounts of jobs (sacct): squeue is asked how they ended", file=sys.stderr)
+    return list(BY_SQUEUE)
+
+
+def check_submission(
+    configfile: Path, profile: Path, quota_gb: float | None = None, quota_files: int | None = None
+) -> None:
     """Check that SLURM can take the jobs of a run; no image is opened but one a kind of plate that is new.
 
     Times and memory are no reason to refuse, as they are estimated: ``platemae plan`` judges them.
 
     Parameters
     ----------
-    config, plates, base, results
-        What is run.
-    profile, rules
-        Folders of the Snakemake profile and of the rules.
+    configfile
+        Configuration.
+    profile
+        Folder of the Snakemake profile.
     quota_gb, quota_files
         Space and inodes that are left; None: as much as the disk has free.
-
-    Returns
-    -------
-    Arguments for Snakemake that this cluster needs; none where the profile does not submit to SLURM.
 
     Raises
     ------
     PlatemaeError
         With all problems.
     """
-    asked = read_profile(profile, rules)
-    if asked.executor != "slurm":
-        return []
     _check_programs(profile)
     known = partitions()
+    config, plates, base, results = read_project(configfile)
+    asked = replace(read_profile(profile, find_project() / "rules"), executor="slurm")
     jobs = count_jobs(config, plates)
     rates, gpu = known_rates(results), gpu_of_model(asked.gpu_model)
     work = list(pending_work(config, plates, sampled_sizes(config, plates, base, results), results))
@@ -69,10 +71,6 @@ def prepare_submission(
         ),
     ]
     raise_all(problems)
-    if keeps_accounts():
-        return []
-    print("this cluster keeps no accounts of jobs (sacct): squeue is asked how they ended", file=sys.stderr)
-    return list(BY_SQUEUE)
 
 
 def _check_programs(profile: Path) -> None:

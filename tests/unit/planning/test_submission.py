@@ -12,7 +12,7 @@ from platemae.errors import PlatemaeError
 from platemae.layout import Results
 from platemae.planning.rates import FASTEST, Rates
 from platemae.planning.sizes import sampled_sizes
-from platemae.planning.submission import BY_SQUEUE, prepare_submission
+from platemae.planning.submission import check_submission, cluster_arguments
 from platemae.preflight.cluster import accounts, cluster_lines, keeps_accounts, read_sinfo
 from platemae.preflight.doctor import read_project
 
@@ -45,9 +45,9 @@ def play(tmp_path, monkeypatch):
 
 def submit(screen, folder, **changed):
     """Check the submission of a screen under a profile in which every rule asks for what ``changed`` says."""
-    own = {"resources": {}, "executor": "slurm", "rule": {}, "quota": {}} | changed
+    own = {"resources": {}, "rule": {}, "quota": {}} | changed
     values = {
-        "executor": own["executor"],
+        "executor": "slurm",
         "default-resources": FITS | own["resources"],
         "set-resources": {stage.stem: FITS | own["resources"] for stage in (ROOT / "rules").glob("*_*.smk")},
     }
@@ -55,17 +55,12 @@ def submit(screen, folder, **changed):
     profile = folder / "profile"
     profile.mkdir(exist_ok=True)
     (profile / "config.yaml").write_text(yaml.safe_dump(values))
-    config, plates, base, results = read_project(screen)
-    return prepare_submission(config, plates, base, results, profile, ROOT / "rules", **own["quota"])
+    check_submission(screen, profile, **own["quota"])
 
 
 def test_what_fits_goes_on(screen, tmp_path, play):
-    assert submit(screen, tmp_path) == []
-
-
-def test_a_profile_of_this_machine_asks_no_cluster(screen, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert submit(screen, tmp_path, executor=None, resources={"slurm_partition": "nope"}) == []
+    submit(screen, tmp_path)
+    assert cluster_arguments() == []
 
 
 CASES = {
@@ -107,7 +102,7 @@ def test_on_a_gpu_the_fastest_one_decides_where_none_is_named(screen, tmp_path, 
     asked = {"slurm_partition": "gpu", "gpu": 1, "runtime": 2}
     with pytest.raises(PlatemaeError, match="even on the fastest GPU known"):
         submit(screen, tmp_path, rule=asked)
-    assert submit(screen, tmp_path, rule=asked | {"gpu_model": "a100"}) == []
+    submit(screen, tmp_path, rule=asked | {"gpu_model": "a100"})
 
 
 def test_several_problems_are_told_together(screen, tmp_path, play):
@@ -130,7 +125,8 @@ def test_without_accounts_squeue_is_asked_and_said(screen, tmp_path, play, capsy
     play("sacct", code=1)
     play("sacctmgr", code=1)
     play("sshare")
-    assert submit(screen, tmp_path, rule={"slurm_account": "other"}) == list(BY_SQUEUE), "nobody tells accounts"
+    submit(screen, tmp_path, rule={"slurm_account": "other"})  # which nobody can judge
+    assert cluster_arguments() == ["--slurm-status-command", "squeue"]
     assert "squeue is asked" in capsys.readouterr().err
     assert (keeps_accounts(), accounts()) == (False, frozenset())
     assert "it keeps no accounts of jobs" in cluster_lines()[0]
