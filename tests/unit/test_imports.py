@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "benchmarks": LOW,
     "methods": LOW,
     "sharing": LOW | {"data", "store"},
-    "provenance": LOW | {"config", "methods", "standing"},
+    "provenance": LOW | {"config", "methods", "standing", "holding", "run"},
     "report": LOW | {"tables", "neighbors", "methods", "store"},
     "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,

@@ -14,6 +14,7 @@ from platemae.annotations.catalogue import ORIGIN, AnnotationSet, choose
 from platemae.annotations.normalise import normalise
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, InputError, MissingError, PlatemaeError, raise_all, writing
+from platemae.logs import track
 
 _FULL = 64
 _TIMEOUT = 60
@@ -60,7 +61,7 @@ def fetch(
     problems: list[PlatemaeError] = []
     made: list[tuple[str, str, dict[str, object]]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for wanted in todo:
+        for wanted in track(todo, len(todo), "sets"):
             try:
                 made.append(_one(wanted, origin, Path(folder), aliases))
             except PlatemaeError as error:

@@ -353,7 +353,7 @@ def _studied(config: Config, plates: PlateTable, row: ModelEntry) -> dict[str, A
     return {
         "model": row.name,
         "kind": row.kind,
-        "family": _FAMILIES[row.kind] + ("+" if weight and row.kind != "wsl" else ""),
+        "family": _FAMILIES.get(row.kind, row.kind) + ("+" if weight and row.kind != "wsl" else ""),
         "preset": row.preset,
         "dataset": row.dataset,
         "fraction": config.entry("datasets", str(row.dataset)).fraction,

@@ -18,6 +18,7 @@ from torch import Tensor
 from platemae.data.prefetch import prefetch
 from platemae.embedding.cells import hide_others
 from platemae.embedding.tiling import tile_field
+from platemae.logs import track
 
 _log = logging.getLogger("platemae")
 
@@ -227,7 +228,8 @@ def crop_batches(
     """
     x_BCSS, owner_B = np.empty(0, np.float32), np.empty(batch, np.int64)
     filled = 0
-    for field, found in enumerate(prefetch(cut, range(n_fields), threads, depth=threads + 1)):
+    ahead = prefetch(cut, range(n_fields), threads, depth=threads + 1)
+    for field, found in enumerate(track(ahead, n_fields, "fields")):
         for number in range(len(found.origins_T2)):
             if filled == 0:
                 x_BCSS = np.empty((batch, len(found.field_CHW), size, size), np.float32)

@@ -18,6 +18,7 @@ import dask
 import numpy as np
 
 from platemae.errors import InputError, PlatemaeError, raise_all, writing
+from platemae.logs import progress
 from platemae.store import ngff
 from platemae.store.content import content_digest, digest_pixels
 from platemae.store.folder_form import FolderWriter
@@ -148,13 +149,15 @@ def _write_fields(
         except BaseException:
             stopped.set()
             raise
+        finally:
+            advance()
 
     # Of tasks that are ready dask takes the last key first: falling keys give the fields in order, as they most likely
     # lie on the disk. Nothing but speed and the order within a ZIP depends on it.
     task = dask.delayed(write, pure=False)
     tasks = [task(field, dask_key_name=f"field-{len(fields) - n:08d}") for n, field in enumerate(fields)]
     # The pool is left only when every thread is done, so that no straggler writes into a folder being removed.
-    with ThreadPoolExecutor(threads) as pool:
+    with progress(len(fields), "fields") as advance, ThreadPoolExecutor(threads) as pool:
         outcome = dask.compute(*tasks, scheduler="threads", pool=pool, optimize_graph=False)
     raise_all(result for result in outcome if isinstance(result, PlatemaeError))
     return [result for result in outcome if isinstance(result, _Written)]

@@ -30,6 +30,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from platemae.errors import ConfigError, InputError
+from platemae.logs import track
 from platemae.synthetic.cells import draw_field
 from platemae.synthetic.design import Well, make_layout, phenotype_of, relations, truth_table
 from platemae.synthetic.effects import brightness_of, expose, plate_effect, well_effect
@@ -106,13 +107,17 @@ def _write_images(root: Path, settings: ScreenSettings, todo: Sequence[tuple[int
     for name in settings.plates:
         (root / "plates" / name / "Images").mkdir(parents=True, exist_ok=True)
     if workers <= 1 or len(todo) < 2:
-        for task in todo:
+        for task in track(todo, len(todo), "wells"):
             _write_well(root, settings, *task)
         return
     context = multiprocessing.get_context("spawn")  # a fork beside running threads may hang
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
         roots, same = [root] * len(todo), [settings] * len(todo)
-        list(pool.map(_write_well, roots, same, *zip(*todo, strict=True), chunksize=max(1, len(todo) // (8 * workers))))
+        drawn = pool.map(
+            _write_well, roots, same, *zip(*todo, strict=True), chunksize=max(1, len(todo) // (8 * workers))
+        )
+        for _ in track(drawn, len(todo), "wells"):
+            pass
 
 
 def _write_well(root: Path, settings: ScreenSettings, plate: int, well: Well) -> None:
