@@ -47,7 +47,9 @@ def test_tabs_by_mouse_and_by_address(open_page, report):
     assert page.url.endswith("#benchmarks")
     page.go_back()
     assert shown(page) == ["overview"]
-    assert shown(open_page(report, "#plates").page) == ["plates"]
+    linked = open_page(report, "#plates").page
+    assert shown(linked) == ["plates"]
+    assert linked.evaluate("window.scrollY") == 0, "the title stays in sight"
 
 
 def test_tabs_by_keyboard(open_page, report):

@@ -31,6 +31,7 @@
     if (place >= 0) {
       show(place);
       if (target && target !== pages[place]) target.scrollIntoView();
+      else window.scrollTo(0, 0);
     }
   }
 
@@ -51,6 +52,7 @@
   }));
   window.addEventListener("hashchange", follow);
   window.addEventListener("popstate", follow);
+  window.addEventListener("load", follow); // after the browser's own jump to the address, which would hide the title
 
   const closed = [];
   window.addEventListener("beforeprint", () => {

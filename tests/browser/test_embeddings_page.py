@@ -1,0 +1,127 @@
+"""The embeddings browser by hand: hover, select, search, colour; what it says is held against the embeddings' files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import anndata
+import pandas as pd
+import pytest
+from playwright.sync_api import Locator, Page
+
+from tests.browser.result import COMPOUND, GENE, GUIDE, PLATE
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def page(open_page, report) -> Page:
+    opened = open_page(report, "#embeddings")
+    opened.page.wait_for_selector(".browser[data-ready]", state="attached")
+    yield opened.page
+    assert opened.errors == []
+    assert opened.dialogs == []
+
+
+def part(page: Page, name: str) -> Locator:
+    return page.locator(f".browser [data-part={name}]")
+
+
+def wells(page: Page, report: Path) -> pd.DataFrame:
+    """Rows of the model that is shown, from the files that its stage wrote."""
+    folder = report.parents[1] / "embeddings" / part(page, "model").locator("option:checked").inner_text()
+    tables = [anndata.read_h5ad(path, backed="r").obs for path in sorted(folder.glob("*.h5ad"))]
+    return pd.concat(tables).astype(str)
+
+
+def selected(page: Page) -> int:
+    found = re.search(r"([\d,]+) wells? selected", part(page, "status").inner_text())
+    return int(found[1].replace(",", "")) if found else 0
+
+
+def listed(page: Page) -> list[dict[str, str]]:
+    heads, *rows = [row.locator("th, td").all_inner_texts() for row in part(page, "selected").locator("tr").all()]
+    return [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+def test_hover_shows_a_well_and_its_picture(page, report):
+    box = part(page, "plots").bounding_box()
+    spots = [(x, y) for y in range(40, 400, 12) for x in range(60, int(box["width"] / 2) - 30, 7)]
+    for x, y in spots:
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if part(page, "tip").is_visible():
+            break
+    tip = part(page, "tip")
+    facts = dict(zip(tip.locator("dt").all_inner_texts(), tip.locator("dd").all_inner_texts(), strict=True))
+    known = wells(page, report)
+    assert ((known["Metadata_Plate"] == facts["plate"]) & (known["Metadata_Well"] == facts["well"])).sum() == 1
+    picture = tip.get_by_role("img").evaluate("image => getComputedStyle(image).backgroundImage")
+    assert picture.startswith('url("data:image/')
+
+
+def test_a_lasso_around_all_lists_the_wells(page, report):
+    plot = part(page, "plots").locator("> div").first.bounding_box()
+    left, right, top, bottom = plot["x"] + 34, plot["x"] + plot["width"] - 8, plot["y"] + 30, plot["y"] + 405
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top + 3)):
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    count = len(wells(page, report))
+    assert selected(page) == count
+    rows = listed(page)
+    assert len(rows) == min(count, 100)
+    assert {row["plate"] for row in rows} <= set(wells(page, report)["Metadata_Plate"])
+
+
+def test_search_finds_the_wells_of_a_gene(page, report):
+    known = wells(page, report)
+    gene = sorted(set(known["Metadata_Gene"]) - {"", GENE})[2]
+    part(page, "search").fill(gene)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    assert selected(page) == (known["Metadata_Gene"] == gene).sum() > 0
+    assert {row["gene"] for row in listed(page)} == {gene}
+    part(page, "clear").click()
+    assert selected(page) == 0
+
+
+def test_colours_follow_the_menu(page, report):
+    def drawn() -> bytes:
+        page.wait_for_timeout(500)
+        return part(page, "plots").screenshot()
+
+    controls = drawn()
+    part(page, "colour").select_option("plate")
+    assert drawn() != controls
+    names = set(wells(page, report)["Metadata_Plate"])
+    legend = part(page, "legend").get_by_role("button")
+    assert {re.sub(r"^.\s*| \(\d+\)$", "", text) for text in legend.all_inner_texts()} == names
+    part(page, "legend").get_by_role("button").first.click()
+    (plate,) = {row["plate"] for row in listed(page)}
+    assert selected(page) == (wells(page, report)["Metadata_Plate"] == plate).sum()
+
+
+def test_menus_work_by_keyboard(page):
+    before = part(page, "drawn").inner_text()
+    part(page, "model").focus()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(300)
+    assert part(page, "drawn").inner_text() != before
+
+
+def test_names_that_are_markup_are_text_here_too(open_page, small_report):
+    opened = open_page(small_report, "#embeddings")
+    page = opened.page
+    page.wait_for_selector(".browser[data-ready]", state="attached")
+    part(page, "colour").select_option("plate")
+    assert PLATE in part(page, "legend").inner_text()
+    for wanted, column in ((GENE, "gene"), (GUIDE, "perturbation"), (COMPOUND, "compound")):
+        part(page, "search").fill(wanted)
+        page.keyboard.press("Enter")
+        page.wait_for_timeout(300)
+        assert {row[column] for row in listed(page)} == {wanted}
+    assert page.evaluate("window.hit") is None
+    assert opened.dialogs == []
