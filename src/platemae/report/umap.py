@@ -11,9 +11,6 @@ import numpy.typing as npt
 from platemae.neighbors import neighbor_graph
 from platemae.neighbors import umap as layout
 
-MAX_WELLS = 20_000
-"""More wells than this are thinned: the picture would not gain, the page would not open."""
-
 MIN_WELLS = 5
 PCA_ABOVE = 50
 """Wider features go through a PCA of this many components first, as scanpy does."""
