@@ -32,7 +32,7 @@ def _plates(quoted: Quoted, plates: Sequence[str]) -> str:
     manifests = [f"plates/{plate}.manifest.json" for plate in plates]
     fields = tuple(f"plates/{plate}.fields.parquet" for plate in plates)
     columns = ["plate", "batch", "well", "control_type"]
-    rows = pd.concat([pd.read_parquet(quoted.results.root / name, columns=columns) for name in fields])
+    rows = pd.concat([quoted.table(name, columns) for name in fields])
     wells = rows.drop_duplicates(["plate", "well"])
     batches = quoted.of(int(rows["batch"].nunique()), fields, "batch")
     negative = quoted.of(int((wells["control_type"] == "negcon").sum()), fields, "control_type=negcon")
@@ -77,8 +77,8 @@ def _intensity(quoted: Quoted, name: str) -> str:
     count = plural(quoted.of(total, (file,), "counts.fields"), "field") if total else ""
     fitted = f"was fitted on {count}" if total else "has the range of its limits"
     return (
-        f"The intensity map {quoted.words(name)} takes each channel to {quoted.words('0..255')}, as networks expect;"
-        f" it {fitted}, with a map of its own for {quoted.counted(file, 'counts.units', 'unit')} (plates, batches or all)."
+        f"The intensity map {quoted.words(name)} takes each channel to {quoted.words('0..255')}, as networks expect; "
+        f"it {fitted}, with a map of its own for {quoted.counted(file, 'counts.units', 'unit')} (plate, batch, all)."
     )
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from platemae.errors import ContractError, MissingError
 from platemae.layout import Results
@@ -62,6 +65,24 @@ class Quoted:
             found = found.get(part) if isinstance(found, dict) else None
         return found
 
+    def table(self, file: str, columns: Sequence[str]) -> pd.DataFrame:
+        """Return columns of a table.
+
+        Raises
+        ------
+        MissingError
+            When there is no such file.
+        ContractError
+            When it cannot be read.
+        """
+        path = self.results.root / file
+        if not path.is_file():
+            raise _not_made(path)
+        try:
+            return pd.read_parquet(path, columns=list(columns))
+        except (OSError, ValueError) as error:
+            raise ContractError(f"it cannot be read: {error}", str(path), "delete its manifest and run again") from None
+
     def number(self, files: str | Sequence[str], key: str) -> str:
         """Quote a number, or its sum over several files; of a list its length."""
         names = (files,) if isinstance(files, str) else tuple(files)
@@ -89,10 +110,14 @@ class Quoted:
             try:
                 self._read[file] = json.loads(path.read_text())
             except FileNotFoundError:
-                raise MissingError("nothing can be said of what is not made yet", str(path), "platemae run") from None
+                raise _not_made(path) from None
             except ValueError as error:
                 raise ContractError(f"it cannot be read: {error}", str(path), "delete it and run again") from None
         return self._read[file]
+
+
+def _not_made(path: Path) -> MissingError:
+    return MissingError("nothing can be said of what is not made yet", str(path), "platemae run")
 
 
 def plural(shown: str, noun: str) -> str:

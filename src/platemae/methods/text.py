@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from platemae.errors import MissingError
 from platemae.layout import Results
 from platemae.methods.images import image_paragraphs
 from platemae.methods.maps import map_paragraphs
@@ -61,6 +62,9 @@ def methods_text(results: Results, cfg: Mapping[str, Any], versions: Mapping[str
     MissingError, ContractError
         When a job that the text tells of is not done, or its manifest cannot be read.
     """
+    missing = [name for name in ("plates", "map_plates", "models", "corrections") if not cfg[name]]
+    if missing:
+        raise MissingError(f"there are no {missing[0]} to tell of", str(results.root), "name some, then platemae run")
     quoted = Quoted(results)
     paragraphs = [
         *image_paragraphs(quoted, cfg),

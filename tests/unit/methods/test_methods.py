@@ -142,3 +142,8 @@ def test_unfinished_results_are_named(results):
     (results.root / "maps/mae1/raw.manifest.json").unlink()
     with pytest.raises(MissingError, match=r"maps/mae1/raw\.manifest\.json"):
         methods_text(results, CFG, {})
+    (results.root / "plates/P2.fields.parquet").unlink()
+    with pytest.raises(MissingError, match=r"P2\.fields\.parquet"):
+        methods_text(results, CFG, {})
+    with pytest.raises(MissingError, match="no plates to tell of"):
+        methods_text(results, CFG | {"plates": []}, {})

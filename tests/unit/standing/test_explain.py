@@ -14,6 +14,7 @@ from platemae.errors import ConfigError, ContractError
 from platemae.fingerprint import code_digest, module_digests
 from platemae.layout import Results
 from platemae.ledger import Accepted, append, in_force
+from platemae.report.blocks import Page
 from platemae.report.page import render
 from platemae.report.sections import provenance
 from platemae.report.source import Source
@@ -113,7 +114,7 @@ def test_the_ledger_holds_until_the_job_runs_again(results):
     append(results, [ENTRY])
     assert in_force(results) == [ENTRY]
     source = Source(results, {"plates": [], "map_plates": [], "models": [], "corrections": [], "benchmarks": []})
-    page = render("title", [provenance.build(source)])
+    page = render("title", [Page("provenance", "Provenance", [provenance.build(source)])])
     assert "no matter" in page
     assert "x.py changed" in page
     write_text(results.provenance("qc_plate", "P1"), json.dumps({"started": "2026-11-20T09:00:00+00:00"}))
@@ -123,7 +124,7 @@ def test_the_ledger_holds_until_the_job_runs_again(results):
     results.accepted().write_text("{")
     with pytest.raises(ContractError, match="line 1"):
         in_force(results)
-    page = render("title", [provenance.build(source)])
+    page = render("title", [Page("provenance", "Provenance", [provenance.build(source)])])
     assert "not shown (provenance/accepted.jsonl): line 1 of the ledger cannot be read" in page
 
 
