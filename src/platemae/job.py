@@ -24,8 +24,8 @@ from platemae.contracts import Manifest, write_text
 from platemae.data.lease import slurm_job
 from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
 from platemae.fingerprint import code_digest, digest_json
+from platemae.holding.orphans import RUN_ID
 from platemae.layout import Results
-from platemae.provenance.run_record import RUN_ID
 from platemae.standing.record import job_name, libraries, size_and_digest
 
 

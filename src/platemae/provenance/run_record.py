@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +20,12 @@ from platemae.config import Config
 from platemae.config.plates import Plate
 from platemae.contracts import write_text
 from platemae.errors import ContractError
+from platemae.holding.orphans import RUN_ID
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import in_force
 from platemae.provenance.jobs import by_stage, job_records, record_files
 from platemae.standing.record import libraries
 
-RUN_ID = "PLATEMAE_RUN_ID"
-"""Environment variable that every job of one run inherits, and notes."""
 WORKFLOW = ("Snakefile", "rules")
 CLOCKS_SECONDS = 600.0
 """How far the clock of a job's host may be behind."""
@@ -55,14 +54,16 @@ def recorded_run(results: Results, project: Path, config: Config, plates: Sequen
     started, run_id = time.time(), os.environ.get(RUN_ID, "")
     name = f"{datetime.fromtimestamp(started, UTC):%Y%m%dT%H%M%SZ}-{run_id[:8]}"
     record = _beginning(run_id, started, config, plates)
-    keep_workflow(project, results)
     outcome = Outcome()
-    _write(results, name, record)
+    with suppress(OSError):  # a full disk ends a run by what its jobs say, not by its record
+        keep_workflow(project, results)
+        _write(results, name, record)
     try:
         yield outcome
     finally:
         ended = {"ended": _iso(time.time()), "seconds": round(time.time() - started, 3), "exit_code": outcome.exit_code}
-        _write(results, name, record | ended | _of_jobs(results, run_id, started))
+        with suppress(OSError):
+            _write(results, name, record | ended | _of_jobs(results, run_id, started))
 
 
 def keep_workflow(project: Path, results: Results) -> None:
@@ -94,7 +95,7 @@ def _beginning(run_id: str, started: float, config: Config, plates: Sequence[Pla
         "command": ["platemae", *sys.argv[1:]],
         "config": config.model_dump(mode="json"),
         "plates": [asdict(plate) for plate in plates],
-        "user": getpass.getuser(),
+        "user": _user(),
         "host": platform.node(),
         "python": sys.version.split()[0],
         "libraries": libraries(),
@@ -102,6 +103,13 @@ def _beginning(run_id: str, started: float, config: Config, plates: Sequence[Pla
         "ended": None,
         "exit_code": None,
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may know no name
+        return f"uid {os.getuid()}"
 
 
 def _of_jobs(results: Results, run_id: str, started: float) -> dict[str, Any]:

@@ -10,11 +10,12 @@ from rocrate.rocrate import ROCrate
 from platemae.config import Config
 from platemae.config.plates import Plate
 from platemae.errors import MissingError
+from platemae.holding.orphans import RUN_ID
 from platemae.layout import Results
 from platemae.provenance import run_record
 from platemae.provenance.crate import write_crate
 from platemae.provenance.jobs import job_records, span, versions
-from platemae.provenance.run_record import RUN_ID, recorded_run, run_records
+from platemae.provenance.run_record import recorded_run, run_records
 from platemae.standing.crate import crate_changes
 from platemae.standing.record import size_and_digest
 
