@@ -11,6 +11,11 @@ rule render_report:
             correction=names("corrections"),
             plate=MAP_PLATES,
         ),
+        maps=expand(
+            "maps/{model}/{correction}.manifest.json",
+            model=names("models"),
+            correction=names("corrections"),
+        ),
         look=PAGE_FILES,
     output:
         manifest="report/manifest.json",
@@ -24,7 +29,7 @@ rule render_report:
     benchmark:
         "benchmarks/render_report/all.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-report.yaml"
     threads: 2
     resources:
         mem_mb=memory("render_report"),
