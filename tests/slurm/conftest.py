@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.slurm.cluster import Cluster, running_cluster, why_not
+from tests.workflow.conftest import tiny_screen
+
+__all__ = ["cluster", "tiny_screen"]
 
 
 @pytest.fixture(scope="session")
