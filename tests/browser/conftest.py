@@ -81,15 +81,19 @@ def small_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_result(tmp_path_factory.mktemp("small"))
 
 
-@pytest.fixture(scope="session", params=["small", "demo"])
-def report(request: pytest.FixtureRequest) -> Path:
-    """Each report in turn; the demo's is named by PLATEMAE_REPORT, as `make browser` does."""
-    if request.param == "small":
-        return request.getfixturevalue("small_report")
-    path = Path(os.environ.get("PLATEMAE_REPORT", ""))
+@pytest.fixture(scope="session")
+def demo_report() -> Path:
+    """Report of the demo, named by PLATEMAE_REPORT, as `make browser` does."""
+    path = Path(os.environ.get("PLATEMAE_REPORT", "")).absolute()
     if not path.is_file():
         pytest.skip("the demo's report is not there: run `make demo`, then `make browser`")
-    return path.resolve()
+    return path
+
+
+@pytest.fixture(scope="session", params=["small", "demo"])
+def report(request: pytest.FixtureRequest) -> Path:
+    """Each report in turn."""
+    return request.getfixturevalue(f"{request.param}_report")
 
 
 @pytest.fixture(scope="session")

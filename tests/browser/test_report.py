@@ -112,5 +112,5 @@ def test_names_that_are_markup_are_text(open_page, small_report):
     assert opened.dialogs == []
     assert page.evaluate("window.hit") is None
     assert page.locator("svg[onload], img[onerror]").count() == 0
-    text = page.evaluate("document.body.textContent")
-    assert {name for name, markup in HOSTILE.items() if markup not in text} == set()
+    text = page.evaluate("document.body.textContent")  # genes and compounds are searched for: see the other two files
+    assert {name for name in ("plate", "stain", "title") if HOSTILE[name] not in text} == set()
