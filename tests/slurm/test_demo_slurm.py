@@ -22,6 +22,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 TRAINED_ALIKE = ("--", "--set-resources=train_model:processes=2")
 """On this machine: two processes that share two threads, as there are on two nodes of one thread each."""
 
+EMBEDDINGS = "embed_mae_embed_plate"
+"""What Snakemake calls the group of one model's embeddings."""
+
 
 @dataclass
 class OnSlurm(Project):
@@ -52,6 +55,7 @@ def write_site(root):
     values["set-resources"] = rules
     values["set-threads"] = {"train_model": 1}
     values |= {"slurm-init-seconds-before-status-checks": 2, "seconds-between-status-checks": 2}
+    values["slurm-keep-successful-logs"] = True
     path.write_text(yaml.safe_dump(values))
 
 
@@ -107,8 +111,9 @@ def test_every_job_ran_once_and_ended_well(there):
     assert {record.state for record in there.records} == {"COMPLETED"}
     assert sorted(record.rule for record in there.records) == there.calls
     # Two plates, two models, two corrections: what is one job a plate goes together, the models apart.
-    together = ["ingest", "qc", "import_means", "embed_mae", *(f"controls_{m}_negcon" for m in ("mae", "means"))]
-    together += [f"correct_{m}_{c}" for m in ("mae", "means") for c in ("none", "tvn")]
+    together = ["ingest_ingest_plate", "qc_qc_plate", "import_means_import_profiles", "embed_mae_embed_plate"]
+    together += [f"controls_{m}_negcon_summarize_controls" for m in ("mae", "means")]
+    together += [f"correct_{m}_{c}_correct_plate" for m in ("mae", "means") for c in ("none", "tvn")]
     each = ["fit_intensity", "build_dataset", "train_model", "compare_models", "render_report"]
     each += [rule for rule in ("fit_correction", "build_map", "score_map") for _ in range(4)]
     assert there.calls == sorted(together + each)
@@ -120,8 +125,8 @@ def test_sbatch_is_called_as_often_as_the_plan_says(there):
 
 def test_gpus_go_once_to_the_rules_that_ask(there):
     gpus = {record.rule: record.allocated.get("gres/gpu") for record in there.records}
-    assert {rule: count for rule, count in gpus.items() if count} == {"train_model": "2", "embed_mae": "1"}
-    (job,) = [record.job for record in there.records if record.rule == "embed_mae"]
+    assert {rule: count for rule, count in gpus.items() if count} == {"train_model": "2", EMBEDDINGS: "1"}
+    (job,) = [record.job for record in there.records if record.rule == EMBEDDINGS]
     steps = [step for step in there.steps if step.job.startswith(f"{job}.") and not step.job.endswith(".batch")]
     assert [step.allocated.get("gres/gpu") for step in steps] == ["1", "1"], "a step a plate, one after the other"
     assert steps[0].end <= steps[1].start
@@ -132,7 +137,8 @@ def test_one_process_group_ran_over_two_nodes(there):
     (step,) = [one for one in there.steps if one.job.startswith(f"{job.job}.") and not one.job.endswith(".batch")]
     assert job.nodes == step.nodes == "sim[3-4]"
     assert (job.allocated["node"], step.allocated["node"]) == ("2", "2")
-    assert "world size 2" in (there.root / "results/logs/train_model/mae.log").read_text()
+    (log,) = (there.root / "results/.snakemake/slurm_logs/rule_train_model").rglob("*.log")
+    assert log.read_text().count("world size 2, as asked for") == 1
 
 
 def test_a_comment_edited_or_a_resource_changed_submits_nothing(there):
