@@ -72,10 +72,9 @@ $(VENV)/.done: pyproject.toml $(LOCK)
 	@$(UV) pip install --quiet --compile-bytecode -c $(LOCK) -e '.[dev,docs,slurm,classical,harmony,leiden]'
 	@touch $@
 
-lock: env ## rewrite the lock from what is installed, names and versions only, and the conda environment from it
+lock: env ## rewrite the lock from what is installed, names and versions only, and the conda environments from it
 	@$(UV) pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v '^uv==' > $(LOCK)
-	@{ printf '# Written by `make lock` from lock.txt.\nname: platemae\nchannels:\n  - conda-forge\ndependencies:\n'; \
-	   printf '  - python=3.11\n  - pip\n  - pip:\n'; sed 's/^/      - /' $(LOCK); } > envs/platemae.yaml
+	@$(BIN)/python envs/split.py
 
 clean: ## remove the demo's outputs (not the environment)
 	@rm -rf results site $(SCREEN)

@@ -15,7 +15,7 @@ rule build_dataset:
     benchmark:
         "benchmarks/build_dataset/{dataset}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("build_dataset"),

@@ -14,7 +14,7 @@ rule build_map:
     benchmark:
         "benchmarks/build_map/{model}/{correction}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("build_map"),

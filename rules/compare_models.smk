@@ -27,7 +27,7 @@ rule compare_models:
     benchmark:
         "benchmarks/compare_models/all.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-report.yaml"
     threads: 1
     resources:
         mem_mb=memory("compare_models"),

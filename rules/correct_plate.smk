@@ -13,7 +13,7 @@ rule correct_plate:
     benchmark:
         "benchmarks/correct_plate/{model}/{correction}/{plate}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("correct_plate"),

@@ -18,7 +18,7 @@ rule embed_plate:
     wildcard_constraints:
         model=any_of(NETWORKS),
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-train.yaml"
     threads: 2
     resources:
         mem_mb=memory("embed_plate"),

@@ -10,7 +10,7 @@ rule fit_correction:
     benchmark:
         "benchmarks/fit_correction/{model}/{correction}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("fit_correction"),

@@ -16,7 +16,7 @@ rule fit_intensity:
     benchmark:
         "benchmarks/fit_intensity/{intensity}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 2
     resources:
         mem_mb=memory("fit_intensity"),

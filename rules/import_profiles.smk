@@ -13,7 +13,7 @@ rule import_profiles:
     wildcard_constraints:
         model=any_of(PROFILES),
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("import_profiles"),

@@ -10,7 +10,7 @@ rule ingest_plate:
     benchmark:
         "benchmarks/ingest_plate/{plate}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 2
     resources:
         mem_mb=memory("ingest_plate"),

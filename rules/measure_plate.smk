@@ -12,7 +12,7 @@ rule measure_plate:
     benchmark:
         "benchmarks/measure_plate/{plate}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 2
     resources:
         mem_mb=memory("measure_plate"),

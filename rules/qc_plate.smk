@@ -10,7 +10,7 @@ rule qc_plate:
     benchmark:
         "benchmarks/qc_plate/{plate}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 2
     resources:
         mem_mb=memory("qc_plate"),

@@ -17,7 +17,7 @@ rule score_map:
     benchmark:
         "benchmarks/score_map/{model}/{correction}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("score_map"),

@@ -10,7 +10,7 @@ rule summarize_controls:
     benchmark:
         "benchmarks/summarize_controls/{model}/{fit_on}/{plate}.tsv"
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-analysis.yaml"
     threads: 1
     resources:
         mem_mb=memory("summarize_controls"),

@@ -24,7 +24,7 @@ rule train_model:
     wildcard_constraints:
         model=any_of(NETWORKS),
     conda:
-        "../envs/platemae.yaml"
+        "../envs/platemae-train.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 3),

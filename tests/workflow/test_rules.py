@@ -73,14 +73,6 @@ def test_both_profiles_use_the_greedy_scheduler(project):
         assert re.search(r"^rerun-incomplete: true\b", text, re.M)
 
 
-def test_one_lock_for_conda_and_pip(project):
-    lock = (project / "envs/lock.txt").read_text().split()
-    conda = re.findall(r"^      - (\S+)$", (project / "envs/platemae.yaml").read_text(), re.M)
-    assert conda == lock
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!_]+", line) for line in lock), "names and versions only"
-    assert {"torch==2.13.0", "torchvision==0.28.0"} <= set(lock), "a pair"
-
-
 def test_a_plate_depends_on_its_own_plate_map_its_cells_and_the_metadata(project, tmp_path):
     (tmp_path / "maps" / "platemap").mkdir(parents=True)
     (tmp_path / "results" / "plates").mkdir(parents=True)

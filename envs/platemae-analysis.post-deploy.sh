@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Run by Snakemake inside the new environment (--sdm conda): the package itself, from the checkout that the run started in.
+# Written by `make lock`. Snakemake runs it in the new environment (--sdm conda): the package itself, from a checkout.
 set -euo pipefail
 python -m pip install --no-deps "${PLATEMAE_SOURCE:?set it to the folder of the checkout}"
