@@ -1,1 +1,1 @@
-"""One plate store and one training for several projects, in a folder that the variable PLATEMAE_SHARED names."""
+"""One plate store and one training for several projects, in a folder that the variable PLATEMAE_SHARED_FOLDER names."""

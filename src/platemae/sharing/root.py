@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platemae.errors import ConfigError
 
-SHARED = "PLATEMAE_SHARED"
+SHARED = "PLATEMAE_SHARED_FOLDER"
 """Environment variable that names the folder; a path of a machine has no place in config.yaml."""
 
 
