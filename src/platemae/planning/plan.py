@@ -17,7 +17,7 @@ from platemae.planning.compare import Compared, compare
 from platemae.planning.estimate import StageCost, estimate, wall_seconds
 from platemae.planning.rates import MFU, Gpu, Rates, find_gpu, gpu_of_model, known_rates
 from platemae.planning.refusals import refusals
-from platemae.planning.resources import Profile, read_profile, sbatch_calls
+from platemae.planning.resources import Profile, jobs_in_turn, read_profile, sbatch_calls
 from platemae.planning.sizes import PlateSize, sizes_of, total
 from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, free_bytes, pending_work
 from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
@@ -132,18 +132,19 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     jobs = count_jobs(config, plates)
     costs = estimate(work, jobs, profile, rates, gpu, nodes, options.mfu)
     quota_gb = options.quota_gb if options.quota_gb is not None else free_bytes(results.root) / 1e9
+    mapped = max(len(map_plates(config, plates)), 1)
+    sets = {stage: count // mapped for stage, count in jobs.items()}
+    pending = {stage: cost.pending for stage, cost in costs.items()}
     problems += refusals(
         work, costs, profile, rates, gpu, nodes, options.mfu, quota_gb, options.quota_files, known,
-        accounts() if known else (),
+        accounts() if known else (), jobs_in_turn(profile, pending, sets),
     )  # fmt: skip
     whole = list(pending_work(config, plates, sizes, NOWHERE))
-    mapped = max(len(map_plates(config, plates)), 1)
-    pending = {stage: cost.pending for stage, cost in costs.items()}
     listed = list(costs.values())
     return Plan(
         listed,
         wall_seconds(listed),
-        sbatch_calls(profile, pending, {stage: count // mapped for stage, count in jobs.items()}),
+        sbatch_calls(profile, pending, sets),
         _assumptions(options, profile, rates, gpu, nodes, list(sizes.values()), config.rows, given),
         problems,
         compare(whole, results, profile, rates, gpu, options.mfu),

@@ -20,6 +20,7 @@ def refusals(
     work: Sequence[Work], costs: Mapping[str, StageCost], profile: Profile, rates: Rates, gpu: Gpu | None, nodes: Nodes,
     mfu: float, quota_gb: float | None = None, quota_files: int | None = None,
     known: Mapping[str, Partition] | None = None, accounts: Collection[str] = (),
+    together: Mapping[str, int] | None = None,
 ) -> list[PlatemaeError]:  # fmt: skip
     """Return all that cannot fit, by what SLURM says and by the estimate of times and memory.
 
@@ -33,8 +34,10 @@ def refusals(
         Space and inodes that are left, where there is a quota.
     known, accounts
         SLURM's partitions, and the accounts that this user has.
+    together
+        Rule -> jobs of one submission (`jobs_in_turn`); one where it is not said.
     """
-    pending = [stage for stage, cost in costs.items() if cost.pending]
+    pending = {stage: (together or {}).get(stage, 1) for stage, cost in costs.items() if cost.pending}
     problems: list[PlatemaeError] = []
     if profile.executor:  # jobs of this machine have no time limit, and as much memory as there is
         problems += short_intervals(work, profile, rates, gpu, mfu)
@@ -134,7 +137,7 @@ def _memory(costs: Mapping[str, StageCost], profile: Profile) -> Iterator[Platem
 
 
 def node_refusals(
-    stages: Iterable[str],
+    stages: Mapping[str, int],
     profile: Profile,
     nodes: Nodes,
     known: Mapping[str, Partition],
@@ -145,7 +148,7 @@ def node_refusals(
     Parameters
     ----------
     stages
-        Those with jobs to do.
+        Those with jobs to do, and how many of them one submission runs one after another: their walltimes add up.
     profile
         What they ask for.
     nodes
@@ -154,7 +157,7 @@ def node_refusals(
         SLURM's partitions, and the accounts that this user has; empty where nobody tells.
     """
     default = next((p for p in known.values() if p.is_default), None)
-    for stage in stages:
+    for stage, together in stages.items():
         asked, where = profile.asked[stage], f"profile: set-resources.{stage}"
         for account in asked.accounts if accounts else ():
             if account.lower() not in accounts:
@@ -166,10 +169,15 @@ def node_refusals(
             continue
         partition = known.get(asked.partition, default)
         yield from _of_node(stage, asked, profile, partition, nodes)
-        if partition and partition.minutes and asked.runtime_minutes > partition.minutes:
+        minutes = together * asked.runtime_minutes
+        if partition and partition.minutes and minutes > partition.minutes:
             limit = f"partition {partition.name} allows {partition.minutes}"
-            what = f"{stage} asks for {asked.runtime_minutes} minutes, {limit}"
-            yield ConfigError(what, f"{where}.runtime", "ask for less, or another partition")
+            jobs, fewer = "", ""
+            if together > 1:
+                jobs = f" for {together} jobs in turn, {asked.runtime_minutes} each"
+                fewer = f"fewer jobs of {profile.groups[stage]} (group-components), "
+            what = f"{stage} asks for {minutes} minutes{jobs}, {limit}"
+            yield ConfigError(what, f"{where}.runtime", f"ask for {fewer}less, or another partition")
 
 
 def _of_node(

@@ -264,3 +264,20 @@ def sbatch_calls(profile: Profile, pending: Mapping[str, int], sets: Mapping[str
         kinds = max(apart[group], 1)
         calls += kinds * -(-jobs // (kinds * profile.components.get(group, 1)))
     return calls
+
+
+def jobs_in_turn(profile: Profile, pending: Mapping[str, int], sets: Mapping[str, int]) -> dict[str, int]:
+    """Return how many jobs of each rule with jobs to do one submission runs, one after another: the size of its groups.
+
+    Parameters
+    ----------
+    profile, pending, sets
+        As in `sbatch_calls`.
+    """
+    found = {}
+    for rule, jobs in pending.items():
+        group = profile.groups.get(rule, "")
+        kinds = max(min(sets.get(rule, 1), jobs), 1) if "{" in group else 1
+        if jobs:
+            found[rule] = min(profile.components.get(group, 1), -(-jobs // kinds))
+    return found

@@ -8,11 +8,12 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from platemae.config.slices import map_plates
 from platemae.errors import MachineError, PlatemaeError, raise_all
 from platemae.planning.estimate import estimate
 from platemae.planning.rates import MFU, gpu_of_model, known_rates
 from platemae.planning.refusals import node_refusals, quota_refusals, short_intervals
-from platemae.planning.resources import read_profile
+from platemae.planning.resources import jobs_in_turn, read_profile
 from platemae.planning.sizes import sampled_sizes
 from platemae.planning.workload import count_jobs, free_bytes, free_inodes, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
@@ -58,11 +59,13 @@ def check_submission(
     config, plates, base, results = read_project(configfile)
     asked = replace(read_profile(profile, find_project() / "rules"), executor="slurm")
     jobs = count_jobs(config, plates)
+    mapped = max(len(map_plates(config, plates)), 1)
+    sets = {stage: count // mapped for stage, count in jobs.items()}
     rates, gpu = known_rates(results), gpu_of_model(asked.gpu_model)
     work = list(pending_work(config, plates, sampled_sizes(config, plates, base, results), results))
     costs = estimate(work, jobs, asked, rates, gpu, Nodes())
     problems = [
-        *node_refusals([stage for stage, n in jobs.items() if n], asked, Nodes(), known, accounts()),
+        *node_refusals(jobs_in_turn(asked, jobs, sets), asked, Nodes(), known, accounts()),
         *short_intervals(work, asked, rates, gpu, MFU),
         *quota_refusals(
             costs.values(),

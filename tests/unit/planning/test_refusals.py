@@ -7,7 +7,7 @@ import pytest
 from platemae.layout import MANIFESTS
 from platemae.planning.estimate import estimate
 from platemae.planning.rates import Rates
-from platemae.planning.refusals import refusals
+from platemae.planning.refusals import node_refusals, refusals
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
 from platemae.preflight.cluster import Nodes, read_sinfo
@@ -91,3 +91,12 @@ def test_sinfo_is_read_by_partition():
     assert found["cpu"].is_default
     assert (found["cpu"].nodes, found["cpu"].minutes) == (Nodes(4, 16, 0, 64_000), 240)
     assert (found["gpu"].nodes, found["gpu"].minutes) == (Nodes(3, 32, 4, 256_000), 0)
+
+
+def test_walltimes_of_a_group_add_up_against_the_partitions_limit():
+    profile = Profile({"qc_plate": Asked(runtime_minutes=30)}, "slurm", groups={"qc_plate": "qc"})
+    known = read_sinfo(SINFO)
+    assert list(node_refusals({"qc_plate": 8}, profile, NODES, known)) == []
+    (problem,) = node_refusals({"qc_plate": 9}, profile, NODES, known)
+    assert "270 minutes for 9 jobs in turn, 30 each, partition cpu allows 240" in problem.what
+    assert "fewer jobs of qc (group-components)" in problem.remedy

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from platemae.planning.rates import GPUS, gpu_of_model
-from platemae.planning.resources import Profile, read_profile, sbatch_calls
+from platemae.planning.resources import Profile, jobs_in_turn, read_profile, sbatch_calls
 
 ROOT = Path(__file__).parents[3]
 
@@ -95,3 +95,12 @@ def test_groups_and_arrays_save_calls():
     assert sbatch_calls(apart, {"embed_plate": 4}, {"embed_plate": 2}) == 2, "two models never share a group"
     assert sbatch_calls(apart, {"embed_plate": 4}) == 1
     assert sbatch_calls(Profile({}, "slurm", arrays={"embed_plate": 1000}), pending) == 2 + 8000 + 1
+
+
+def test_one_submission_runs_the_jobs_of_its_group_in_turn():
+    apart = Profile({}, "slurm", groups={"embed_plate": "embed_{model}"}, components={"embed_{model}": 20})
+    assert jobs_in_turn(apart, {"embed_plate": 64, "qc_plate": 8, "build_map": 0}, {"embed_plate": 2}) == {
+        "embed_plate": 20,
+        "qc_plate": 1,
+    }
+    assert jobs_in_turn(apart, {"embed_plate": 8}, {"embed_plate": 2}) == {"embed_plate": 4}
