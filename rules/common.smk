@@ -21,7 +21,13 @@ from platemae.contracts import JOINT_CORRECTIONS, TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
 from platemae.layout import Results as ResultsFolder
-from platemae.planning.asked import CONTROL_SHARE, HOLDS_MAP, LEAST, map_memory_mb, minutes_of
+from platemae.planning.asked import (
+    CONTROL_SHARE,
+    HOLDS_MAP,
+    LEAST,
+    map_memory_mb,
+    minutes_of,
+)
 from platemae.readers.detect import inputs_of
 from platemae.snakemake_groups import check_mixed_groups_only
 
