@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "wells": set(),
     "selection": {"errors"},
     "look": set(),
+    "snakemake_groups": set(),
     "profile_files": {"errors"},
     "layout": {"errors"},
     "ledger": {"errors", "layout"},
