@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from platemae.report.blocks import Fold
 from platemae.report.sections.training import _facts, flat
 
 
@@ -15,7 +16,8 @@ def test_a_model_that_was_not_optimised_has_no_steps_and_no_learning_rate(tmp_pa
     facts = {"kind": kind, "settings": {"steps": steps, "lr": 0.001, "mask_ratio": 0.75}, "training": {"steps": steps}}
     (tmp_path / "model.json").write_text(json.dumps(facts))
     source = SimpleNamespace(trainings=["m"], results=SimpleNamespace(model=lambda model: tmp_path))
-    (table,) = (block for block in _facts(source) if hasattr(block, "rows"))
+    (fold,) = (block for block in _facts(source) if isinstance(block, Fold))
+    (table,) = fold.blocks
     names = [row[0].text if hasattr(row[0], "text") else row[0] for row in table.rows]
     assert ("settings: steps" in names, "settings: lr" in names) == (shown, shown)
     assert "settings: mask ratio" in names

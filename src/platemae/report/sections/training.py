@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from platemae.contracts import OPTIMISER_KEYS, is_optimised
-from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
+from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Table, Text, grid
 from platemae.report.figures import curves
 from platemae.report.origin import Cell, cell
 from platemae.report.source import Source
@@ -112,7 +112,8 @@ def _facts(source: Source) -> list[Block]:
     lasting = [key for key in keys if not VOLATILE.search(key)]
     passing = [key for key in keys if VOLATILE.search(key)]
     if lasting:
-        blocks += [Heading("Facts"), _fact_table(facts, lasting, "models")]
+        table = _fact_table(facts, lasting, "models")
+        blocks += [Heading("Facts"), Fold(f"{len(lasting)} measures and settings of {len(facts)} models", [table])]
     if passing:
         blocks.append(
             replace(_fact_table(facts, passing, "models-time-and-machine"), caption="Time and machine", volatile=True)
