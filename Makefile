@@ -26,7 +26,7 @@ test: env ## set up, run the fast tests
 # Two lanes, a file in one of them, the long files first. Threads that wait must not hold the core of the other lane.
 slow: env ## the minutes-long tests
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m slow -n 2 --dist loadfile \
-	   --no-loadscope-reorder --durations=20 --durations-min=1 tests/workflow tests/stages tests/unit
+	   --no-loadscope-reorder --durations=20 --durations-min=1 tests/workflow tests/docs tests/stages tests/unit
 
 slurm: env ## the tests on a SLURM cluster of virtual nodes, which is started where none runs (root)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --durations=20 --durations-min=1 tests/slurm
