@@ -39,6 +39,8 @@ CFG = {
     ],
     "corrections": [
         {"name": name, "kind": kind, "batch_unit": "plate", "ridge": 0.5, "n_components": None, "few_controls": "error"}
+        | {"fit_on": "negcon", "per": "batch", "center_per_batch": None, "recolor": False, "basis": None}
+        | {"method": "zca_cor", "epsilon": 1e-6, "theta": 2.0, "seed": 0, "fit_plates": "all"}
         for name, kind in CORRECTIONS
     ],
     "benchmarks": [{"name": "planted", "kind": "known_relations", "relations": "relations.csv"}],

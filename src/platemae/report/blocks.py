@@ -156,6 +156,19 @@ class Figure(Block):
 
 
 @dataclass(frozen=True)
+class Document(Block):
+    """Texts to take away, by file name."""
+
+    type: ClassVar[str] = "document"
+    texts: Mapping[str, str]
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The texts."""
+        return {name: text.encode() for name, text in self.texts.items()}
+
+
+@dataclass(frozen=True)
 class Fold(Block):
     """Blocks behind a line that opens."""
 

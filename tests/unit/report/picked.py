@@ -94,6 +94,9 @@ def _expected(told: Told, results: Path) -> list[float]:
             return [float(np.nanmedian(flat))]
         case "sum":
             return [sum(flat)]
+        case "balance":
+            columns_sum = [sum(value for of_path in values for value in of_path[k]) for k in range(len(columns))]
+            return [columns_sum[0] - sum(columns_sum[1:])]
         case "ratio":
             return [flat[0] / flat[1]]
         case "difference":

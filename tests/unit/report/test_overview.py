@@ -11,6 +11,7 @@ def test_wells_without_images_are_no_fields():
     fields = pd.DataFrame(
         {"plate": ["P1"] * 3, "batch": ["b1"] * 3, "well": ["A01", "A01", "A02"], "group": ["A/1/0", "A/1/1", ""]}
     )
+    fields["control_type"] = "treatment"
     qc = pd.DataFrame({"plate": [], "well": [], "field": [], "verdict": [], "reason": []})
     source = SimpleNamespace(
         fields=fields,

@@ -89,7 +89,9 @@ def test_overlapping_intervals_are_told(source):
     table = pd.read_csv(path)
     table["ci_low"] = table["ci_low"] - 0.2
     table.to_csv(path, index=False)
-    assert any("their intervals overlap" in str(block.text) for block in build(source).blocks if isinstance(block, Text))
+    assert any(
+        "their intervals overlap" in str(block.text) for block in build(source).blocks if isinstance(block, Text)
+    )
 
 
 def test_a_correction_may_be_called_null(source):

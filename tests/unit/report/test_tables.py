@@ -112,7 +112,15 @@ def test_a_second_interval_from_plates_stands_behind_the_first() -> None:
 
 
 def test_a_curve_is_drawn_a_panel_a_correction_and_a_line_a_model() -> None:
-    keys = {"benchmark": "corum", "source": "CORUM", "metric": "recall_curve", "n": 9, "ci_low": 0.1, "ci_high": 0.9, "detail": "{}"}
+    keys = {
+        "benchmark": "corum",
+        "source": "CORUM",
+        "metric": "recall_curve",
+        "n": 9,
+        "ci_low": 0.1,
+        "ci_high": 0.9,
+        "detail": "{}",
+    }
     points = pd.DataFrame(
         [
             keys | {"model": model, "correction": correction, "threshold": q, "value": 3 * q, "chance": 2 * q}

@@ -7,7 +7,9 @@ from typing import Any
 
 from platemae.report.blocks import Block, Fold, Heading, Items, Section, Table, Text, grid
 from platemae.report.origin import Cell, counted
+from platemae.report.sections.scores import score_table
 from platemae.report.source import Record, Source
+from platemae.report.verdicts import LOWER_IS_BETTER, judge
 
 FIT = {
     "fit_on": "fitted on",
@@ -43,8 +45,23 @@ def build(source: Source) -> Section:
         "column fitted on says otherwise; all wells would take biology away, too. With fewer controls than dimensions "
         "it keeps the rank that they span; a ridge bounds how much a direction is amplified."
     )
-    blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits), *_plates(source)]
+    blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits), *_mixing(source)]
+    blocks += _plates(source)
     return Section("corrections", "Corrections", blocks)
+
+
+def _mixing(source: Source) -> list[Block]:
+    """Return how well batches mix before and after each correction, as score_map measured it."""
+    scores, _ = source.scores
+    judged = judge(scores, len(source.map_plates)) if len(scores) else []
+    found = [verdict for verdict in judged if verdict.group.metric in LOWER_IS_BETTER]
+    heading = Heading("Mixing of batches")
+    if not found:
+        return [heading, Text("Not measured: no benchmark of kind batch_mixing is configured.", "note")]
+    blocks: list[Block] = [heading]
+    for verdict in found:
+        blocks += [Text(verdict.cell(verdict.headline)), score_table(verdict.group, source.corrections)]
+    return blocks
 
 
 def _counts(record: Record) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from platemae.report.origin import Cell, counted
 from platemae.report.qc import FAIL, with_verdict
 from platemae.report.source import Source
 from platemae.report.verdicts import SHUFFLED, Verdict, judge
+from platemae.report.worries import worries
 
 SHOWN_WARNINGS = 8
 CORRECTION_SETTINGS = ("fit_on", "batch_unit", "ridge", "n_components", "few_controls")
@@ -25,7 +26,7 @@ OF_OTHERS = ("fit_on", "batch_unit", "few_controls")
 
 def build(source: Source) -> Section:
     """Return key numbers, verdicts, models, and warnings."""
-    blocks: list[Block] = [Facts(_facts(source)), *_verdicts(source), *_warnings(source), *_absent(source)]
+    blocks: list[Block] = [Facts(_facts(source)), *_verdicts(source), *_worries(source), *_absent(source)]
     return Section("overview", "Overview", [*blocks, Heading("What was run"), *_entries(source)])
 
 
@@ -33,11 +34,12 @@ def _facts(source: Source) -> list[tuple[str, str | Cell, str]]:
     fields = source.fields
     wells = fields[["plate", "well"]].drop_duplicates()
     batches = fields["batch"].nunique()
-    failed = len(with_verdict(source.qc, FAIL))
-    imaged = int((fields["group"] != "").sum())  # a plate without images has a row a well, and no group
-    share = f"{failed / imaged:.1%} of fields" if imaged else ""
-    if empty := sum(counts.get("failed_in_empty_wells", 0) for counts in _counts(source, "qc_plate")):
-        share += f", {empty} in empty wells"
+    with_images = fields[fields["group"] != ""]  # a plate without images has a row a well, and no group
+    imaged, empty = len(with_images), int((with_images["control_type"] == "empty").sum())
+    aside = sum(counts.get("failed_in_empty_wells", 0) for counts in _counts(source, "qc_plate"))
+    failed = len(with_verdict(source.qc, FAIL)) - aside
+    share = f"{failed / (imaged - empty):.1%} of fields" if imaged > empty else ""
+    share += f"; {aside} more in empty wells" if aside else ""
     qc, ingested = (MANIFESTS[stage].format(plate="*") for stage in ("qc_plate", "ingest_plate"))
     scores, _ = source.scores
     return [
@@ -46,7 +48,7 @@ def _facts(source: Source) -> list[tuple[str, str | Cell, str]]:
         ("fields", counted(f"{imaged:,}", ingested, "fields", how="sum"), ""),
         (
             "excluded by QC" if source.cfg["exclude_failed"] else "failed QC, kept",
-            counted(f"{failed:,}", qc, "failed", how="sum"),
+            counted(f"{failed:,}", qc, "failed", *(["failed_in_empty_wells"] if aside else []), how="balance"),
             share,
         ),
         ("models", str(len(source.models)), ""),
@@ -67,7 +69,8 @@ def _verdicts(source: Source) -> list[Block]:
     verdicts = judge(scores, len(source.map_plates))
     leading = _leading(verdicts)
     more = len(verdicts) - len(leading)
-    rest = [Text(f"{more} more verdicts stand on the page Benchmarks.", "note")] if more else []
+    text = "1 more verdict stands" if more == 1 else f"{more} more verdicts stand"
+    rest = [Text(f"{text} on the page Benchmarks.", "note")] if more else []
     return [heading, Statements([(verdict.group.title, verdict.cell(verdict.headline)) for verdict in leading]), *rest]
 
 
@@ -80,16 +83,23 @@ def _leading(verdicts: list[Verdict]) -> list[Verdict]:
     return list(first.values())
 
 
+def _worries(source: Source) -> list[Block]:
+    """Return what the tables show that a reader should mind, then what the stages warned of."""
+    scores, _ = source.scores
+    verdicts = judge(scores, len(source.map_plates)) if len(scores) else []
+    found = worries(source, _leading(verdicts))
+    return [Heading("What to worry about"), *([Items(found, "warning")] if found else []), *_warnings(source)]
+
+
 def _warnings(source: Source) -> list[Block]:
     found: dict[str, list[str]] = {}
     for record in source.records:
         for text in record.manifest.warnings if record.manifest else []:
             found.setdefault(f"{record.stage}: {text}", []).append(record.label)
-    heading = Heading("Warnings")
     if not found:
-        return [heading, Text("No stage gave a warning.")]
+        return [Text("No stage gave a warning.")]
     lines = [f"{text} ({_jobs(labels)})" for text, labels in found.items()]
-    blocks: list[Block] = [heading, Items(lines[:SHOWN_WARNINGS], "warning")]
+    blocks: list[Block] = [Text("Warnings of the stages:"), Items(lines[:SHOWN_WARNINGS], "warning")]
     rest = lines[SHOWN_WARNINGS:]
     return [*blocks, Fold(f"{len(rest)} more warnings", [Items(rest, "warning")])] if rest else blocks
 

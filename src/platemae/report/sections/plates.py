@@ -8,6 +8,7 @@ import pandas as pd
 from platemae.layout import MANIFESTS
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.effects import effect_blocks
+from platemae.report.failures import failure_blocks
 from platemae.report.figures import plate_heatmaps
 from platemae.report.lights import light_blocks
 from platemae.report.origin import cell, counted
@@ -30,7 +31,8 @@ def build(source: Source) -> Section:
     if not len(qc):
         text = "No QC table was found, so nothing is known about focus, saturation or foreground."
         return Section("plates", "Plates", [Text(text, "note")])
-    blocks: list[Block] = [_numbers(source), *_listed(source, failed), *_warned(qc), *effect_blocks(source)]
+    blocks: list[Block] = [_numbers(source), *_listed(source, failed), *failure_blocks(source), *_warned(qc)]
+    blocks += effect_blocks(source)
     blocks += [Heading("Heatmaps"), *_heatmaps(qc, failed), *_cells(qc), *light_blocks(source)]
     without = [plate for plate in source.plates if plate not in set(qc["plate"])]
     if without:
@@ -74,7 +76,14 @@ def _listed(source: Source, failed: pd.DataFrame) -> list[Block]:
     where = "1 plate" if plates == 1 else f"{plates} plates"
     fields = "1 field" if len(failed) == 1 else f"{len(failed)} fields"
     excluded = source.cfg["exclude_failed"]
-    text = f"Left out of embedding: {fields} of {where}." if excluded else f"Failed, and kept: {fields} of {where}."
+    text = f"Left out of embedding: {fields} of {where}" if excluded else f"Failed, and kept: {fields} of {where}"
+    records = [record.manifest.counts for record in source.of("qc_plate") if record.manifest is not None]
+    aside = sum(counts.get("failed_in_empty_wells", 0) for counts in records)
+    text += (
+        f", {aside} of them in wells that the layout calls empty, which warnings and overview leave out."
+        if aside
+        else "."
+    )
     rows = failed.head(MAX_LISTED)[["plate", "well", "field", "reason"]].to_numpy().tolist()
     title = "Failed fields" + (f", the first {MAX_LISTED} of {len(failed)}" if len(failed) > MAX_LISTED else "")
     summary = _reasons(failed, "Why fields failed")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 
 from platemae.contracts import canonical
-from platemae.errors import ContractError
+from platemae.errors import ContractError, PlatemaeError
 from platemae.ledger import in_force
-from platemae.report.blocks import Block, Fold, Section, Table, Text, grid
+from platemae.methods.text import methods_text
+from platemae.report.blocks import Block, Document, Fold, Heading, Items, Section, Statements, Table, Text, grid
 from platemae.report.source import Record, Source
 
 LIBRARIES = (
@@ -25,6 +26,15 @@ LIBRARIES = (
     "timm",
 )
 MAX_COUNTS = 300
+METHODS = (
+    "What was done, with the numbers of this run, to be adapted for a paper; keys in brackets are those of "
+    "references.bib. platemae cite prints the same with the versions that the jobs ran with; here are those that "
+    "rendered this page."
+)
+LICENCES = (
+    "platemae is under BSD-3-Clause. A table of known biology that fetch-annotations wrote has its origin and licence "
+    "in {name}.source.json beside it; weights taken from a hub keep the licence of their authors."
+)
 
 
 def build(source: Source) -> Section:
@@ -41,9 +51,25 @@ def build(source: Source) -> Section:
     if len(blocks) == 1:
         blocks.append(Text("No manifest was found.", "note"))
     blocks += _kept(source)
-    versions = [("python", sys.version.split()[0]), *((name, _version(name)) for name in LIBRARIES)]
-    table = Table(("library", "version"), versions, volatile=True)
-    return Section("provenance", "Provenance", [*blocks, Fold("Libraries where this page was rendered", [table])])
+    versions = {name: _version(name) for name in LIBRARIES}
+    rows = [("python", sys.version.split()[0], "PSF-2.0"), *((n, v, _licence(n)) for n, v in versions.items())]
+    table = Table(("library", "version", "licence"), rows, volatile=True)
+    blocks += [Heading("Licences"), Text(LICENCES), Fold("Libraries where this page was rendered", [table])]
+    return Section("provenance", "Provenance", [*_methods(source, versions), Heading("Digests"), *blocks])
+
+
+def _methods(source: Source, versions: dict[str, str]) -> list[Block]:
+    """Return the methods section and what it cites; a sentence where the run is not finished."""
+    heading = Heading("Methods")
+    try:
+        methods = methods_text(source.results, source.cfg, versions)
+    except PlatemaeError as error:
+        return [heading, Text(f"The methods section waits for a finished run: {error.what} ({error.where}).", "note")]
+    # The last paragraph names versions, which a digest leaves out.
+    texts = [Statements([paragraph], volatile=paragraph[0] == "Software") for paragraph in methods.paragraphs]
+    references = [f"{r.authors} ({r.year}). {r.title}. {r.where}. {r.url}" for r in methods.references]
+    document = Document({"methods.md": methods.markdown(), "references.bib": methods.bibtex()}, volatile=True)
+    return [heading, Text(METHODS), *texts, document, Fold("References", [Items(references)])]
 
 
 def _kept(source: Source) -> list[Block]:
@@ -71,6 +97,17 @@ def _counts(counts: dict[str, object]) -> str:
     text = canonical({key: value for key, value in counts.items() if isinstance(value, int | float | str)})[1:-1]
     text = text.replace('"', "").replace(",", ", ")
     return text if len(text) <= MAX_COUNTS else text[:MAX_COUNTS] + " ..."
+
+
+def _licence(name: str) -> str:
+    """Return what a package states of its licence: an expression, else the first line of its text."""
+    try:
+        stated = metadata(name)
+    except PackageNotFoundError:
+        return ""
+    text = next((stated[key] for key in ("License-Expression", "License") if key in stated), "")
+    named = [c.rpartition(" :: ")[2] for c in stated.get_all("Classifier") or [] if c.startswith("License")]
+    return text if text and len(text) < 40 else ", ".join(named)
 
 
 def _version(name: str) -> str:

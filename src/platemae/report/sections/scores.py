@@ -74,7 +74,7 @@ def _group(verdict: Verdict, corrections: list[str]) -> list[Block]:
     blocks: list[Block] = [Heading(group.title), Text(verdict.cell(verdict.headline))]
     if np.isfinite(group.rows["value"]).any():
         blocks.append(_forest(verdict, corrections))
-    blocks.append(_wide(group, corrections))
+    blocks.append(score_table(group, corrections))
     if verdict.details:
         blocks.append(
             Fold(
@@ -102,7 +102,8 @@ def _numbers(rows: pd.DataFrame, models: list[str]) -> npt.NDArray[np.float64]:
     return first.reindex(models)[["value", "ci_low", "ci_high"]].to_numpy(dtype=np.float64)
 
 
-def _wide(group: Group, corrections: list[str]) -> Table:
+def score_table(group: Group, corrections: list[str]) -> Table:
+    """Return one group, a row a model and a column a correction; cells at chance are grey and called so."""
     table = wide(group, corrections)
     at_chance = {(row.model, row.correction) for row in rows_of(group) if against_chance(row) == AT}
     faint = {

@@ -1,0 +1,79 @@
+"""What a reader should worry about, in sentences: what the tables show that a quick look at the best row would miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from platemae.layout import MANIFESTS
+from platemae.report.origin import Cell, counted
+from platemae.report.source import Source
+from platemae.report.verdicts import LOWER_IS_BETTER, SHUFFLED, Row, Verdict, listed, rows_of, tie
+
+FAILED_SHARE = 0.2
+"""Of a plate's fields; above it the plate is named."""
+
+NAMED = 8
+
+
+def worries(source: Source, leading: list[Verdict]) -> list[str | Cell]:
+    """Return sentences; ``leading`` is the first verdict of each benchmark."""
+    judged = [v for v in leading if not v.group.metric.endswith(SHUFFLED) and v.group.metric not in LOWER_IS_BETTER]
+    found: list[str | Cell] = [*_failed_plates(source), *_one_batch(source)]
+    for verdict in judged:
+        found += [*_no_better_than_untrained(source, verdict), *_worse_than_before(source, verdict), *_taught(verdict)]
+    return found
+
+
+def _failed_plates(source: Source) -> Iterator[Cell]:
+    counts = {r.wildcards["plate"]: r.manifest.counts for r in source.of("qc_plate") if r.manifest is not None}
+    aside = {plate: c.get("failed_in_empty_wells", 0) for plate, c in counts.items()}
+    shares = {plate: (c["failed"] - aside[plate]) / c["fields"] for plate, c in counts.items() if c.get("fields")}
+    bad = sorted((plate for plate, share in shares.items() if share > FAILED_SHARE), key=lambda p: -shares[p])
+    for plate in bad[:NAMED]:
+        text = f"{shares[plate]:.1%} of the fields of plate {plate} failed QC."
+        made = MANIFESTS["qc_plate"].format(plate=plate)
+        yield Cell(text) if aside[plate] else counted(text, made, "failed", "fields", how="ratio")
+    if bad[NAMED:]:
+        yield Cell(f"So did more than {FAILED_SHARE:.0%} of the fields of {len(bad) - NAMED} more plates.")
+
+
+def _one_batch(source: Source) -> Iterator[str]:
+    if len(source.plates) > 1 and source.fields["batch"].nunique() == 1:
+        yield "All plates are of one batch: nothing here tells whether results hold on another day."
+
+
+def _no_better_than_untrained(source: Source, verdict: Verdict) -> Iterator[str]:
+    kinds = {model["name"]: model["kind"] for model in source.cfg["models"]}
+    for correction in source.corrections:
+        rows = [row for row in rows_of(verdict.group) if row.correction == correction]
+        floors = [row for row in rows if kinds.get(row.model) == "untrained"]
+        lost = [
+            row.model for row in rows if row.model in source.networks and row not in floors and _beneath(row, floors)
+        ]
+        if lost:
+            yield (
+                f"{verdict.group.title}: under {correction}, {listed(lost)} cannot be told from a network with random "
+                "weights: the training may have added nothing."
+            )
+
+
+def _beneath(row: Row, floors: list[Row]) -> bool:
+    return any(tie(row, floor) or row.value < floor.value for floor in floors)
+
+
+def _worse_than_before(source: Source, verdict: Verdict) -> Iterator[str]:
+    plain = [c["name"] for c in source.cfg["corrections"] if c["kind"] == "none"]
+    rows = rows_of(verdict.group)
+    before = {row.model: row for row in rows if row.correction in plain}
+    for correction in source.corrections:
+        after = [row for row in rows if row.correction == correction and row.model in before]
+        lost = [row.model for row in after if row.value < before[row.model].value and not tie(row, before[row.model])]
+        if lost:
+            yield f"{verdict.group.title}: {correction} lowers {listed(lost)}, with intervals apart."
+
+
+def _taught(verdict: Verdict) -> Iterator[str]:
+    rows = verdict.group.rows
+    models = [str(model) for model in rows.loc[rows["overlap"] == "labels", "model"].unique()]
+    if models:
+        yield f"{verdict.group.title}: {listed(models)} learned from the labels that are scored: no test of them."

@@ -1,0 +1,53 @@
+"""What the overview tells a reader to mind."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+
+from platemae.report.verdicts import judge
+from platemae.report.worries import worries
+
+MODELS = [{"name": "mae", "kind": "mae"}, {"name": "zero", "kind": "untrained"}, {"name": "cp", "kind": "profiles"}]
+CORRECTIONS = [{"name": "raw", "kind": "none"}, {"name": "tvn", "kind": "tvn"}]
+
+
+def score(model: str, correction: str, value: float, overlap: str = "none") -> dict:
+    keys = {"benchmark": "corum", "source": "CORUM", "metric": "recall", "threshold": 0.05, "n": 90, "chance": 0.1}
+    plates = {"plate_ci_low": float("nan"), "plate_ci_high": float("nan"), "detail": "{}"}
+    interval = {"ci_low": value - 0.02, "ci_high": value + 0.02}
+    return keys | plates | interval | {"model": model, "correction": correction, "value": value, "overlap": overlap}
+
+
+def told(scores: list[dict], plates: dict[str, tuple[int, int]], batches: list[str]) -> list[str]:
+    records = [
+        SimpleNamespace(wildcards={"plate": name}, manifest=SimpleNamespace(counts={"failed": f, "fields": n}))
+        for name, (f, n) in plates.items()
+    ]
+    source = SimpleNamespace(
+        cfg={"models": MODELS, "corrections": CORRECTIONS},
+        corrections=["raw", "tvn"],
+        networks=["mae", "zero"],
+        plates=list(plates),
+        fields=pd.DataFrame({"batch": batches}),
+        of=lambda stage: records,
+    )
+    return [str(sentence) for sentence in worries(source, judge(pd.DataFrame(scores), len(plates)))]
+
+
+def test_all_that_a_quick_look_would_miss_is_told() -> None:
+    scores = [score("mae", "raw", 0.4), score("zero", "raw", 0.3), score("cp", "raw", 0.3)]
+    scores += [score("mae", "tvn", 0.31), score("zero", "tvn", 0.3), score("cp", "tvn", 0.5, "labels")]
+    title = "corum · CORUM · recall at 0.05"
+    assert told(scores, {"P1": (30, 100), "P2": (20, 100)}, ["b1", "b1"]) == [
+        "30.0% of the fields of plate P1 failed QC.",
+        "All plates are of one batch: nothing here tells whether results hold on another day.",
+        f"{title}: under tvn, mae cannot be told from a network with random weights: the training may have added "
+        "nothing.",
+        f"{title}: tvn lowers mae, with intervals apart.",
+        f"{title}: cp learned from the labels that are scored: no test of them.",
+    ]
+
+
+def test_a_sound_run_worries_nobody() -> None:
+    scores = [score("mae", "raw", 0.4), score("zero", "raw", 0.1), score("mae", "tvn", 0.5), score("zero", "tvn", 0.2)]
+    assert told(scores, {"P1": (0, 100), "P2": (20, 100)}, ["b1", "b2"]) == []
