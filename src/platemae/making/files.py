@@ -16,6 +16,7 @@ from platemae.contracts import Manifest
 from platemae.fingerprint import digest_array, digest_json
 from platemae.making.model import Model
 from platemae.models.export import FACTS, WEIGHTS, load_model, save_model
+from platemae.store.swap import replaced_folder
 from platemae.training.monitor import WALL_CLOCK
 
 HISTORY, RECONSTRUCTIONS = "history.parquet", "reconstructions.npz"
@@ -28,15 +29,13 @@ COLUMNS = ("step", "crops", "lr", "grad_norm", "grad_norm_max", "loss_max", *LOS
 
 def write_files(made: Path, model: Model, facts: dict[str, Any], shown: dict[str, np.ndarray]) -> None:
     """Write a model's files into a folder that appears whole."""
-    temporary = made.with_name(f".{made.name}.new")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_model(temporary, model.module.cpu(), facts)
-    kinds = dict.fromkeys(COLUMNS, "float64") | {"step": "int64", "crops": "int64"}
-    table = pd.DataFrame(model.history, columns=list(COLUMNS)).astype(kinds)
-    table.to_parquet(temporary / HISTORY, index=False)
-    np.savez(temporary / RECONSTRUCTIONS, allow_pickle=False, **shown)
-    temporary.replace(made)
+    # A name of its own: where SLURM lost a node that works on, the same training runs twice for a while.
+    with replaced_folder(made) as temporary:
+        save_model(temporary, model.module.cpu(), facts)
+        kinds = dict.fromkeys(COLUMNS, "float64") | {"step": "int64", "crops": "int64"}
+        table = pd.DataFrame(model.history, columns=list(COLUMNS)).astype(kinds)
+        table.to_parquet(temporary / HISTORY, index=False)
+        np.savez(temporary / RECONSTRUCTIONS, allow_pickle=False, **shown)
 
 
 def export(finished: Path, target: Path, accepted: Sequence[dict[str, str]]) -> Manifest:
