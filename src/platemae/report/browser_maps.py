@@ -104,7 +104,9 @@ def nearest(unit_GD: Floats, k: int = NEIGHBORS) -> tuple[Places, Floats]:
         cosine_BG = np.round(np.clip(unit_GD[start : start + BLOCK] @ unit_GD.T, -1, 1), 12)
         here = np.arange(len(cosine_BG))
         cosine_BG[here, start + here] = -np.inf
-        near = np.argsort(-cosine_BG, axis=1, kind="stable")[:, :k]
-        places_GK[start : start + BLOCK] = near
-        cosine_GK[start : start + BLOCK] = np.take_along_axis(cosine_BG, near, axis=1)
+        some_BK = np.sort(np.argpartition(-cosine_BG, k - 1, axis=1)[:, :k], axis=1)
+        rank_BK = np.argsort(-np.take_along_axis(cosine_BG, some_BK, axis=1), axis=1, kind="stable")
+        near_BK = np.take_along_axis(some_BK, rank_BK, axis=1)
+        places_GK[start : start + BLOCK] = near_BK
+        cosine_GK[start : start + BLOCK] = np.take_along_axis(cosine_BG, near_BK, axis=1)
     return places_GK, cosine_GK
