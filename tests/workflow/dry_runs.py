@@ -61,7 +61,7 @@ def _run(cli: Any, arguments: list[str], folder: str, source: str) -> int:
     from platemae import run
     from platemae.cli import main
 
-    run._snakemake = lambda command, project, results: _code_of(cli.main, command[3:])
+    run._snakemake = lambda command, project, held=None: _code_of(cli.main, command[3:])
     try:
         return _code_of(main, ["run", *arguments])
     finally:
