@@ -43,6 +43,9 @@ except PlatemaeError as error:
 
 check_mixed_groups_only()
 
+# Captions of Snakemake's own report quote what really holds: every value, defaults among them.
+config.update(CONFIG.model_dump(mode="json"))
+
 RESULTS = str(Path(workflow.basedir, CONFIG.results))
 FOLDER = ResultsFolder(Path(RESULTS))
 # A Path, which Snakemake does not compare: raw data that moved with its table reruns nothing.

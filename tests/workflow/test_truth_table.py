@@ -51,6 +51,16 @@ def change(project, **sections):
     path.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
+def test_the_report_of_snakemake_quotes_values_that_hold(done):
+    page = done.root / "snakemake-report.html"
+    done.call("-m", "snakemake", "--report", page, "--cores", "1")
+    text = page.read_text()
+    page.unlink()
+    for words in ("take 4 steps of 4 crops", "75.0 % of the patches", "mae, means under none, tvn"):  # 75: a default
+        assert words in " ".join(text.replace("\\n", " ").split()), words
+    assert "intervals from 20 bootstrap draws" in " ".join(text.replace("\\n", " ").split())
+
+
 def test_a_value_of_one_stage(done):
     change(done, train=lambda train: train | {"lr": 2e-3})
     assert done.stale() == {"train_model": 1, "embed_plate": 2, **AFTER_EMBEDDING, **ENDS}
