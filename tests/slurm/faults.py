@@ -1,0 +1,127 @@
+"""A screen whose training is disturbed on a real cluster: set back before each fault, watched by files and sacct."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from platemae.contracts import Manifest
+from tests.slurm.cluster import Cluster, Record
+from tests.workflow.conftest import Project
+
+MODEL = Path("models/mae/manifest.json")
+FIRST_STEPS, TRAINING_SECONDS = 40, 15
+PATIENCE = 600.0
+"""Seconds that an event may take on a busy machine."""
+
+
+def until(happened: Callable[[], object], what: str, watched: subprocess.Popen | None = None) -> object:
+    """Return what a call returns as soon as that is true; fail when a process ends first, or patience does."""
+    end = time.monotonic() + PATIENCE
+    while not (found := happened()):
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE:.0f} s"
+        assert watched is None or watched.poll() is None, f"{what}: the run ended before, {watched.args}"
+        time.sleep(0.05)
+    return found
+
+
+class DisturbedScreen:
+    """A project in one place, whose results are set back to the datasets before each fault.
+
+    Parameters
+    ----------
+    made
+        The project; its undisturbed training, on this machine alone, gives the expected digests.
+    cluster
+        Where its jobs run.
+    """
+
+    def __init__(self, made: Project, cluster: Cluster) -> None:
+        self.made, self.cluster, self.since = made, cluster, 0.0
+        self.results, self._kept = made.root / "results", made.root.parent / "kept"
+        self._log = made.root.parent / "run.log"
+        self._write_profile()
+        made.run("--target", "datasets_all")
+        shutil.copytree(self.results, self._kept, symlinks=True)
+        self._choose_length()
+        made.run("--target", str(MODEL))
+        self.expected = {MODEL: self.digest(MODEL)}
+
+    def _write_profile(self) -> None:
+        """Copy the profile as a site does; the devices that stand in for GPUs train nothing."""
+        values = yaml.safe_load((self.made.root / "workflow/profiles/slurm/config.yaml").read_text())
+        values |= {"slurm-init-seconds-before-status-checks": 2, "seconds-between-status-checks": 2}
+        values["default-resources"] |= {"slurm_partition": "cpu", "runtime": 10}
+        values["set-resources"] = {"train_model": {"gpu": 0, "mem_mb": 2000, "runtime": 10}}
+        folder = self.made.root / "site"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(yaml.safe_dump(values))
+
+    def _choose_length(self) -> None:
+        """Give the training steps for some seconds on this machine as it is now."""
+        self.made.run("--target", str(MODEL))
+        training = json.loads((self.results / MODEL).with_name("model.json").read_text())["training"]
+        steps = max(FIRST_STEPS, int(training["steps"] / training["seconds"] * TRAINING_SECONDS))
+        self.made.edit("config.yaml", f"train: {{steps: {FIRST_STEPS}}}", f"train: {{steps: {steps}}}")
+
+    def digest(self, manifest: Path) -> str:
+        """Return the content digest of a result."""
+        return Manifest.read(self.results / manifest).digest
+
+    def set_back(self) -> None:
+        """Bring back the datasets, and a cluster without jobs."""
+        self.cluster.ask("scancel", "--full", "--user=root")
+        until(lambda: not self.cluster.queue(), "an empty queue")
+        shutil.rmtree(self.results)
+        shutil.copytree(self._kept, self.results, symlinks=True)
+        time.sleep(1.1 - time.time() % 1)  # accounting knows whole seconds
+        self.since = time.time()
+
+    def start(self, target: Path = MODEL, *more: str) -> subprocess.Popen:
+        """Start ``platemae run`` on the cluster."""
+        command = [sys.executable, "-m", "platemae.cli", "run", "--profile", "site", "--target", str(target), *more]
+        environment = self.cluster.environment | self.made.environment
+        with self._log.open("a") as log:
+            return subprocess.Popen(command, cwd=self.made.root, env=environment, stdout=log, stderr=log)
+
+    def end(self, run: subprocess.Popen, code: int = 0) -> str:
+        """Wait for the end of a run, which must be of that exit code, and return what all runs said."""
+        assert run.wait(timeout=PATIENCE) == code, self.said()[-6000:]
+        return self.said()
+
+    def said(self) -> str:
+        """Return what all runs of this screen said."""
+        return self._log.read_text()
+
+    def training(self, run: subprocess.Popen) -> str:
+        """Return the number of the SLURM job that trains, once its first checkpoint is there."""
+        until(lambda: any(self.results.glob("models/.state/*/step-*.pt")), "a checkpoint", run)
+        return self.cluster.queue()[0]
+
+    def jobs(self) -> list[Record]:
+        """Return all runs of all trainings since the screen was set back, those that were requeued apart."""
+        return [record for record in self.cluster.settled(self.since) if record.rule == "train_model"]
+
+    def attempts(self, target: Path = MODEL) -> int:
+        """Return how often the training was taken up."""
+        facts = json.loads((self.results / target).with_name("model.json").read_text())
+        return int(facts["training"]["attempts"])
+
+    def kill(self, run: subprocess.Popen) -> None:
+        """Kill a run and its Snakemake at once, as a crash of the login node does."""
+        for one in json.loads((self.results / ".snakemake/platemae-run.json").read_text())["processes"]:
+            os.kill(one["pid"], signal.SIGKILL)
+        run.wait(timeout=PATIENCE)
+
+    def stale(self, target: Path) -> dict[str, int]:
+        """Return what a dry run would execute."""
+        return self.made.stale("--", str(target))

@@ -1,0 +1,99 @@
+"""Each fault ends with a complete, equal result, and no job is done twice without need. A table says what happened."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.slurm.faults import FIRST_STEPS, MODEL, DisturbedScreen, until
+from tests.workflow.conftest import make_project, tiny_screen
+
+__all__ = ["tiny_screen"]  # the fixture
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory, project, tiny_screen, cluster) -> DisturbedScreen:
+    """Two plates and a training of some seconds."""
+    made = make_project(tmp_path_factory.mktemp("faults") / "project", project, tiny_screen)
+    made.edit("config.yaml", "checkpoint_steps: 2", "checkpoint_steps: 5")
+    made.edit("config.yaml", "validate_every: 2", "validate_every: 1000")
+    made.edit("config.yaml", "kind: mae", f"kind: mae, train: {{steps: {FIRST_STEPS}}}")
+    return DisturbedScreen(made, cluster)
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Callable[[str, str, DisturbedScreen, int], None]]:
+    """Collects a row a fault, and prints them all; docs/cluster.md quotes them."""
+    rows: list[str] = []
+
+    def add(fault: str, happened: str, screen: DisturbedScreen, needed: int) -> None:
+        jobs = screen.jobs()
+        states = ", ".join(record.state for record in jobs)
+        rows.append(f"| {fault} | {happened} | yes | {len(jobs) - needed} of {len(jobs)} ({states}) |")
+
+    yield add
+    print("\n| fault | what happened | equal result | wasted jobs |\n|---|---|---|---|", *rows, sep="\n")
+
+
+@pytest.fixture
+def calm(screen: DisturbedScreen) -> DisturbedScreen:
+    screen.set_back()
+    return screen
+
+
+def test_a_requeued_training_goes_on(calm, table):
+    run = calm.start()
+    job = calm.training(run)
+    calm.cluster.ask("scontrol", "requeue", job)
+    calm.end(run)
+    assert calm.digest(MODEL) == calm.expected[MODEL]
+    assert calm.attempts() == 2
+    jobs = calm.jobs()
+    assert {record.job for record in jobs} == {job}, "SLURM starts it again; Snakemake submits no second one"
+    table("`scontrol requeue` of the running training", "the same job went on from its checkpoint", calm, 2)
+
+
+def test_jobs_of_a_killed_run_are_waited_for_and_kept(calm, table):
+    run = calm.start()
+    job = calm.training(run)
+    calm.kill(run)
+    calm.cluster.ask("scontrol", "suspend", job)  # so that it is there for certain when the next run looks
+    second = calm.start()
+    waits = f"1 SLURM jobs of a run that was killed are in the queue: {job} (train_model mae"
+    until(lambda: waits in calm.said(), "the next run waits", second)
+    calm.cluster.ask("scontrol", "resume", job)
+    said = calm.end(second)
+    assert "1 results that jobs finished without their run are kept: train_model mae" in said
+    assert calm.digest(MODEL) == calm.expected[MODEL]
+    assert [record.job for record in calm.jobs()] == [job]
+    assert calm.attempts() == 1
+    assert not calm.stale(MODEL), "Snakemake has a whole record of it"
+    table("`kill -9` of run and Snakemake, run again", "waited for the job, kept its result", calm, 1)
+
+
+def test_one_of_two_runs_is_refused(calm, table):
+    runs = [calm.start(), calm.start()]
+    refused = until(lambda: [run for run in runs if run.poll() is not None], "one of the runs ends")
+    assert len(refused) == 1
+    said = calm.end(refused[0], code=2)
+    assert "another run" in said
+    calm.end(next(run for run in runs if run not in refused))
+    assert calm.digest(MODEL) == calm.expected[MODEL]
+    assert len(calm.jobs()) == 1
+    table("two runs started at once", "one worked, the other was refused", calm, 1)
+
+
+def test_a_run_that_is_interrupted_takes_its_jobs_along(calm, table):
+    run = calm.start()
+    calm.training(run)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=600) != 0
+    until(lambda: not calm.cluster.queue(), "an empty queue")
+    calm.end(calm.start())
+    assert calm.digest(MODEL) == calm.expected[MODEL]
+    assert calm.attempts() == 2
+    assert [record.state for record in calm.jobs()] == ["CANCELLED", "COMPLETED"]
+    table("Ctrl-C, run again", "cancelled the job, which left a checkpoint; the next went on", calm, 2)
