@@ -121,7 +121,3 @@ class DisturbedScreen:
         for one in json.loads((self.results / ".snakemake/platemae-run.json").read_text())["processes"]:
             os.kill(one["pid"], signal.SIGKILL)
         run.wait(timeout=PATIENCE)
-
-    def stale(self, target: Path) -> dict[str, int]:
-        """Return what a dry run would execute."""
-        return self.made.stale("--", str(target))
