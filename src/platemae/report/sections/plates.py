@@ -30,14 +30,14 @@ def build(source: Source) -> Section:
     qc, failed = source.qc, with_verdict(source.qc, FAIL)
     if not len(qc):
         text = "No QC table was found, so nothing is known about focus, saturation or foreground."
-        return Section("plates", "Plates", [Text(text, "note")])
+        return Section("plates", "Quality control", [Text(text, "note")])
     blocks: list[Block] = [_numbers(source), *_listed(source, failed), *failure_blocks(source), *_warned(qc)]
     blocks += effect_blocks(source)
     blocks += [Heading("Heatmaps"), *_heatmaps(qc, failed), *_cells(qc), *light_blocks(source)]
     without = [plate for plate in source.plates if plate not in set(qc["plate"])]
     if without:
         blocks.insert(0, Text(f"Without QC table: {', '.join(without)}.", "note"))
-    return Section("plates", "Plates", blocks)
+    return Section("plates", "Quality control", blocks)
 
 
 def _numbers(source: Source) -> Block:
