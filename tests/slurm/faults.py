@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from platemae.contracts import Manifest
-from tests.slurm.cluster import Cluster, Record
+from tests.slurm.cluster import SCRIPT, Cluster, Record
 from tests.workflow.conftest import Project
 
 MODEL = Path("models/mae/manifest.json")
@@ -121,3 +121,16 @@ class DisturbedScreen:
         for one in json.loads((self.results / ".snakemake/platemae-run.json").read_text())["processes"]:
             os.kill(one["pid"], signal.SIGKILL)
         run.wait(timeout=PATIENCE)
+
+    def controller(self) -> int:
+        """Return the process of slurmctld."""
+        return int((self._daemons() / "slurmctld.pid").read_text())
+
+    def restart_daemons(self) -> None:
+        """Start what was killed; what runs stays as it is."""
+        environment = {**os.environ, **self.cluster.variables}
+        done = subprocess.run(["bash", str(SCRIPT), "start"], env=environment, stdout=subprocess.DEVNULL, check=False)
+        assert done.returncode == 0
+
+    def _daemons(self) -> Path:
+        return Path(self.cluster.variables["SLURM_CONF"]).parents[1] / "run"

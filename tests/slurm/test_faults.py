@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 
@@ -54,6 +55,28 @@ def test_a_requeued_training_goes_on(calm, table):
     jobs = calm.jobs()
     assert {record.job for record in jobs} == {job}, "SLURM starts it again; Snakemake submits no second one"
     table("`scontrol requeue` of the running training", "the same job went on from its checkpoint", calm, 2)
+
+
+def test_a_preempted_training_goes_on(calm, table):
+    run = calm.start()
+    job = calm.training(run)
+    calm.cluster.ask("sbatch", "--partition=urgent", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
+    calm.end(run)
+    assert calm.digest(MODEL) == calm.expected[MODEL]
+    assert calm.attempts() == 2
+    assert {record.job for record in calm.jobs()} == {job}
+    table("preempted by partition `urgent`", "the same job went on from its checkpoint", calm, 2)
+
+
+def test_a_controller_that_restarts_loses_nothing(calm, table):
+    run = calm.start()
+    calm.training(run)
+    os.kill(calm.controller(), signal.SIGKILL)
+    calm.restart_daemons()
+    calm.end(run)
+    assert calm.digest(MODEL) == calm.expected[MODEL]
+    assert calm.attempts() == 1
+    table("slurmctld killed and started again", "the job worked on", calm, 1)
 
 
 def test_jobs_of_a_killed_run_are_waited_for_and_kept(calm, table):
