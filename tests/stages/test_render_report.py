@@ -338,6 +338,7 @@ def test_equal_inputs_give_an_equal_digest_without_times(
     finally:
         facts.write_text(before)
     second = results.report().read_text()
+    results.report().write_text(first)  # the page that the other tests read
     assert "2031-01-02" in second
     assert "2031-01-02" not in first
     assert again.digest == manifest.digest
