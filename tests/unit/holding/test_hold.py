@@ -163,7 +163,7 @@ def test_jobs_that_are_refused_are_not_forgotten(results: Results, squeue: Calla
     half.touch()
     squeue(JOB, JOB, "")
     for _ in range(2):
-        with pytest.raises(PlatemaeError, match="12 .train_model mae, running"), hold(results):
+        with pytest.raises(PlatemaeError, match=r"12 \(train_model mae, running\)"), hold(results):
             pass
     assert half.exists(), "a job may be writing it"
     with hold(results) as held:
