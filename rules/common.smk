@@ -4,13 +4,12 @@ import sys
 from functools import lru_cache
 
 from platemae.config import load_config, machine_config, stage_config, stage_entries
+from platemae.config.checks import check_cells, check_images
 from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
 from platemae.config.slices import (
     basis_path,
-    check_cells,
-    check_images,
     feature_plates,
     map_plates,
     fit_name,

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from platemae.config import load_config, stage_config
+from platemae.config.checks import check_images
 from platemae.config.plates import read_plates
-from platemae.config.slices import check_images
 from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS
 from platemae.errors import ConfigError, InputError
 from platemae.layout import Results

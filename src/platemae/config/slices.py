@@ -21,7 +21,7 @@ from platemae.config.sections import (
     Snapshot,
     TrainSection,
 )
-from platemae.contracts import MACHINE_KEYS, NETWORK_KINDS, OPTIMISER_KEYS, TABLE_KINDS, TRAINED_KINDS, is_optimised
+from platemae.contracts import MACHINE_KEYS, NETWORK_KINDS, OPTIMISER_KEYS, TRAINED_KINDS, is_optimised
 from platemae.errors import ConfigError
 from platemae.fingerprint import digest_json
 from platemae.selection import WORDS, selection_name
@@ -68,52 +68,6 @@ def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcar
     if stage == "score_map":
         return sorted({entry.kind for entry in config.benchmarks})
     return []
-
-
-def check_images(config: Config, plates: Sequence[Plate]) -> None:
-    """Check that plates without images meet no model that needs some.
-
-    Raises
-    ------
-    ConfigError
-        Naming the plates and the models.
-    """
-    bare = sorted(p.plate for p in plates if config.entry("readers", p.reader).kind == "none")
-    needy = [m.name for m in config.models if m.kind != "profiles" or m.source == "intensity_means"]
-    if bare and needy:
-        what = f"plates without images: {', '.join(bare[:8])}; models that need them: {', '.join(needy[:8])}"
-        remedy = "give the plates a reader, or keep models of kind profiles alone (source: table or well_position)"
-        raise ConfigError(what, "plates.tsv, column reader; models", remedy)
-
-
-def needs_controls(config: Config) -> bool:
-    """Return whether a map or a correction is fitted on negative controls."""
-    of_maps = any(entry.kind == "quantile" and entry.fit_on == "negcon" for entry in config.intensity)
-    images = any(entry.intensity for entry in config.models)
-    of_corrections = any(e.fit_on == "negcon" and e.kind != "none" and not e.basis for e in config.corrections)
-    return (of_maps and images) or of_corrections
-
-
-def check_cells(config: Config, plates: Sequence[Plate]) -> None:
-    """Check that plates have a table of cells where a model's rows are cells.
-
-    Raises
-    ------
-    ConfigError
-        Naming the plates and the models.
-    """
-    arrayed = sorted(p.plate for p in plates if not p.cells)
-    asking = [
-        m.name
-        for m in config.models
-        if m.kind not in TABLE_KINDS and (config.embed.model_dump() | m.embed)["rows"] == "cell"
-    ]
-    if arrayed and asking:
-        what = (
-            f"plates without a table of cells: {', '.join(arrayed[:8])}; models with rows cell: {', '.join(asking[:8])}"
-        )
-        remedy = "name their cells in plates.tsv, or let embed.rows be well, field or crop"
-        raise ConfigError(what, "plates.tsv, column cells; embed.rows", remedy)
 
 
 def _named(plates: PlateTable, names: list[str] | str) -> list[str]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platemae.config.slices import check_cells, check_images, map_plates
+from platemae.config.checks import check_cells, check_images
+from platemae.config.slices import map_plates
 from platemae.errors import ConfigError, MachineError, PlatemaeError
 from platemae.layout import Results
 from platemae.planning.asked import CONTROL_SHARE

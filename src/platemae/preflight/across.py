@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from platemae.config import Config
+from platemae.config.checks import needs_controls
 from platemae.config.plates import Plate
-from platemae.config.slices import map_plates, needs_controls
+from platemae.config.slices import map_plates
 from platemae.contracts import NETWORK_KINDS
 from platemae.correction.base import MIN_CONTROLS
 from platemae.errors import ConfigError

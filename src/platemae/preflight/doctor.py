@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from platemae.config import Config, read_config, stage_config
+from platemae.config.checks import check_cells, check_images
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate, read_plates
-from platemae.config.slices import check_cells, check_images
 from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results

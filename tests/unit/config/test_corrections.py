@@ -5,9 +5,10 @@ from dataclasses import fields
 import pytest
 
 from platemae.config import Config, stage_config
+from platemae.config.checks import needs_controls
 from platemae.config.plates import Plate
 from platemae.config.sections import CORRECTION_SETTINGS, CorrectionEntry
-from platemae.config.slices import fit_name, needs_controls
+from platemae.config.slices import fit_name
 from platemae.contracts import JOINT_CORRECTIONS, canonical
 from platemae.correction.registry import REGISTRY, resolve
 from platemae.errors import ConfigError

@@ -3,8 +3,8 @@
 import pytest
 
 from platemae.config import Config, load_config, stage_config
+from platemae.config.checks import check_cells
 from platemae.config.plates import Plate
-from platemae.config.slices import check_cells
 from platemae.contracts import POOLINGS
 from platemae.embedding.settings import EmbedSettings
 from platemae.errors import ConfigError
