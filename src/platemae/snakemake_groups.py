@@ -3,6 +3,7 @@
 Snakemake 9.27 looks whether a group depends on itself once for each of its jobs, and each time walks all that lies
 above every job of the group. For groups of 200 plates that grows with the square of the plates. A group of one rule
 whose jobs never need each other cannot depend on itself, and is not looked at here; any other one is, by Snakemake.
+A Snakemake that has no such methods is left as it is: then it checks all, as slowly as it does.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import Any
 
 from snakemake.dag import DAG
 
-_validate, _check = DAG.validate_group, DAG._check_groups
+_validate: Any = getattr(DAG, "validate_group", None)
+_check: Any = getattr(DAG, "_check_groups", None)
 
 
 def check_mixed_groups_only() -> None:
     """Let Snakemake check the groups of several rules alone, each once. To be called while the workflow is parsed."""
-    DAG.validate_group = _validate_mixed
-    DAG._check_groups = _check_mixed
+    if _validate is not None and _check is not None:
+        DAG.validate_group = _validate_mixed
+        DAG._check_groups = _check_mixed
 
 
 def _is_mixed(group: Any) -> bool:
