@@ -229,7 +229,7 @@ def _slurm_arguments(configfile: Path, command: Sequence[str], limits: Limits | 
     from platemae.planning.submission import check_submission, cluster_arguments  # they plan by this module
 
     if limits is not None:
-        check_submission(configfile, _profile_of(command), limits.quota_gb, limits.quota_files)
+        check_submission(configfile, _profile_of(command), limits.quota_gb, limits.quota_files, command)
     return cluster_arguments()
 
 

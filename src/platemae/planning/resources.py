@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,11 +106,13 @@ class Profile:
 
 GPU_RULES = ("train_model", "embed_plate")
 
+RESOURCES = ("default-resources", "set-resources", "set-threads")
+"""What a profile, or the command line in its place, says of the jobs of all rules and of one."""
 ARRAY_LIMIT = 1000
 """Jobs of an array unless ``slurm-array-limit`` says otherwise (the plugin's default)."""
 
 
-def read_profile(folder: Path, rules: Path) -> Profile:
+def read_profile(folder: Path, rules: Path, words: Sequence[str] = ()) -> Profile:
     """Return what jobs ask for under a profile.
 
     Parameters
@@ -119,6 +121,8 @@ def read_profile(folder: Path, rules: Path) -> Profile:
         Folder of its ``config.yaml``.
     rules
         Folder of the ``.smk`` files.
+    words
+        Arguments of Snakemake beside it; resources that they set stand in place of all that the profile sets.
 
     Raises
     ------
@@ -132,8 +136,8 @@ def read_profile(folder: Path, rules: Path) -> Profile:
         raise ConfigError(f"the profile cannot be read: {error}", str(path), "local, slurm, or a folder") from None
     if not isinstance(values, dict):
         raise ConfigError("the profile is no mapping", str(path), "start from workflow/profiles/slurm")
-    general, own = _mapping(values.get("default-resources")), _mapping(values.get("set-resources"))
-    threads = _mapping(values.get("set-threads"))
+    values |= {name: said for name in RESOURCES if (said := _named(words, name))}
+    general, own, threads = (_mapping(values.get(name)) for name in RESOURCES)
     asked = {}
     for stage in MANIFESTS:
         least = {"mem_mb": LEAST[stage].memory_mb, "runtime": LEAST[stage].minutes}
@@ -155,6 +159,20 @@ def read_profile(folder: Path, rules: Path) -> Profile:
         {str(group): _whole(count, 1) for group, count in components.items()},
         _arrays(values),
     )
+
+
+def _named(words: Sequence[str], name: str) -> list[str]:
+    """Return what follows an option of several words."""
+    found: list[str] = []
+    taken = False
+    for word in words:
+        if word.startswith("-"):
+            option, _, first = word.partition("=")
+            taken = option == f"--{name}"
+            found += [first] if taken and first else []
+        elif taken:
+            found.append(word)
+    return found
 
 
 def _following(stage: str) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +35,11 @@ def cluster_arguments() -> list[str]:
 
 
 def check_submission(
-    configfile: Path, profile: Path, quota_gb: float | None = None, quota_files: int | None = None
+    configfile: Path,
+    profile: Path,
+    quota_gb: float | None = None,
+    quota_files: int | None = None,
+    words: Sequence[str] = (),
 ) -> None:
     """Check that SLURM can take the jobs of a run; no image is opened but one a kind of plate that is new.
 
@@ -48,6 +53,8 @@ def check_submission(
         Folder of the Snakemake profile.
     quota_gb, quota_files
         Space and inodes that are left; None: as much as the disk has free.
+    words
+        Arguments of Snakemake beside the profile.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def check_submission(
     _check_programs(profile)
     known = partitions()
     config, plates, base, results = read_project(configfile)
-    asked = replace(read_profile(profile, find_project() / "rules"), executor="slurm")
+    asked = replace(read_profile(profile, find_project() / "rules", words), executor="slurm")
     jobs = count_jobs(config, plates)
     mapped = max(len(map_plates(config, plates)), 1)
     sets = {stage: count // mapped for stage, count in jobs.items()}

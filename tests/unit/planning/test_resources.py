@@ -38,6 +38,18 @@ def test_the_profile_stands_above_the_rule(tmp_path):
     assert written(tmp_path, text).asked["embed_plate"].gpus == 1
 
 
+def test_resources_of_the_command_line_stand_in_place_of_all_that_the_profile_sets(tmp_path):
+    """As in Snakemake: one value of one rule there drops those of the profile."""
+    text = "executor: slurm\nset-resources:\n  train_model: {mem_mb: 2000}\n  embed_plate: {gpu: 1}\n"
+    (tmp_path / "config.yaml").write_text(text)
+    words = ["snakemake", "--set-resources", "train_model:runtime=1", "qc_plate:mem_mb=7", "--nolock", "all"]
+    found = read_profile(tmp_path, ROOT / "rules", words)
+    train = found.asked["train_model"]
+    assert (train.runtime_minutes, train.memory_mb) == (1, 8000)
+    assert (found.asked["qc_plate"].memory_mb, found.asked["embed_plate"].gpus) == (7, 0)
+    assert read_profile(tmp_path, ROOT / "rules", ["--nolock", "all"]).asked["embed_plate"].gpus == 1
+
+
 def test_the_kind_of_gpu_and_the_account_are_read_as_a_site_writes_them(tmp_path):
     text = (
         "executor: slurm\ndefault-resources: {slurm_account: \"'my_lab'\"}\n"
