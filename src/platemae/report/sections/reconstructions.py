@@ -101,7 +101,7 @@ def _worst_table(model: str, arrays: Arrays) -> Table:
     path, median = f"models/{model}/reconstructions.npz", float(arrays["median_error"])
     rows = [
         [
-            *_place(arrays, index).split(", "),
+            *_place(arrays, index).replace("field ", "").split(", "),
             cell(f"{error:.3f}", path, ["worst_error"], [index]),
             cell(f"{error / median:.2f}", path, ["worst_error", "median_error"], [index], how="ratio"),
         ]
