@@ -90,7 +90,8 @@ def _picture(kind: str, index: int, model: str, arrays: Arrays, channels: list[s
         names = ("original", *(f"{word}{ratio:.0%}" for ratio in arrays["ratios"] for word in ("", "rebuilt, ")))
         what = f"crop {index + 1} at {', '.join(f'{ratio:.0%}' for ratio in arrays['ratios'])} hidden"
     else:
-        images, what = arrays["worst"][index], f"{_place(arrays, index)}, among the worst"
+        plate, well, site = _place(arrays, index)
+        images, what = arrays["worst"][index], f"{plate}, {well}, field {site}, among the worst"
     drawing = crop(images.astype(np.float32), names, channels)
     alt = f"{what} of {model} in {len(channels)} channels ({', '.join(channels)}): {', '.join(names)}, downwards."
     width, name = 165 * len(channels) + 35, file_name(kind, model, str(index + 1))
@@ -101,7 +102,7 @@ def _worst_table(model: str, arrays: Arrays) -> Table:
     path, median = f"models/{model}/reconstructions.npz", float(arrays["median_error"])
     rows = [
         [
-            *_place(arrays, index).replace("field ", "").split(", "),
+            *_place(arrays, index),
             cell(f"{error:.3f}", path, ["worst_error"], [index]),
             cell(f"{error / median:.2f}", path, ["worst_error", "median_error"], [index], how="ratio"),
         ]
@@ -112,11 +113,11 @@ def _worst_table(model: str, arrays: Arrays) -> Table:
     return grid(rows, columns, caption, columns[3:], name=file_name("worst", model))
 
 
-def _place(arrays: Arrays, index: int) -> str:
+def _place(arrays: Arrays, index: int) -> tuple[str, str, str]:
     """Return plate, well and field of one of the worst crops; a group of a plate store is row/column/field."""
     plate, group = str(arrays["worst_plate"][index]), str(arrays["worst_group"][index])
     row, column, site = group.split("/")
-    return f"{plate}, {row}{int(column):02d}, field {site}"
+    return plate, f"{row}{int(column):02d}", site
 
 
 def _read(path: Path) -> dict[str, Any]:
