@@ -29,6 +29,7 @@ from platemae.planning.asked import (
 )
 from platemae.readers.detect import inputs_of
 from platemae.snakemake_groups import check_mixed_groups_only
+from platemae.snakemake_states import read_states_by_first_word
 
 try:
     CONFIG = load_config(config, "configuration")
@@ -41,6 +42,7 @@ except PlatemaeError as error:
     sys.exit(2)
 
 check_mixed_groups_only()
+read_states_by_first_word()
 
 # Captions of Snakemake's own report quote what really holds: every value, defaults among them.
 config.update(CONFIG.model_dump(mode="json"))

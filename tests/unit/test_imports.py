@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "selection": {"errors"},
     "look": set(),
     "snakemake_groups": set(),
+    "snakemake_states": set(),
     "profile_files": {"errors"},
     "layout": {"errors"},
     "ledger": {"errors", "layout"},
