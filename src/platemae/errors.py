@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -87,8 +88,14 @@ class DivergedError(TrainingError):
     """Rows of these steps."""
 
 
+LISTED = 10
+"""Problems of one remedy that are listed before the others of it are only counted."""
+
+
 def raise_all(problems: Iterable[PlatemaeError]) -> None:
     """Raise one error that holds all ``problems``; return quietly when there is none.
+
+    Of those that have the same remedy the first are listed: one mistake may hold for three hundred plates.
 
     Raises
     ------
@@ -100,9 +107,21 @@ def raise_all(problems: Iterable[PlatemaeError]) -> None:
         return
     if len(found) == 1:
         raise found[0]
-    what = f"{len(found)} problems\n" + "\n".join(f"  {i}. {p.what} [{p.where}]" for i, p in enumerate(found, 1))
-    remedies = dict.fromkeys(p.remedy for p in found if p.remedy)
-    raise type(found[0])(what, "see the list above", "; ".join(remedies))
+    remedies = Counter(p.remedy for p in found if p.remedy)
+    raise type(found[0])("\n".join(_listed(found)), "see the list above", "; ".join(remedies))
+
+
+def _listed(found: Sequence[PlatemaeError]) -> Iterator[str]:
+    """Yield a line for each problem, and one for those beyond the first of a remedy."""
+    yield f"{len(found)} problems"
+    seen: Counter[str] = Counter()
+    for number, problem in enumerate(found, 1):
+        seen[problem.remedy] += 1
+        if seen[problem.remedy] <= LISTED or not problem.remedy:
+            yield f"  {number}. {problem.what} [{problem.where}]"
+    for remedy, count in seen.items():
+        if remedy and count > LISTED:
+            yield f"  and {count - LISTED} more with the remedy: {remedy}"
 
 
 _FREE = "free space, or let `results` name a folder on another disk; what was begun is removed, so run again"

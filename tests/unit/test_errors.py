@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from platemae.cli import main
-from platemae.errors import DiskError, InputError, disk_error, is_disk_error, writing
+from platemae.errors import ConfigError, DiskError, InputError, disk_error, is_disk_error, raise_all, writing
 from platemae.stages import ingest_plate
 
 
@@ -60,3 +60,14 @@ def test_a_mistake_of_the_program_is_not_dressed_up(tmp_path, monkeypatch):
     monkeypatch.setattr(ingest_plate, "run", lambda *args, **kwargs: refuse(errno.ENOENT))
     with pytest.raises(FileNotFoundError):
         run(tmp_path)
+
+
+def test_of_many_problems_with_one_remedy_the_first_are_listed():
+    alike = [ConfigError(f"plate P{i} is missing", "layout.tsv", "write it") for i in range(300)]
+    with pytest.raises(ConfigError) as caught:
+        raise_all([*alike, ConfigError("another", "plates.tsv", "mend it")])
+    lines = caught.value.what.splitlines()
+    assert lines[0] == "301 problems"
+    assert lines[-2:] == ["  301. another [plates.tsv]", "  and 290 more with the remedy: write it"]
+    assert len(lines) == 1 + 10 + 2
+    assert caught.value.remedy == "write it; mend it"

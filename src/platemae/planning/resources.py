@@ -13,6 +13,7 @@ import yaml
 from platemae.errors import ConfigError
 from platemae.layout import MANIFESTS
 from platemae.planning.asked import HOLDS_MAP, LEAST, READS_PIXELS
+from platemae.planning.values import gpus_of_words, mapping, named_words, numbers, unquoted, whole
 from platemae.preflight.cluster import count_gpus
 
 
@@ -30,6 +31,8 @@ class Asked:
         SLURM's, where the profile names some; of several accounts, with commas between them, the first is used.
     gpu_model
         The site's word for the kind of GPU, where the profile says one (``gpu_model``, or in ``gres``).
+    qos
+        SLURM's quality of service, where the profile names one.
     memory_grows
         Whether each attempt asks for as much again, as the rules do where the profile names no memory.
     follows_data
@@ -45,6 +48,7 @@ class Asked:
     partition: str = ""
     accounts: tuple[str, ...] = ()
     gpu_model: str = ""
+    qos: str = ""
     memory_grows: bool = False
     follows_data: frozenset[str] = frozenset()
 
@@ -113,7 +117,7 @@ ARRAY_LIMIT = 1000
 
 
 def read_profile(folder: Path, rules: Path, words: Sequence[str] = ()) -> Profile:
-    """Return what jobs ask for under a profile.
+    """Return what jobs ask for under a profile; an expression of it (``500 * attempt``) counts as at the last attempt.
 
     Parameters
     ----------
@@ -127,7 +131,7 @@ def read_profile(folder: Path, rules: Path, words: Sequence[str] = ()) -> Profil
     Raises
     ------
     ConfigError
-        When the profile is no YAML mapping.
+        When the profile is no YAML mapping, or a memory or walltime of it is none that Snakemake could read.
     """
     path = folder / "config.yaml"
     try:
@@ -136,43 +140,33 @@ def read_profile(folder: Path, rules: Path, words: Sequence[str] = ()) -> Profil
         raise ConfigError(f"the profile cannot be read: {error}", str(path), "local, slurm, or a folder") from None
     if not isinstance(values, dict):
         raise ConfigError("the profile is no mapping", str(path), "start from workflow/profiles/slurm")
-    values |= {name: said for name in RESOURCES if (said := _named(words, name))}
-    general, own, threads = (_mapping(values.get(name)) for name in RESOURCES)
+    values |= {name: said for name in RESOURCES if (said := named_words(words, name))}
+    if said := named_words(words, "jobs") + named_words(words, "j"):
+        values["jobs"] = said[-1]
+    general, own, threads = (mapping(values.get(name)) for name in RESOURCES)
     asked = {}
     for stage in MANIFESTS:
         least = {"mem_mb": LEAST[stage].memory_mb, "runtime": LEAST[stage].minutes}
-        stated, named = _stated((rules / f"{stage}.smk").read_text()), _mapping(own.get(stage))
-        found = _asked({**general, **least, **stated, **named}, threads.get(stage))
+        stated = _stated((rules / f"{stage}.smk").read_text())
+        cores = whole(threads.get(stage), stated.get("threads", 1))
+        last = 1 + (_training_retries(values) if stage == "train_model" else whole(values.get("retries"), 0))
+        named = numbers(mapping(own.get(stage)), last, cores, f"{path}: set-resources.{stage}")
         asked[stage] = replace(
-            found,
+            _asked({**general, **least, **stated, **named}, cores),
             memory_grows="mem_mb" not in named and stage != "train_model",
             follows_data=_following(stage) - named.keys(),
         )
-    groups, components = _mapping(values.get("groups")), _mapping(values.get("group-components"))
+    groups, components = mapping(values.get("groups")), mapping(values.get("group-components"))
     return Profile(
         asked,
         str(values.get("executor") or ""),
-        _whole(values.get("jobs"), 0),
-        _whole(values.get("retries"), 0),
+        whole(values.get("jobs"), 0),
+        whole(values.get("retries"), 0),
         _training_retries(values),
         {str(rule): str(group) for rule, group in groups.items()},
-        {str(group): _whole(count, 1) for group, count in components.items()},
+        {str(group): whole(count, 1) for group, count in components.items()},
         _arrays(values),
     )
-
-
-def _named(words: Sequence[str], name: str) -> list[str]:
-    """Return what follows an option of several words."""
-    found: list[str] = []
-    taken = False
-    for word in words:
-        if word.startswith("-"):
-            option, _, first = word.partition("=")
-            taken = option == f"--{name}"
-            found += [first] if taken and first else []
-        elif taken:
-            found.append(word)
-    return found
 
 
 def _following(stage: str) -> frozenset[str]:
@@ -191,66 +185,37 @@ def _stated(rule: str) -> dict[str, Any]:
     return {key: int(match[1]) for key, match in found.items() if match}
 
 
-def _asked(values: Mapping[str, Any], threads: Any) -> Asked:
-    nodes = _whole(values.get("nodes"), 1)
-    gres = _unquoted(values.get("gres"))
+def _asked(values: Mapping[str, Any], threads: int) -> Asked:
+    nodes = whole(values.get("nodes"), 1)
+    gres = unquoted(values.get("gres"))
     model = re.search(r"gpu:([A-Za-z][\w.-]*)", gres)
-    per_node = _whole(values.get("gpu"), 0) // nodes or count_gpus(gres)
+    extra = gpus_of_words(unquoted(values.get("slurm_extra")))
+    per_node = whole(values.get("gpu"), 0) // nodes or count_gpus(gres) or extra
     return Asked(
-        _whole(threads, _whole(values.get("threads"), 1)),
-        _whole(values.get("mem_mb"), 2000),
-        _minutes(values.get("runtime")),
+        threads,
+        values["mem_mb"],
+        values["runtime"],
         per_node,
         nodes,
-        _unquoted(values.get("slurm_partition")),
-        tuple(re.split(r"[,\s]+", account)) if (account := _unquoted(values.get("slurm_account"))) else (),
-        _unquoted(values.get("gpu_model")) or (model[1] if model else ""),
+        unquoted(values.get("slurm_partition")),
+        tuple(re.split(r"[,\s]+", account)) if (account := unquoted(values.get("slurm_account"))) else (),
+        unquoted(values.get("gpu_model")) or (model[1] if model else ""),
+        qos=unquoted(values.get("qos")),
     )
-
-
-def _unquoted(value: Any) -> str:
-    """Return a name without the quotes in which a profile may write it, as Snakemake evaluates it."""
-    return str("" if value is None else value).strip().strip("'\"")
-
-
-def _whole(value: Any, otherwise: int) -> int:
-    """Return a number; expressions of Snakemake, which depend on the job, fall to what the rule says."""
-    return int(value) if isinstance(value, int) or (isinstance(value, str) and value.isdigit()) else otherwise
-
-
-def _minutes(value: Any) -> int:
-    """Return minutes of 90, ``90``, ``90m``, ``24h`` or ``2d``."""
-    match = re.fullmatch(r"(\d+)\s*([mhd]?)", str(value).strip())
-    return int(match[1]) * {"": 1, "m": 1, "h": 60, "d": 1440}[match[2]] if match else 60
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """Return a mapping that a profile writes as one, or as ``[key=value, ...]``, ``rule:key=value`` nested."""
-    if isinstance(value, dict):
-        return value
-    found: dict[str, Any] = {}
-    for item in value if isinstance(value, list) else []:
-        key, _, held = str(item).partition("=")
-        rule, colon, name = key.partition(":")
-        if colon:
-            found.setdefault(rule, {})[name] = held
-        else:
-            found[key] = held
-    return found
 
 
 def _training_retries(values: Mapping[str, Any]) -> int:
     """Return how often a training goes on: as a preemptible rule it has retries of its own."""
     named = values.get("preemptible-rules")
     rules = named if isinstance(named, list) else str(named or "").replace(",", " ").split()
-    return _whole(values.get("preemptible-retries" if "train_model" in rules else "retries"), 0)
+    return whole(values.get("preemptible-retries" if "train_model" in rules else "retries"), 0)
 
 
 def _arrays(values: Mapping[str, Any]) -> dict[str, int]:
     """Return how many jobs of a rule go into one array."""
     named = values.get("slurm-array-jobs")
     rules = [rule.strip() for rule in str(named).split(",")] if named and not isinstance(named, list) else named or []
-    limit = _whole(values.get("slurm-array-limit"), ARRAY_LIMIT)
+    limit = whole(values.get("slurm-array-limit"), ARRAY_LIMIT)
     return dict.fromkeys(MANIFESTS if "all" in rules else rules, limit)
 
 

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from platemae.errors import ConfigError
 from platemae.planning.rates import GPUS, gpu_of_model
 from platemae.planning.resources import Profile, jobs_in_turn, read_profile, sbatch_calls
 
@@ -36,6 +38,39 @@ def test_the_profile_stands_above_the_rule(tmp_path):
     assert written(tmp_path, text).asked["qc_plate"].memory_at(3) == 4 * 4000
     assert (train.nodes, train.gpus_per_node, train.gpus, train.partition) == (2, 4, 8, "gpu")
     assert written(tmp_path, text).asked["embed_plate"].gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "minutes", "megabytes"),
+    [
+        ({"runtime": "12 hours", "mem": "64GB"}, 720, 64_000),
+        ({"runtime": "1.5h", "mem": "1GiB"}, 90, 1074),
+        ({"runtime": "2 days", "mem_mb": "700"}, 2880, 700),
+        ({"runtime": "'90m'", "mem_mb": "'64GB'"}, 90, 64_000),
+        ({"runtime": "60 * attempt", "mem_mb": "threads * 500"}, 180, 1000),
+        ({"runtime": "20 if wildcards.plate else 5", "mem_mb": "max(2 * input.size_mb, 9)"}, 10, 4000),
+    ],
+)
+def test_memory_and_walltime_are_read_as_snakemake_reads_them(tmp_path, said, minutes, megabytes):
+    """Expressions count at the last attempt; those of the job itself are unknown, and the rule's least stands."""
+    profile = {"executor": "slurm", "retries": 2, "set-resources": {"qc_plate": said}}
+    found = written(tmp_path, yaml.safe_dump(profile)).asked["qc_plate"]
+    assert (found.runtime_minutes, found.memory_mb) == (minutes, megabytes)
+
+
+@pytest.mark.parametrize("said", [{"runtime": "1d12h"}, {"runtime": "1-00:00:00"}, {"mem": "plenty"}])
+def test_what_snakemake_cannot_read_is_refused(tmp_path, said):
+    profile = {"executor": "slurm", "set-resources": {"qc_plate": said}}
+    with pytest.raises(ConfigError, match="Snakemake cannot read a resource") as caught:
+        written(tmp_path, yaml.safe_dump(profile))
+    assert f"set-resources.qc_plate.{next(iter(said))}" in caught.value.where
+
+
+def test_gpus_of_further_words_and_jobs_of_the_command_line_count(tmp_path):
+    text = "executor: slurm\njobs: 200\nset-resources:\n  train_model: {slurm_extra: \"'--gpus-per-node=a100:4'\"}\n"
+    assert written(tmp_path, text).asked["train_model"].gpus == 4
+    for words in (["--jobs", "7"], ["--jobs=7"], ["-j", "7"]):
+        assert read_profile(tmp_path, ROOT / "rules", ["snakemake", *words]).jobs == 7
 
 
 def test_resources_of_the_command_line_stand_in_place_of_all_that_the_profile_sets(tmp_path):
