@@ -28,5 +28,5 @@ rule build_dataset:
     shell:
         "platemae build-dataset "
         "--dataset {wildcards.dataset} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -29,5 +29,5 @@ rule build_map:
         "platemae build-map "
         "--model {wildcards.model} --correction {wildcards.correction} "
         "--base {params.base:q} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -41,5 +41,5 @@ rule compare_models:
     shell:
         "platemae compare-models "
         "--base {params.base:q} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -26,5 +26,5 @@ rule correct_plate:
     shell:
         "platemae correct-plate "
         "--model {wildcards.model} --correction {wildcards.correction} --plate {wildcards.plate} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -36,5 +36,5 @@ rule embed_plate:
         "platemae embed-plate "
         "--model {wildcards.model} --plate {wildcards.plate} "
         "--processes {resources.processes} "
-        "--cfg {params.cfg:q} --machine {params.machine:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --machine {params.machine:q} --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

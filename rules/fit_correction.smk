@@ -24,5 +24,5 @@ rule fit_correction:
     shell:
         "platemae fit-correction "
         "--model {wildcards.model} --correction {wildcards.correction} "
-        "--cfg {params.cfg:q} --code {params.code} --base {params.base:q} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} --base {params.base:q} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

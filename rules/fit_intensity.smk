@@ -33,5 +33,5 @@ rule fit_intensity:
     shell:
         "platemae fit-intensity "
         "--intensity {wildcards.intensity} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -28,5 +28,5 @@ rule import_profiles:
         "platemae import-profiles "
         "--model {wildcards.model} --plate {wildcards.plate} "
         "--base {params.base:q} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -25,5 +25,5 @@ rule ingest_plate:
         "platemae ingest-plate "
         "--plate {wildcards.plate} "
         "--base {params.base:q} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -25,5 +25,5 @@ rule measure_plate:
     shell:
         "platemae measure-plate "
         "--plate {wildcards.plate} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

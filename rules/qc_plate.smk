@@ -23,5 +23,5 @@ rule qc_plate:
     shell:
         "platemae qc-plate "
         "--plate {wildcards.plate} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -41,5 +41,5 @@ rule render_report:
         "The report"
     shell:
         "platemae render-report "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -32,5 +32,5 @@ rule score_map:
         "platemae score-map "
         "--model {wildcards.model} --correction {wildcards.correction} "
         "--base {params.base:q} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

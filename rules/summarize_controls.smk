@@ -23,5 +23,5 @@ rule summarize_controls:
     shell:
         "platemae summarize-controls "
         "--model {wildcards.model} --fit-on {wildcards.fit_on} --plate {wildcards.plate} "
-        "--cfg {params.cfg:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -46,5 +46,5 @@ rule train_model:
         "--model {wildcards.model} "
         "--nodes {resources.nodes} --processes {resources.processes} "
         "--base {params.base:q} --snapshots {params.snapshots} "
-        "--cfg {params.cfg:q} --machine {params.machine:q} --code {params.code} "
-        "--threads {threads} --log {log}"
+        "--cfg - --machine {params.machine:q} --code {params.code} "
+        "--threads {threads} --log {log} <<<{params.cfg:q}"

@@ -37,6 +37,8 @@ def test_every_rule_is_complete_and_named_after_its_stage(project, stage):
     assert missing == []
     assert f'"platemae {stage.replace("_", "-")} ' in text, "the shell line calls the subcommand of the same name"
     assert f'cfg=cfg("{stage}")' in text
+    assert '"--cfg - ' in text, "no argument is as long as the names of some thousand plates"
+    assert text.endswith(' <<<{params.cfg:q}"\n')
     assert f'code=code("{stage}")' in text
     assert f'"logs/{stage}/' in text
     assert (project / f"src/platemae/stages/{stage}.py").is_file()

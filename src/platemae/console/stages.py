@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 from platemae.contracts import MACHINE_KEYS
 from platemae.layout import MANIFESTS
@@ -75,11 +77,39 @@ def add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
 
 
 def _add_passed(group: argparse._ArgumentGroup, stage: str) -> None:
-    group.add_argument("--cfg", type=json.loads, default=None, help="what this job reads of the configuration, as JSON")
+    group.add_argument(
+        "--cfg",
+        type=_json,
+        default=None,
+        help="what this job reads of the configuration: JSON, @FILE, or - for standard input, as rules pass it: Linux "
+        "allows an argument 131,072 bytes, which the names of some thousand plates are",
+    )
     if stage in MACHINE_KEYS:
         group.add_argument("--machine", type=json.loads, default={}, help="what of it belongs to the machine, as JSON")
     group.add_argument("--code", default=None, help="code digest of the stage (default: computed)")
     group.add_argument("--base", type=Path, default=None, help="folder of plates.tsv")
+
+
+def _json(text: str) -> dict[str, Any]:
+    """Return a JSON object that stands in an argument, in a file, or in standard input.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        When it is none, or the file cannot be read.
+    """
+    place, read = "the argument", lambda: text
+    if text == "-":
+        place, read = "standard input", sys.stdin.read
+    elif text.startswith("@"):
+        place, read = text[1:], Path(text[1:]).read_text
+    try:
+        found = json.loads(read())
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{place} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{place} is no JSON object, which starts with {{")
+    return found
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """The command line as people meet it: groups, examples, colours, errors, exit codes, completion."""
 
 import argparse
+import io
+import json
 import os
 import pty
 import re
@@ -172,3 +174,33 @@ def test_the_parser_of_a_command_is_ours():
     whole = whole_parser()
     found = [action.choices for action in whole._actions if isinstance(action, argparse._SubParsersAction)]
     assert {type(parser).__name__ for parser in found[0].values()} == {"CommandParser"}
+
+
+def cfg_of(text):
+    """Return what the option --cfg of a stage holds."""
+    return whole_parser().parse_args(["qc-plate", "--plate", "P1", "--cfg", text]).cfg
+
+
+def test_what_a_job_reads_comes_as_an_argument_a_file_or_standard_input(tmp_path, monkeypatch):
+    given = {"qc": {"gate": "it's {warn}"}, "plates": ["P1"] * 50_000}
+    text = json.dumps(given)
+    (tmp_path / "cfg.json").write_text(text)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text + "\n"))
+    assert cfg_of(text) == cfg_of(f"@{tmp_path}/cfg.json") == cfg_of("-") == given
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("-", "standard input is no JSON"),
+        ("@nowhere.json", "nowhere.json is no JSON: [Errno 2]"),
+        ("{", "the argument is no JSON"),
+        ("[1]", "the argument is no JSON object"),
+    ],
+)
+def test_what_is_no_json_object_is_named_with_its_place(text, said, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    with pytest.raises(SystemExit) as stop:
+        cfg_of(text)
+    assert stop.value.code == 2
+    assert f"error:  argument --cfg: {said}" in capsys.readouterr().err
