@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Locator, Page
 
+from tests.browser.conftest import PHONE
 from tests.browser.result import COMPOUND, GENE, GUIDE, PLATE
 
 pytestmark = pytest.mark.slow
@@ -60,7 +61,7 @@ def test_hover_shows_a_well_and_its_picture(page, report):
     assert picture.startswith('url("data:image/')
 
 
-def test_a_lasso_around_all_lists_the_wells(page, report):
+def lasso_all(page: Page) -> None:
     plot = part(page, "plots").locator("> div").first.bounding_box()
     left, right, top, bottom = plot["x"] + 34, plot["x"] + plot["width"] - 8, plot["y"] + 30, plot["y"] + 405
     page.mouse.move(left, top)
@@ -69,6 +70,10 @@ def test_a_lasso_around_all_lists_the_wells(page, report):
         page.mouse.move(x, y, steps=4)
     page.mouse.up()
     page.wait_for_timeout(300)
+
+
+def test_a_lasso_around_all_lists_the_wells(page, report):
+    lasso_all(page)
     count = len(wells(page, report))
     assert selected(page) == count
     rows = listed(page)
@@ -86,6 +91,67 @@ def test_search_finds_the_wells_of_a_gene(page, report):
     assert {row["gene"] for row in listed(page)} == {gene}
     part(page, "clear").click()
     assert selected(page) == 0
+
+
+def test_one_selection_follows_another(page, report):
+    hint = part(page, "status").inner_text()
+    assert "drag over points" in hint
+    assert "click a group" in hint
+    part(page, "colour").select_option("gene")
+    part(page, "group").select_option(index=2)
+    marked = part(page, "group").locator("option:checked").inner_text()
+    assert selected(page) == int(re.search(r"\((\d+)\)$", marked)[1])
+    known = wells(page, report)
+    gene = sorted(set(known["Metadata_Gene"]) - {"", GENE})[2]
+    part(page, "search").fill(gene)
+    page.keyboard.press("Enter")
+    assert part(page, "status").inner_text().startswith(f"{gene}: ")
+    assert part(page, "group").input_value() == "", "what is found is not what was marked"
+    lasso_all(page)
+    assert selected(page) == len(known)
+    plot = part(page, "plots").locator("> div").first
+    page.mouse.move(0, 0)
+    selected_alone = plot.screenshot()
+    part(page, "clear").click()
+    assert part(page, "status").inner_text() == hint
+    lasso_all(page)
+    page.mouse.move(0, 0)
+    assert plot.screenshot() == selected_alone, "no orange point of the search is left"
+    part(page, "search").fill("zzz")
+    page.keyboard.press("Enter")
+    assert re.match("No gene, .* or .* here holds “zzz”", part(page, "status").inner_text())
+    assert selected(page) == 0
+
+
+def swipe(page: Page, x: float, y: float, by: tuple[float, float]) -> None:
+    touch = page.context.new_cdp_session(page)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    for step in range(1, 9):
+        point = {"x": x + by[0] * step / 8, "y": y + by[1] * step / 8}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(500)
+
+
+def test_a_finger_scrolls_over_the_plots_until_dragging_is_chosen(open_page, small_report):
+    page = open_page(small_report, "#embeddings", viewport=PHONE, has_touch=True, is_mobile=True).page
+    page.wait_for_selector(".browser[data-ready]", state="attached")
+
+    def box() -> dict[str, float]:
+        part(page, "plots").evaluate("plots => plots.scrollIntoView()")
+        page.wait_for_timeout(300)
+        return part(page, "plots").bounding_box()
+
+    plots, before = box(), page.evaluate("scrollY")
+    assert plots["height"] < PHONE["height"], "both plots fit the screen"
+    swipe(page, plots["x"] + 150, plots["y"] + 400, (0, -250))
+    assert page.evaluate("scrollY") > before + 150
+    assert selected(page) == 0
+    part(page, "drag").select_option("box")
+    plots, before = box(), page.evaluate("scrollY")
+    swipe(page, plots["x"] + 60, plots["y"] + 60, (230, 230))
+    assert page.evaluate("scrollY") == before
+    assert selected(page) > 0
 
 
 def test_colours_follow_the_menu(page, report):

@@ -68,7 +68,9 @@
     const base = new Bokeh.ColumnDataSource({ data: {} });
     const marked = new Bokeh.ColumnDataSource({ data: {} });
     let now = null; // what is drawn: the model, its table, the order of drawing and each row's place in it
-    let held = { table: null, rows: [], found: [], what: "" }; // the selection, which outlives a new colour or method
+    const hint = part("status").textContent; // how to select, shown while nothing is
+    const none = { rows: [], found: [], what: "", group: "" };
+    let held = { table: null, ...none }; // the selection, which outlives a new colour or method; group is what is marked
     let drawing = false;
 
     const option = (menu, value, text = value) => menu.append(element("option", text, { value }));
@@ -84,10 +86,11 @@
     const units = (count) => `${number(count)} ${data.unit}${count === 1 ? "" : "s"}`;
 
     // -- plots ------------------------------------------------------------------------------------------------------
+    const height = root.clientWidth < 500 ? 330 : 430; // on a phone about as high as wide
     const figures = [["xa", "ya"], ["xb", "yb"]].map(([x, y]) => {
       const figure = Bokeh.Plotting.figure({
         tools: "pan,wheel_zoom,box_select,lasso_select,tap,reset", toolbar_location: null, sizing_mode: "stretch_width",
-        height: 430, match_aspect: false, title: " ",
+        height, match_aspect: false, title: " ",
       });
       const points = figure.scatter({ field: x }, { field: y }, {
         source: base, size: { field: "size" }, marker: { field: "marker" }, fill_color: { field: "colour" },
@@ -138,8 +141,8 @@
       base.selected.indices = [];
       base.data = { ...fields, colour: look.colour, marker: look.marker, size: new Float32Array(now.table.rows).fill(size) };
       drawing = false;
-      if (held.table !== now.table) held = { table: now.table, rows: [], found: [], what: "" };
-      show(held.rows, held.found, held.what);
+      if (held.table !== now.table) held = { table: now.table, ...none };
+      show(held);
       const drawn = now.table.rows < now.model.total ? `${number(now.table.rows)} of ${units(now.model.total)}` : units(now.table.rows);
       const alt = `${method} of ${drawn} of ${model.name}, coloured by ${menus.colour.value}`;
       part("plots").setAttribute("aria-label", alt);
@@ -181,7 +184,7 @@
           const sign = element("span", SIGNS[looks[code][1]], { "aria-hidden": "true", class: "sign" });
           sign.style.color = looks[code][0];
           entry.append(sign, element("span", `${label(code)} (${number(counts[code])})`));
-          entry.addEventListener("click", () => show(rowsOf(chosen, code), [], `${chosen.name} ${label(code)}`));
+          entry.addEventListener("click", () => show({ ...none, rows: rowsOf(chosen, code), what: `${chosen.name} ${label(code)}` }));
           const item = element("li");
           item.append(entry);
           legend.append(item);
@@ -192,10 +195,14 @@
       if (!few && names.length <= OFFERED && menus.group.dataset.key !== key) {
         menus.group.dataset.key = key;
         menus.group.replaceChildren();
+        held.group = "";
         option(menus.group, "", "none");
         names.forEach((code) => option(menus.group, String(code), `${label(code)} (${number(counts[code])})`));
       }
-      if (few) menus.group.dataset.key = "";
+      if (few) {
+        menus.group.dataset.key = "";
+        held.group = "";
+      }
       const many = `${number(names.length)} groups are more than colours can tell apart: all are grey, and one is marked`;
       const how = names.length > OFFERED ? " by the search below." : ".";
       part("many").textContent = few ? "" : many + how;
@@ -209,22 +216,21 @@
 
     // -- marks, selection, search -----------------------------------------------------------------------------------
     // Selects rows, and puts an orange point on those that were found by name.
-    function show(rows, found, what) {
+    function show({ rows, found, what, group }) {
       const pick = (name) => Float64Array.from(found, (row) => base.data[name][now.place[row]]);
       marked.data = { xa: pick("xa"), ya: pick("ya"), xb: pick("xb"), yb: pick("yb") };
       drawing = true;
       base.selected.indices = rows.map((row) => now.place[row]).sort((a, b) => a - b);
       drawing = false;
-      held = { table: now.table, rows, found, what };
+      menus.group.value = group;
+      held = { table: now.table, rows, found, what, group };
       list();
     }
 
-    // Dragging over the points selects anew.
+    // Dragging over the points selects anew: what was found or marked before is so no more.
     function dragged() {
       if (drawing) return;
-      const rows = [...base.selected.indices].map((place) => now.order[place]).sort((a, b) => a - b);
-      held = { ...held, rows, what: "" };
-      list();
+      show({ ...none, rows: [...base.selected.indices].map((place) => now.order[place]).sort((a, b) => a - b) });
     }
 
     function list() {
@@ -232,7 +238,7 @@
       const shown = rows.slice(0, LISTED);
       const what = held.what ? `${held.what}: ` : "";
       const more = rows.length > LISTED ? `; the first ${LISTED} are listed, the file has all` : "";
-      part("status").textContent = rows.length ? `${what}${units(rows.length)} selected${more}.` : `${what}${what ? "n" : "N"}othing is selected.`;
+      part("status").textContent = rows.length ? `${what}${units(rows.length)} selected${more}.` : held.what || hint;
       part("save").hidden = part("clear").hidden = part("selected").hidden = !rows.length;
       const body = part("selected").querySelector("tbody");
       body.replaceChildren(...shown.map((row) => {
@@ -266,7 +272,9 @@
         }
         if (rows.length) break;
       }
-      show(rows, rows, part("search").value.trim());
+      const typed = part("search").value.trim();
+      const missed = `No ${columns.map((entry) => entry.name).join(", ").replace(/, ([^,]*)$/, " or $1")} here holds “${typed}”.`;
+      show({ ...none, rows, found: rows, what: rows.length || !typed ? typed : missed });
     }
 
     function save() {
@@ -301,10 +309,12 @@
     part("plots").addEventListener("pointerleave", () => { tip.hidden = true; });
 
     // -- start ------------------------------------------------------------------------------------------------------
-    const drags = { lasso: "LassoSelectTool", box: "BoxSelectTool", move: "PanTool" };
+    const drags = { lasso: "LassoSelectTool", box: "BoxSelectTool", move: "PanTool" }; // without one the page scrolls
+    if (matchMedia("(any-pointer: coarse)").matches) menus.drag.append(element("option", "scrolls the page", { value: "page" }));
+    if (matchMedia("(pointer: coarse)").matches) menus.drag.value = "page";
     function drag() {
       figures.forEach((figure) => {
-        figure.toolbar.active_drag = figure.toolbar.tools.find((tool) => tool.type === drags[menus.drag.value]) || "auto";
+        figure.toolbar.active_drag = figure.toolbar.tools.find((tool) => tool.type === drags[menus.drag.value]) || null;
       });
     }
     function zoom(factor) {
@@ -322,19 +332,19 @@
       drawing = true; // a reset of the ranges clears the selection, too
       figures.forEach((figure) => figure.reset.emit());
       drawing = false;
-      show(held.rows, held.found, held.what);
+      show(held);
     }
     for (const name of ["model", "method", "correction"]) menus[name].addEventListener("change", () => { draw(); reset(); });
     menus.colour.addEventListener("change", draw);
     menus.group.addEventListener("change", () => {
       const { value, selectedOptions } = menus.group;
       const rows = value === "" ? [] : rowsOf(column(menus.colour.value), Number(value));
-      show(rows, rows, value === "" ? "" : selectedOptions[0].textContent);
+      show({ rows, found: rows, what: value === "" ? "" : selectedOptions[0].textContent, group: value });
     });
     menus.drag.addEventListener("change", drag);
     part("find").addEventListener("submit", (event) => { event.preventDefault(); search(); });
     part("search").addEventListener("change", search);
-    part("clear").addEventListener("click", () => { part("search").value = ""; menus.group.value = ""; show([], [], ""); });
+    part("clear").addEventListener("click", () => { part("search").value = ""; show(none); });
     part("save").addEventListener("click", save);
     part("in").addEventListener("click", () => zoom(0.6));
     part("out").addEventListener("click", () => zoom(1 / 0.6));
