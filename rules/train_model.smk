@@ -27,7 +27,7 @@ rule train_model:
         "../envs/platemae-train.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * min(attempt, 3),
+        mem_mb=memory("train_model", most_attempts=3),
         runtime=1440,
         gpu=0,
         tasks_per_gpu=0,

@@ -52,8 +52,8 @@ LEAST = {
     "render_report": Least(6000),
 }
 
-READS_PIXELS = ("ingest_plate", "qc_plate", "measure_plate", "fit_intensity")
-"""Stages whose time is that of the pixels that they read."""
+READS_PIXELS = ("ingest_plate", "qc_plate", "measure_plate", "fit_intensity", "embed_plate")
+"""Stages whose walltime follows the pixels that they read."""
 HOLDS_MAP = ("build_map", "score_map")
 """Stages that hold the wells of a whole map."""
 

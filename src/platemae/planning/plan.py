@@ -16,11 +16,12 @@ from platemae.planning.asked import CONTROL_SHARE
 from platemae.planning.calibrate import calibrate
 from platemae.planning.compare import Compared, compare
 from platemae.planning.estimate import StageCost, estimate, wall_seconds
+from platemae.planning.largest import with_largest
 from platemae.planning.rates import MFU, Gpu, Rates, find_gpu, gpu_of_model, known_rates
-from platemae.planning.refusals import refusals
+from platemae.planning.refusals import Site, refusals
 from platemae.planning.resources import Profile, jobs_in_turn, read_profile, sbatch_calls
 from platemae.planning.sizes import PlateSize, sizes_of, total
-from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, free_bytes, pending_work
+from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, pending_work
 from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.run import find_project, named_plate_problems
@@ -116,6 +117,7 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     check_images(config, plates)
     check_cells(config, plates)
     profile = read_profile(_folder(project, options.profile), project / "rules")
+    profile = with_largest(profile, config, plates, results)
     sizes, problems = sizes_of(config, plates, base, results)
     problems += named_plate_problems(config, plates, "the configuration")
     rates = _rates(results, options)
@@ -132,14 +134,12 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     work = list(pending_work(config, plates, sizes, results))
     jobs = count_jobs(config, plates)
     costs = estimate(work, jobs, profile, rates, gpu, nodes, options.mfu)
-    quota_gb = options.quota_gb if options.quota_gb is not None else free_bytes(results.root) / 1e9
+    site = Site(nodes, known, accounts() if known else (), results.root, options.quota_gb, options.quota_files)
     mapped = max(len(map_plates(config, plates)), 1)
     sets = {stage: count // mapped for stage, count in jobs.items()}
     pending = {stage: cost.pending for stage, cost in costs.items()}
-    problems += refusals(
-        work, costs, profile, rates, gpu, nodes, options.mfu, quota_gb, options.quota_files, known,
-        accounts() if known else (), jobs_in_turn(profile, pending, sets),
-    )  # fmt: skip
+    together = jobs_in_turn(profile, jobs, sets)
+    problems += refusals(work, costs, profile, rates, gpu, options.mfu, site, together)
     whole = list(pending_work(config, plates, sizes, NOWHERE))
     listed = list(costs.values())
     return Plan(

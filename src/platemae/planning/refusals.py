@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from platemae.errors import ConfigError, InputError, PlatemaeError
 from platemae.planning.estimate import StageCost, job_time, walltime_slices
 from platemae.planning.rates import FASTEST, Gpu, Rates
-from platemae.planning.resources import Asked, Profile
-from platemae.planning.workload import Work
-from platemae.preflight.cluster import Nodes, Partition
+from platemae.planning.resources import Asked, Profile, minutes_in_turn
+from platemae.planning.workload import Work, free_bytes, free_inodes
+from platemae.preflight.cluster import Nodes, Partition, partition_of
 from platemae.training.preempt import END_MARGIN
 
 CHECKPOINT_SECONDS = 600.0
 """A training writes a checkpoint at least so often, however many steps are set (train_model's ten minutes)."""
 
 
+@dataclass(frozen=True)
+class Site:
+    """Where a run is to fit.
+
+    Parameters
+    ----------
+    nodes
+        Of this machine, or as the command line has them, where SLURM tells of none.
+    known, accounts
+        SLURM's partitions, and the accounts that this user has; empty where nobody tells.
+    folder
+        The results, whose disk has so much free; None: not looked at.
+    quota_gb, quota_files
+        Space (10^9 bytes), files and folders that a quota leaves, in place of what the disk has.
+    """
+
+    nodes: Nodes
+    known: Mapping[str, Partition] = field(default_factory=dict)
+    accounts: Collection[str] = ()
+    folder: Path | None = None
+    quota_gb: float | None = None
+    quota_files: int | None = None
+
+
 def refusals(
-    work: Sequence[Work], costs: Mapping[str, StageCost], profile: Profile, rates: Rates, gpu: Gpu | None, nodes: Nodes,
-    mfu: float, quota_gb: float | None = None, quota_files: int | None = None,
-    known: Mapping[str, Partition] | None = None, accounts: Collection[str] = (),
-    together: Mapping[str, int] | None = None,
+    work: Sequence[Work], costs: Mapping[str, StageCost], profile: Profile, rates: Rates, gpu: Gpu | None, mfu: float,
+    site: Site, together: Mapping[str, int] | None = None,
 ) -> list[PlatemaeError]:  # fmt: skip
     """Return all that cannot fit, by what SLURM says and by the estimate of times and memory.
 
@@ -28,12 +52,10 @@ def refusals(
     ----------
     work, costs
         Pending jobs, and what they cost.
-    profile, rates, gpu, nodes, mfu
+    profile, rates, gpu, mfu
         As in `estimate`.
-    quota_gb, quota_files
-        Space and inodes that are left, where there is a quota.
-    known, accounts
-        SLURM's partitions, and the accounts that this user has.
+    site
+        Where it is to fit.
     together
         Rule -> jobs of one submission (`jobs_in_turn`); one where it is not said.
     """
@@ -43,25 +65,31 @@ def refusals(
         problems += short_intervals(work, profile, rates, gpu, mfu)
         problems += _walltimes(work, profile, rates, gpu, mfu)
         problems += _memory(costs, profile)
-    problems += node_refusals(pending, profile, nodes, known or {}, accounts)
-    return problems + quota_refusals(costs.values(), quota_gb, quota_files)
+    problems += node_refusals(pending, profile, site)
+    return problems + quota_refusals(costs.values(), site)
 
 
-def quota_refusals(
-    costs: Iterable[StageCost], quota_gb: float | None, quota_files: int | None
-) -> list[PlatemaeError]:  # fmt: skip
-    """Return what is written beyond the space and the inodes that are left; None: not limited."""
-    listed = list(costs)
+def quota_refusals(costs: Iterable[StageCost], site: Site) -> list[PlatemaeError]:
+    """Return what is written beyond the space and the inodes that are left."""
+    listed, folder = list(costs), site.folder
     need, files = sum(cost.gb for cost in listed), sum(cost.inodes for cost in listed)
     problems: list[PlatemaeError] = []
-    if quota_gb is not None and need > quota_gb:
-        what = f"the run writes up to {need:,.1f} GB, the quota leaves {quota_gb:,.1f}"
+    gb = free_bytes(folder) / 1e9 if folder and site.quota_gb is None else site.quota_gb
+    if gb is not None and need > gb:
+        who, where = _of_whom(folder, site.quota_gb, "--quota-gb")
         remedy = "ask for more, let `results` lie elsewhere, or ingest.dtype: uint8"
-        problems.append(InputError(what, "--quota-gb", remedy))
-    if quota_files is not None and files > quota_files:
-        what = f"the run makes {files:,} files and folders, the quota leaves {quota_files:,}"
-        problems.append(InputError(what, "--quota-files", "ask for more, or ingest.form: zip, one file a plate"))
+        problems.append(InputError(f"the run writes up to {need:,.1f} GB, {who} {gb:,.1f}", where, remedy))
+    inodes = free_inodes(folder) if folder and site.quota_files is None else site.quota_files
+    if inodes is not None and files > inodes:
+        who, where = _of_whom(folder, site.quota_files, "--quota-files")
+        what = f"the run makes {files:,} files and folders, {who} {inodes:,}"
+        problems.append(InputError(what, where, "ask for more, or ingest.form: zip, one file a plate"))
     return problems
+
+
+def _of_whom(folder: Path | None, quota: float | None, option: str) -> tuple[str, str]:
+    """Return who limits what is left, and where: a quota that was given, else the disk."""
+    return ("the disk has free", str(folder)) if quota is None else ("the quota leaves", option)
 
 
 def short_intervals(
@@ -109,6 +137,8 @@ def _walltimes(
             continue
         seconds = job_time(each, profile.asked[each.stage], rates, gpu, mfu, profile.executor == "slurm").clock
         if not each.step_flops:
+            if not each.flops and "runtime" in profile.asked[each.stage].follows_data:
+                continue  # the rule asks for three times the time of its pixels
             longest[each.stage] = max(longest.get(each.stage, 0.0), seconds)
             continue
         minutes = profile.asked[each.stage].runtime_minutes
@@ -119,7 +149,7 @@ def _walltimes(
             yield ConfigError(what, where, f"set preemptible-retries: {slices - 1} in the profile, {more}")
     for stage, seconds in longest.items():
         minutes = profile.asked[stage].runtime_minutes
-        if seconds > 60 * minutes and "runtime" not in profile.asked[stage].follows_data:
+        if seconds > 60 * minutes:
             what = f"a job of {stage} takes about {seconds / 60:,.0f} minutes, its walltime is {minutes}"
             yield ConfigError(what, f"profile: set-resources.{stage}.runtime", "ask for more time, threads or a GPU")
 
@@ -136,13 +166,7 @@ def _memory(costs: Mapping[str, StageCost], profile: Profile) -> Iterator[Platem
             yield ConfigError(what, f"profile: set-resources.{stage}.mem_mb", remedy)
 
 
-def node_refusals(
-    stages: Mapping[str, int],
-    profile: Profile,
-    nodes: Nodes,
-    known: Mapping[str, Partition],
-    accounts: Collection[str] = (),
-) -> Iterator[PlatemaeError]:
+def node_refusals(stages: Mapping[str, int], profile: Profile, site: Site) -> Iterator[PlatemaeError]:
     """Yield what SLURM would not take: unknown partitions and accounts, and jobs that no node has room for.
 
     Parameters
@@ -151,12 +175,11 @@ def node_refusals(
         Those with jobs to do, and how many of them one submission runs one after another: their walltimes add up.
     profile
         What they ask for.
-    nodes
-        Of this machine, or as the command line has them, where SLURM tells of none.
-    known, accounts
-        SLURM's partitions, and the accounts that this user has; empty where nobody tells.
+    site
+        Where they are to fit.
     """
-    default = next((p for p in known.values() if p.is_default), None)
+    known, accounts = site.known, site.accounts
+    whole = minutes_in_turn(profile, stages)
     for stage, together in stages.items():
         asked, where = profile.asked[stage], f"profile: set-resources.{stage}"
         for account in asked.accounts if accounts else ():
@@ -167,14 +190,15 @@ def node_refusals(
             what = f"{stage} asks for the partition {asked.partition}, which SLURM does not have"
             yield ConfigError(what, f"{where}.slurm_partition", f"known: {', '.join(sorted(known))}")
             continue
-        partition = known.get(asked.partition, default)
-        yield from _of_node(stage, asked, profile, partition, nodes)
-        minutes = together * asked.runtime_minutes
+        partition = partition_of(asked.partition, known)
+        yield from _of_node(stage, asked, profile, partition, site.nodes)
+        minutes = whole[stage]
         if partition and partition.minutes and minutes > partition.minutes:
             limit = f"partition {partition.name} allows {partition.minutes}"
             jobs, fewer = "", ""
-            if together > 1:
-                jobs = f" for {together} jobs in turn, {asked.runtime_minutes} each"
+            if minutes > asked.runtime_minutes:
+                others = " and others of their group" if minutes > together * asked.runtime_minutes else ""
+                jobs = f" for {together} jobs in turn, {asked.runtime_minutes} each{others}"
                 fewer = f"fewer jobs of {profile.groups[stage]} (group-components), "
             what = f"{stage} asks for {minutes} minutes{jobs}, {limit}"
             yield ConfigError(what, f"{where}.runtime", f"ask for {fewer}less, or another partition")

@@ -148,9 +148,10 @@ def read_profile(folder: Path, rules: Path, words: Sequence[str] = ()) -> Profil
     for stage in MANIFESTS:
         least = {"mem_mb": LEAST[stage].memory_mb, "runtime": LEAST[stage].minutes}
         stated = _stated((rules / f"{stage}.smk").read_text())
-        cores = whole(threads.get(stage), stated.get("threads", 1))
+        wished = mapping(own.get(stage))
+        cores = whole(threads.get(stage), whole(wished.get("threads"), stated.get("threads", 1)))
         last = 1 + (_training_retries(values) if stage == "train_model" else whole(values.get("retries"), 0))
-        named = numbers(mapping(own.get(stage)), last, cores, f"{path}: set-resources.{stage}")
+        named = numbers(wished, last, cores, f"{path}: set-resources.{stage}")
         asked[stage] = replace(
             _asked({**general, **least, **stated, **named}, cores),
             memory_grows="mem_mb" not in named and stage != "train_model",
@@ -264,3 +265,21 @@ def jobs_in_turn(profile: Profile, pending: Mapping[str, int], sets: Mapping[str
         if jobs:
             found[rule] = min(profile.components.get(group, 1), -(-jobs // kinds))
     return found
+
+
+def minutes_in_turn(profile: Profile, together: Mapping[str, int]) -> dict[str, int]:
+    """Return the walltime of the submission that holds a job of each rule: of all its jobs, also of other rules.
+
+    Parameters
+    ----------
+    profile
+        What jobs ask for, and the groups of the rules.
+    together
+        Rule -> jobs of one submission (`jobs_in_turn`).
+    """
+    own = {rule: jobs * profile.asked[rule].runtime_minutes for rule, jobs in together.items()}
+    groups: dict[str, int] = {}
+    for rule, minutes in own.items():
+        if group := profile.groups.get(rule):
+            groups[group] = groups.get(group, 0) + minutes
+    return {rule: groups.get(profile.groups.get(rule, ""), minutes) for rule, minutes in own.items()}

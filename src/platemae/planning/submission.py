@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from platemae.config.slices import map_plates
 from platemae.errors import MachineError, PlatemaeError, raise_all
+from platemae.layout import MANIFESTS
+from platemae.planning.ceilings import as_variable, ceilings
 from platemae.planning.estimate import estimate
+from platemae.planning.largest import with_largest
 from platemae.planning.rates import MFU, gpu_of_model, known_rates
-from platemae.planning.refusals import node_refusals, quota_refusals, short_intervals
+from platemae.planning.refusals import Site, node_refusals, quota_refusals, short_intervals
 from platemae.planning.resources import jobs_in_turn, read_profile
 from platemae.planning.sizes import sampled_sizes
-from platemae.planning.workload import count_jobs, free_bytes, free_inodes, pending_work
+from platemae.planning.workload import count_jobs, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.run import find_project
@@ -24,6 +27,18 @@ from platemae.run import find_project
 PLUGIN = "snakemake_executor_plugin_slurm"
 BY_SQUEUE = ("--slurm-status-command", "squeue")
 """Without, Snakemake asks a sacct that knows nothing, and waits for ever."""
+_QC = ("ingest_plate", "qc_plate")
+_SETS = (*_QC, "fit_intensity", "build_dataset")
+BELOW = {
+    "ingest_all": _QC[:1],
+    "qc_all": _QC,
+    "measure_all": (*_QC, "measure_plate"),
+    "intensity_all": _SETS[:-1],
+    "datasets_all": _SETS,
+    "models_all": (*_SETS, "train_model"),
+    "embeddings_all": (*_SETS, "train_model", "measure_plate", "embed_plate", "import_profiles"),
+}
+"""Target -> the stages that it may run; any other target may run all."""
 
 
 def cluster_arguments() -> list[str]:
@@ -34,16 +49,34 @@ def cluster_arguments() -> list[str]:
     return list(BY_SQUEUE)
 
 
+@dataclass(frozen=True)
+class Cleared:
+    """What a run that SLURM can take must tell Snakemake of this cluster.
+
+    Parameters
+    ----------
+    words
+        Arguments beside the profile.
+    variables
+        Of its environment.
+    """
+
+    words: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
 def check_submission(
     configfile: Path,
     profile: Path,
     quota_gb: float | None = None,
     quota_files: int | None = None,
     words: Sequence[str] = (),
-) -> None:
+    target: str = "all",
+) -> Cleared:
     """Check that SLURM can take the jobs of a run; no image is opened but one a kind of plate that is new.
 
-    Times and memory are no reason to refuse, as they are estimated: ``platemae plan`` judges them.
+    Estimated times and memory are no reason to refuse: ``platemae plan`` judges them. What a job asks for is, where it
+    is still to do; of a finished one it is only said, as nobody looks here whether it is stale.
 
     Parameters
     ----------
@@ -55,6 +88,8 @@ def check_submission(
         Space and inodes that are left; None: as much as the disk has free.
     words
         Arguments of Snakemake beside the profile.
+    target
+        What is to be made; jobs above it are not looked at.
 
     Raises
     ------
@@ -65,22 +100,27 @@ def check_submission(
     known = partitions()
     config, plates, base, results = read_project(configfile)
     asked = replace(read_profile(profile, find_project() / "rules", words), executor="slurm")
-    jobs = count_jobs(config, plates)
+    asked = with_largest(asked, config, plates, results)
+    jobs, wanted = count_jobs(config, plates), BELOW.get(target, MANIFESTS)
     mapped = max(len(map_plates(config, plates)), 1)
     sets = {stage: count // mapped for stage, count in jobs.items()}
     rates, gpu = known_rates(results), gpu_of_model(asked.gpu_model)
-    work = list(pending_work(config, plates, sampled_sizes(config, plates, base, results), results))
+    every = pending_work(config, plates, sampled_sizes(config, plates, base, results), results)
+    work = [each for each in every if each.stage in wanted]
     costs = estimate(work, jobs, asked, rates, gpu, Nodes())
-    problems = [
-        *node_refusals(jobs_in_turn(asked, jobs, sets), asked, Nodes(), known, accounts()),
-        *short_intervals(work, asked, rates, gpu, MFU),
-        *quota_refusals(
-            costs.values(),
-            free_bytes(results.root) / 1e9 if quota_gb is None else quota_gb,
-            free_inodes(results.root) if quota_files is None else quota_files,
-        ),
-    ]
-    raise_all(problems)
+    together = jobs_in_turn(asked, jobs, sets)
+    site = Site(Nodes(), known, accounts(), results.root, quota_gb, quota_files)
+    raise_all(
+        [
+            *node_refusals({stage: n for stage, n in together.items() if costs[stage].pending}, asked, site),
+            *short_intervals(work, asked, rates, gpu, MFU),
+            *quota_refusals(costs.values(), site),
+        ]
+    )
+    finished = {stage: n for stage, n in together.items() if stage in wanted and not costs[stage].pending}
+    for problem in node_refusals(finished, asked, site):
+        print(f"note: {problem.what}; its jobs are finished, one that runs again may wait for ever", file=sys.stderr)
+    return Cleared(variables=as_variable(ceilings(asked, together, known)))
 
 
 def _check_programs(profile: Path) -> None:

@@ -111,7 +111,7 @@ def pending_work(
             yield Work(stage, 1, fixed_seconds=seconds, memory_mb=memory, write_bytes=5e6)
 
 
-def _missing(results: Results, stage: str, names: Sequence[str], **wildcards: str) -> list[str]:
+def missing_plates(results: Results, stage: str, names: Sequence[str], **wildcards: str) -> list[str]:
     """Return the plates without a manifest of the stage, by one look into its folder."""
     folder = results.manifest(stage, plate="x", **wildcards).parent
     done = {entry.name for entry in os.scandir(folder)} if folder.is_dir() else set()
@@ -127,7 +127,7 @@ def _of_plates(
 ) -> Iterator[Work]:
     """Yield ingest, QC and classical features."""
     every = list(plates.names)
-    for size, jobs in _counted(_missing(results, "ingest_plate", every), sizes).items():
+    for size, jobs in _counted(missing_plates(results, "ingest_plate", every), sizes).items():
         field_mb = size.pixel_bytes / max(size.fields, 1) / 1e6
         depth = min(size.depth, 1) if config.ingest.dtype == "uint8" else size.depth
         kept = size.pixel_bytes * depth // size.depth
@@ -140,7 +140,7 @@ def _of_plates(
     if any(row.kind == "classical" for row in config.rows):
         stages.append(("measure_plate", list(mapped)))
     for stage, names in stages:
-        for size, jobs in _counted(_missing(results, stage, names), sizes).items():
+        for size, jobs in _counted(missing_plates(results, stage, names), sizes).items():
             field_mb = size.pixel_bytes / max(size.fields, 1) / 1e6
             yield Work(
                 stage, jobs, size.pixel_bytes / 1e9, memory_mb=500 + 12 * field_mb, write_bytes=size.fields * 500
@@ -202,14 +202,14 @@ def _of_tables(
     embed = EmbedSection(**(config.embed.model_dump() | row.embed))
     width = cost.width * (channels if embed.pooling == "channelwise" else 1)
     stage = "import_profiles" if row.kind in TABLE_KINDS else "embed_plate"
-    for size, jobs in _counted(_missing(results, stage, mapped, model=row.name), sizes).items():
+    for size, jobs in _counted(missing_plates(results, stage, mapped, model=row.name), sizes).items():
         crops = _crops(size, cost.crop_px, embed)
         written = rows_of(size, embed.rows, crops) * (4 * width * len(embed.poolings) + 300)
         read = size.pixel_bytes / 1e9 if stage == "embed_plate" else 0.0
         memory = 1000 + 5 * cost.parameters / 1e6 + 3 * written / 1e6
         yield Work(stage, jobs, read, float(cost.embed_flops) * crops, 1, memory, written, name=row.name)
     for fit_on in sorted({fit_name(config, c.name) for c in config.corrections}):
-        gone = _missing(results, "summarize_controls", mapped, model=row.name, fit_on=fit_on)
+        gone = missing_plates(results, "summarize_controls", mapped, model=row.name, fit_on=fit_on)
         if gone:
             yield Work("summarize_controls", len(gone), fixed_seconds=0.2, write_bytes=8 * width**2, name=row.name)
     wells = sum(sizes[name].wells for name in mapped if name in sizes)
@@ -218,7 +218,7 @@ def _of_tables(
         names = {"model": row.name, "correction": correction.name}
         if not results.manifest("fit_correction", **names).exists():
             yield Work("fit_correction", 1, fixed_seconds=1 + 0.01 * len(mapped), write_bytes=16 * width**2)
-        for size, jobs in _counted(_missing(results, "correct_plate", mapped, **names), sizes).items():
+        for size, jobs in _counted(missing_plates(results, "correct_plate", mapped, **names), sizes).items():
             rows = rows_of(size, embed.rows, _crops(size, cost.crop_px, embed))
             yield Work("correct_plate", jobs, fixed_seconds=0.5 + rows * 1e-4, write_bytes=rows * (4 * width + 300))
         if not results.manifest("build_map", **names).exists():

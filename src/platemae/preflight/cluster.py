@@ -6,6 +6,7 @@ import getpass
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from platemae.errors import MachineError
@@ -106,6 +107,13 @@ def read_sinfo(text: str) -> dict[str, Partition]:
         kind = Nodes(count, cores, count_gpus(parts[4]), memory)
         found[name] = Partition(name, (*before, kind), _minutes(parts[5]), parts[0].endswith("*"))
     return found
+
+
+def partition_of(name: str, known: Mapping[str, Partition]) -> Partition | None:
+    """Return the partition that jobs go to which name this one, or none; None where SLURM tells of no such one."""
+    if name:
+        return known.get(name)
+    return next((partition for partition in known.values() if partition.is_default), None)
 
 
 def count_gpus(gres: str) -> int:

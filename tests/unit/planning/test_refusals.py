@@ -7,7 +7,7 @@ import pytest
 from platemae.layout import MANIFESTS
 from platemae.planning.estimate import estimate
 from platemae.planning.rates import Rates
-from platemae.planning.refusals import node_refusals, refusals
+from platemae.planning.refusals import Site, node_refusals, refusals
 from platemae.planning.resources import Asked, Profile
 from platemae.planning.workload import Work
 from platemae.preflight.cluster import Nodes, read_sinfo
@@ -27,7 +27,7 @@ def refused(work, asked=None, executor="slurm", retries=0, nodes=NODES, sinfo=""
         training_retries=retries,
     )
     costs = estimate(work, dict.fromkeys(MANIFESTS, 0), profile, RATES, None, nodes)
-    return refusals(work, costs, profile, RATES, None, nodes, 0.2, known=read_sinfo(sinfo), **quota)
+    return refusals(work, costs, profile, RATES, None, 0.2, Site(nodes, read_sinfo(sinfo), **quota))
 
 
 def test_what_fits_is_not_refused():
@@ -95,8 +95,8 @@ def test_sinfo_is_read_by_partition():
 
 def test_walltimes_of_a_group_add_up_against_the_partitions_limit():
     profile = Profile({"qc_plate": Asked(runtime_minutes=30)}, "slurm", groups={"qc_plate": "qc"})
-    known = read_sinfo(SINFO)
-    assert list(node_refusals({"qc_plate": 8}, profile, NODES, known)) == []
-    (problem,) = node_refusals({"qc_plate": 9}, profile, NODES, known)
+    site = Site(NODES, read_sinfo(SINFO))
+    assert list(node_refusals({"qc_plate": 8}, profile, site)) == []
+    (problem,) = node_refusals({"qc_plate": 9}, profile, site)
     assert "270 minutes for 9 jobs in turn, 30 each, partition cpu allows 240" in problem.what
     assert "fewer jobs of qc (group-components)" in problem.remedy

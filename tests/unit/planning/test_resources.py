@@ -119,7 +119,7 @@ def test_a_large_screen_is_at_most_two_thousand_calls():
     for choices in (1, corrections):
         sets = {"embed_plate": models, "summarize_controls": models * choices, "correct_plate": models * corrections}
         pending = {"ingest_plate": plates, "qc_plate": plates} | {rule: n * plates for rule, n in sets.items()} | few
-        assert sbatch_calls(profile, pending, sets) == 200 + 200 + 800 + 80 * choices + 240 + sum(few.values())
+        assert sbatch_calls(profile, pending, sets) == 400 + 200 + 800 + 80 * choices + 240 + sum(few.values())
         assert sbatch_calls(profile, pending, sets) <= 2000
 
 

@@ -1,0 +1,57 @@
+"""What the largest job of a rule that follows the data asks for, by the functions that the rules call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from platemae.config import Config, stage_config
+from platemae.config.plate_table import PlateTable
+from platemae.config.slices import map_plates
+from platemae.contracts import TABLE_KINDS
+from platemae.layout import Results
+from platemae.planning.asked import CONTROL_SHARE, HOLDS_MAP, READS_PIXELS, map_memory_mb, minutes_of
+from platemae.planning.resources import Profile
+from platemae.planning.workload import missing_plates
+
+Read = tuple[Sequence[str], float]
+"""Plates that a job reads, and the share of their pixels."""
+
+
+def with_largest(profile: Profile, config: Config, plates: PlateTable, results: Results) -> Profile:
+    """Return the profile with what the largest job asks for at its first attempt, of those to do if there are any.
+
+    Parameters
+    ----------
+    profile
+        With the least of what the rules ask for (`read_profile`).
+    config, plates, results
+        The run.
+    """
+    mapped, asked = map_plates(config, plates), dict(profile.asked)
+    for stage in READS_PIXELS:
+        if "runtime" in asked[stage].follows_data:
+            each = _reads(stage, config, plates, results, mapped)
+            minutes = [minutes_of(results, stage, names, asked[stage].threads, share) for names, share in each]
+            asked[stage] = replace(asked[stage], runtime_minutes=max(minutes, default=asked[stage].runtime_minutes))
+    for stage in HOLDS_MAP:
+        if "mem_mb" in asked[stage].follows_data:
+            memory = [map_memory_mb(results, stage, row.name, mapped) for row in config.rows]
+            asked[stage] = replace(asked[stage], memory_mb=max(memory, default=asked[stage].memory_mb))
+    return replace(profile, asked=asked)
+
+
+def _reads(stage: str, config: Config, plates: PlateTable, results: Results, mapped: Sequence[str]) -> Iterator[Read]:
+    """Yield what each job of a stage reads."""
+    if stage == "fit_intensity":
+        for name in (entry.name for entry in config.intensity):
+            entry = stage_config(config, plates, stage, intensity=name)["intensity"]
+            yield entry["fit_plates"], CONTROL_SHARE if entry["fit_on"] == "negcon" else 1.0
+        return
+    names = mapped if stage in ("measure_plate", "embed_plate") else plates.names
+    networks = [{"model": row.name} for row in config.rows if row.kind not in TABLE_KINDS]
+    left: set[str] = set()
+    for wildcards in networks if stage == "embed_plate" else [{}]:
+        left |= set(missing_plates(results, stage, list(names), **wildcards))
+    for name in left or names:
+        yield [name], 1.0
