@@ -11,13 +11,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-import psutil
 import yaml
 
 from platemae.config import Config, read_config
@@ -31,6 +32,9 @@ from platemae.layout import Results
 from platemae.provenance.run_record import recorded_run
 from platemae.sharing.root import shared_root
 from platemae.standing.code import note_code
+
+if TYPE_CHECKING:
+    from platemae.planning.submission import Cleared
 
 PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
 NAMED_PLATES = (
@@ -94,8 +98,10 @@ def run_pipeline(
     if dry_run:
         check_at_rest(results)
         return _snakemake([*command, "--dry-run", "--nolock", *phases], project)
+    variables: dict[str, str] = {}
     if _submits(command):
-        command += _slurm_arguments(configfile, command, limits)
+        cleared = _cleared(configfile, command, limits, target)
+        command, variables = [*command, *cleared.words], cleared.variables
     seen = _size(results.errors())
     with hold(results, orphans, take_over=take_over, submits=_submits(command)) as held:
         plates = read_plates(project / config.plates, [reader.name for reader in config.readers])
@@ -106,7 +112,7 @@ def run_pipeline(
             command += ["--slurm-jobname-prefix", held.run.prefix]
         with recorded_run(results, project, config, plates) as outcome:
             for phase in phases:
-                code = _snakemake([*command, phase], project, held)
+                code = _snakemake([*command, phase], project, held, variables)
                 if code != 0:
                     held.ended = False
                     outcome.exit_code = 2 if _repeat_errors(results.errors(), seen) else code
@@ -224,13 +230,15 @@ def _keep_finished(configfile: Path, profile: str, target: str) -> None:
         print(f"{len(kept)} results that jobs finished without their run are kept: {few}", file=sys.stderr)
 
 
-def _slurm_arguments(configfile: Path, command: Sequence[str], limits: Limits | None) -> list[str]:
+def _cleared(configfile: Path, command: Sequence[str], limits: Limits | None, target: str) -> Cleared:
     """Check what SLURM would refuse, and return what Snakemake must be told of this cluster."""
-    from platemae.planning.submission import check_submission, cluster_arguments  # they plan by this module
+    from platemae.planning.submission import Cleared, check_submission, cluster_arguments  # they plan by this module
 
+    found = Cleared()
     if limits is not None:
-        check_submission(configfile, _profile_of(command), limits.quota_gb, limits.quota_files, command)
-    return cluster_arguments()
+        quotas = limits.quota_gb, limits.quota_files
+        found = check_submission(configfile, _profile_of(command), *quotas, command, target)
+    return Cleared([*found.words, *cluster_arguments()], found.variables)
 
 
 def _profile_of(command: Sequence[str]) -> Path:
@@ -249,25 +257,40 @@ def _submits(command: Sequence[str]) -> bool:
     return executor == "slurm"
 
 
-def _snakemake(command: list[str], project: Path, held: Held | None = None) -> int:
-    """Run Snakemake; SIGTERM to us becomes SIGINT to it, as it may hang for minutes on SIGTERM."""
+AGAIN_SECONDS = 1.0
+"""A signal so soon after another is the same one: `timeout` and srun send theirs to a process and to its group."""
+
+
+def _snakemake(
+    command: list[str], project: Path, held: Held | None = None, variables: Mapping[str, str] | None = None
+) -> int:
+    """Run Snakemake in a session of its own; SIGTERM to us becomes SIGINT to it, as it may hang for minutes on SIGTERM.
+
+    A terminal would send Ctrl-C to Snakemake as well, beside ours: the second one ends it while it cancels its jobs.
+    """
     # The platemae that the rules call must be this one, also when the environment was not activated.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    asked: list[int] = []
+    environment = {**os.environ, **(variables or {}), "PATH": path}
+    asked: list[float] = []
     started: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        if asked and time.monotonic() - asked[-1] < AGAIN_SECONDS:
+            return
+        asked.append(time.monotonic())
         for pid in started:
-            _interrupt(pid)
+            _ask_to_stop(pid, number)
 
     # Before the start: a run in the background of a shell ignores SIGINT, and so would all that it starts.
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    wanted = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        wanted.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in wanted}
     try:
-        process = subprocess.Popen(command, cwd=project, env={**os.environ, "PATH": path})
+        process = subprocess.Popen(command, cwd=project, env=environment, start_new_session=True)
         started.append(process.pid)
         if asked:
-            _interrupt(process.pid)
+            _ask_to_stop(process.pid, signal.SIGINT)
         if held is not None:
             held.note(os.getpid(), process.pid)
         return process.wait()
@@ -276,12 +299,14 @@ def _snakemake(command: list[str], project: Path, held: Held | None = None) -> i
             signal.signal(number, handler)
 
 
-def _interrupt(pid: int) -> None:
-    """Ask Snakemake to stop, and its jobs: it waits for them, and training writes a checkpoint first."""
-    with suppress(psutil.NoSuchProcess):
-        for asked in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                asked.send_signal(signal.SIGINT)
+def _ask_to_stop(snakemake: int, number: int) -> None:
+    """Ask Snakemake and its jobs here to stop: it waits for them, and training writes a checkpoint first.
+
+    What a training has launched is in a session of its own, and told by that training. A terminal that is closed ends
+    Snakemake as it always did: its jobs in SLURM work on, and the next run waits for them.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(snakemake, signal.SIGHUP if number == signal.SIGHUP else signal.SIGINT)
 
 
 def _repeat_errors(path: Path, seen: int) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from platemae.contracts import write_text
+from platemae.run import AGAIN_SECONDS
 
 BACKGROUND = """
 import signal, sys
@@ -43,3 +49,61 @@ def test_a_run_in_the_background_is_stopped_by_a_signal(tmp_path: Path) -> None:
         assert run.wait(timeout=60) == 7
     finally:
         run.kill()
+
+
+ASKED = """
+import signal, sys, time
+from pathlib import Path
+asked = []
+def note(number, frame):
+    asked.append(signal.Signals(number).name)
+    Path("asked").write_text(" ".join(asked))
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, note)
+Path("started").touch()
+while not Path("enough").exists():
+    time.sleep(0.02)
+"""
+"""A Snakemake that writes down each signal, and ends when it is told to."""
+
+
+@contextmanager
+def at_a_terminal(folder: Path) -> Iterator[subprocess.Popen]:
+    """A run that leads the process group of a terminal, which gets its signals as a whole."""
+    write_text(folder / ".snakemake/note", "")
+    code = BACKGROUND.replace("signal.SIG_IGN", "signal.default_int_handler")
+    run = subprocess.Popen([sys.executable, "-c", code, str(folder), ASKED], start_new_session=True)
+    try:
+        appears(folder / "started")
+        yield run
+        (folder / "enough").touch()
+        run.wait(timeout=60)
+    finally:
+        (folder / "enough").touch()
+        run.kill()
+
+
+def appears(path: Path, text: str = "") -> None:
+    end = time.monotonic() + 60
+    while not path.exists() or path.read_text() != text:
+        assert time.monotonic() < end, f"{path} is not {text!r}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("sent", "passed_on"), [("SIGINT", "SIGINT"), ("SIGTERM", "SIGINT"), ("SIGHUP", "SIGHUP")])
+def test_a_signal_of_the_terminal_reaches_snakemake_once(tmp_path: Path, sent: str, passed_on: str) -> None:
+    with at_a_terminal(tmp_path) as run:
+        os.killpg(run.pid, signal.Signals[sent])
+        appears(tmp_path / "asked", passed_on)
+        os.kill(run.pid, signal.Signals[sent])  # as `timeout` does: to the process, then to its group
+        time.sleep(0.3)
+        assert (tmp_path / "asked").read_text() == passed_on
+
+
+def test_a_second_ctrl_c_is_passed_on(tmp_path: Path) -> None:
+    with at_a_terminal(tmp_path) as run:
+        os.killpg(run.pid, signal.SIGINT)
+        appears(tmp_path / "asked", "SIGINT")
+        time.sleep(AGAIN_SECONDS + 0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        appears(tmp_path / "asked", "SIGINT SIGINT")

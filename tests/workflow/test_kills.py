@@ -72,10 +72,11 @@ def target_of(stage):
     return "--cores", "1", "--target", STAGES[stage][1]
 
 
-def start(made, stage, *more):
+def start(made, stage, *more, **io):
     command = [sys.executable, "-m", "platemae.cli", "run", *target_of(stage), *more]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=made.root, env=made.environment, **quiet)
+    # The process group of a terminal: its signals come to all of it.
+    return subprocess.Popen(command, cwd=made.root, env=made.environment, start_new_session=True, **(quiet | io))
 
 
 def wait_for(made, stage, seconds=600):
@@ -161,12 +162,16 @@ def test_a_living_run_is_not_disturbed(fresh_project):
         run.wait(timeout=120)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_takes_its_jobs_along(restored, number):
+@pytest.mark.parametrize(("number", "send"), [(signal.SIGINT, os.killpg), (signal.SIGTERM, os.kill)])
+def test_a_run_that_is_asked_to_stop_takes_its_jobs_along(restored, number, send):
     made = restored.before("train-model")
-    run = start(made, "train-model")
+    run = start(made, "train-model", stderr=subprocess.PIPE, text=True)
     job = wait_for(made, "train-model")
-    run.send_signal(number)
-    assert run.wait(timeout=120) != 0
+    send(run.pid, number)
+    told = run.communicate(timeout=120)[1]
+    assert run.returncode != 0
+    assert "Traceback" not in told, "Snakemake ended in order"
     assert not psutil.pid_exists(job.pid), "the trainer has ended, with a checkpoint"
     assert any((made.root / "results/models/.state").rglob("step-*.pt"))
+    (verdict,) = (made.root / "results/models/.state").rglob("verdict.json")
+    assert "received SIGINT" in json.loads(verdict.read_text())["why"]
