@@ -102,6 +102,17 @@ def test_all_environments_are_parts_of_the_one_lock(project):
     assert "envs/lock.txt" in (project / "envs/platemae.def").read_text()
 
 
+def test_the_image_gets_the_package_and_the_workflow_and_no_results(project):
+    files = (project / "envs/platemae.def").read_text().split("%files\n")[1].split("\n\n")[0]
+    copied = dict(line.split() for line in files.splitlines())
+    assert copied == {name: f"/opt/platemae/{name}" for name in copied}
+    assert all((project / name).exists() for name in copied)
+    declared = tomllib.loads((project / "pyproject.toml").read_text())
+    needed = {"pyproject.toml", declared["project"]["readme"], *declared["project"]["license-files"]}
+    needed |= {path.split("/")[0] for path in declared["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]}
+    assert copied.keys() == needed | {"Snakefile", "config.yaml", "rules", "workflow", "envs"}
+
+
 def test_the_files_are_what_make_lock_writes(project, tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("split", project / "envs/split.py")
     split = importlib.util.module_from_spec(spec)
