@@ -1,4 +1,5 @@
 # Helpers of all rules: the validated configuration, and what each job reads of it. The only rules file with functions.
+import math
 import re
 import sys
 from functools import lru_cache
@@ -27,6 +28,7 @@ from platemae.planning.asked import (
     map_memory_mb,
     minutes_of,
 )
+from platemae.planning.ceilings import at_attempt
 from platemae.readers.detect import inputs_of
 from platemae.snakemake_groups import check_mixed_groups_only
 from platemae.snakemake_states import read_states_by_first_word
@@ -198,23 +200,26 @@ def profile_sources(wildcards):
     return [f"qc/{wildcards.plate}.manifest.json"]
 
 
-def memory(stage):
-    """Megabytes of a job, by the wells where it holds a whole map; more at each attempt."""
+def memory(stage, most_attempts=math.inf):
+    """Megabytes of a job, by the wells where it holds a whole map; more at each attempt, up to so many."""
 
     def asked(wildcards, attempt):
         least = LEAST[stage].memory_mb
         if stage in HOLDS_MAP:
             least = map_memory_mb(FOLDER, stage, wildcards.model, MAP_PLATES)
-        return least * attempt
+        return at_attempt(stage, "mem_mb", least, min(attempt, most_attempts))
 
     return asked
 
 
 def runtime(stage, plates=lambda wildcards: [], share=lambda wildcards: 1.0):
     """Minutes of a job, by the plates whose pixels it reads, or a share of them; more at each attempt."""
-    return lambda wildcards, attempt, threads: attempt * minutes_of(
-        FOLDER, stage, plates(wildcards), threads, share(wildcards)
-    )
+
+    def asked(wildcards, attempt, threads):
+        first = minutes_of(FOLDER, stage, plates(wildcards), threads, share(wildcards))
+        return at_attempt(stage, "runtime", first, attempt)
+
+    return asked
 
 
 def own_plate(wildcards):
