@@ -20,6 +20,7 @@ LOW = {
     "profile_files",
     "look",
     "slurm",
+    "locks",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "wells": set(),
     "selection": {"errors"},
     "look": set(),
+    "locks": set(),
     "snakemake_groups": set(),
     "snakemake_states": set(),
     "profile_files": {"errors"},

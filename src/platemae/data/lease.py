@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -18,6 +17,7 @@ import psutil
 from platemae import slurm
 from platemae.contracts import write_text
 from platemae.errors import TrainingError
+from platemae.locks import alone
 
 LEASE, GUARD = "lease.json", ".lease.guard"
 BEAT_SECONDS = 20.0
@@ -86,9 +86,7 @@ def slurm_job() -> dict[str, str]:
 
 def _claim(path: Path) -> bool:
     """Write the lease, over a dead one too; False when its holder lives."""
-    with path.with_name(GUARD).open("w") as guard:
-        # The kernel frees the guard of a killed process; looking and writing must not be parted by another's writing.
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    with alone(path.with_name(GUARD)):
         if path.exists() and _alive(path):
             return False
         write_text(path, json.dumps({"host": socket.gethostname(), "processes": [_me()]} | slurm_job()) + "\n")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from platemae.errors import PlatemaeError
 from platemae.holding.note import SLURM_JOB, Note, Run, identity, note_file, read_note, this_host, write_note
 from platemae.holding.orphans import RUN_ID, Orphans, look_after
 from platemae.layout import Results
+from platemae.locks import alone
 
 
 @dataclass
@@ -126,9 +126,7 @@ def _claim(results: Results, run: Run, take_over: bool) -> Held:
 def _guarded(results: Results) -> Iterator[None]:
     path = note_file(results).with_suffix(".guard")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as guard:
-        with suppress(OSError):  # Lustre without flock: the first note is exclusive all the same
-            fcntl.flock(guard, fcntl.LOCK_EX)
+    with alone(path):
         yield
 
 

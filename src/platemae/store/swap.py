@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -16,7 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from platemae.locks import lock
 
 NEW, OLD, LOCK = "new", "old", "lock"
 STALE_AFTER = 24 * 3600.0
@@ -42,8 +42,8 @@ def replaced(path: Path, before_swap: Callable[[], None] = lambda: None) -> Iter
     clear_leftovers(path)
     temporary = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
     temporary.mkdir()
-    with (temporary / LOCK).open("w") as lock:
-        _try_lock(lock)
+    with (temporary / LOCK).open("w") as held:
+        lock(held)
         try:
             yield temporary / NEW
             before_swap()
@@ -78,25 +78,12 @@ def clear_leftovers(path: Path) -> list[Path]:
 
 def _is_alive(temporary: Path) -> bool:
     try:
-        with (temporary / LOCK).open("a") as lock:
-            free = _try_lock(lock)
-            age = time.time() - os.fstat(lock.fileno()).st_mtime
+        with (temporary / LOCK).open("a") as held:
+            free = lock(held)
+            age = time.time() - os.fstat(held.fileno()).st_mtime
     except FileNotFoundError:
         return False
     return age < STALE_AFTER if free is None else not free
-
-
-def _try_lock(file: IO[str]) -> bool | None:
-    """Return whether the lock was taken; None where the file system knows no locks (Lustre without ``-o flock``)."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
-            return None
-        raise
-    return True
 
 
 def _swap(temporary: Path, path: Path) -> None:

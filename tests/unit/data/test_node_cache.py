@@ -1,5 +1,7 @@
 """Copies of plates on the node: whole, shared, bounded, and never needed."""
 
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -33,6 +35,16 @@ def size_gb(path) -> float:
 @pytest.fixture
 def cache(tmp_path) -> NodeCache:
     return NodeCache(str(tmp_path / "node"), 1.0)
+
+
+def test_a_disk_without_locks_has_no_copies(tmp_path, cache, monkeypatch, caplog):
+    def no_locks(file, operation):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    store = plate(tmp_path, "P1", 0)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert cache.path_of(store) == store
+    assert "is read where it lies" in caplog.text
 
 
 def test_a_plate_is_copied_once_and_reads_alike(tmp_path, cache, monkeypatch):

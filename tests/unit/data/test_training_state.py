@@ -1,5 +1,7 @@
 """The lease and the record of a training."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -117,6 +119,21 @@ def test_a_launched_process_holds_on_when_its_launcher_dies(tmp_path):
     child.wait()
     with pytest.raises(TrainingError, match=str(os.getpid())), lease(tmp_path):
         pass
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOSYS, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_a_file_system_without_locks_has_leases_too(tmp_path, no_locks):
+    with lease(tmp_path):
+        assert json.loads((tmp_path / LEASE).read_text())["processes"][0]["pid"] == os.getpid()
+        with pytest.raises(TrainingError, match=str(os.getpid())), lease(tmp_path):
+            pass
 
 
 def test_a_torn_lease_holds_nobody_off(tmp_path):
