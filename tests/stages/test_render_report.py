@@ -291,7 +291,7 @@ def test_numbers_and_words_of_the_tables(page: Page) -> None:
     assert "out of focus in DNA" in page.text
     assert "0.550 [0.510, 0.590]" in page.text  # mae_tiny with tvn
     assert "The highest row is mae_tiny with tvn, 0.550 [0.510, 0.590], n = 120" in page.text
-    assert "All 9 rows tie: these plates cannot tell them apart." in page.text
+    assert "All 9 rows have equal values or intervals that overlap: not set apart on these plates." in page.text
     assert "value [interval]; n = 120; chance 0.100" in page.text
     assert "qc_plate: plate P1: 1 field is out of focus (P1)" in page.text
     assert "z-score on all controls; PCA on all controls." in page.text

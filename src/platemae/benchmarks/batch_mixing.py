@@ -32,6 +32,7 @@ from platemae.benchmarks.bootstrap import (
     mean_interval,
     multinomial_weights,
     percentile_interval,
+    share_interval,
 )
 from platemae.benchmarks.cosine import unit_rows
 from platemae.benchmarks.mixing import components, inverse_simpson, nearest, silhouette, variance_between
@@ -203,7 +204,8 @@ def _mean_row(
     settings: BatchMixingSettings,
 ) -> ScoreRow:
     """Return a mean over wells, with its two intervals."""
-    low, high = mean_interval(value_N, settings.n_bootstrap, settings.seed)
+    interval = share_interval if metric == BATCH_METRICS[0] else mean_interval
+    low, high = interval(value_N, settings.n_bootstrap, settings.seed)
     detail = {**detail, **interval_facts(len(value_N))}
     n_Q = np.bincount(plate_N)
     plate_low = plate_high = np.nan

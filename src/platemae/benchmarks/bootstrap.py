@@ -53,19 +53,46 @@ def pair_interval(share_B: FloatArray, n_pairs: int) -> tuple[float, float]:
     variance three times, what pairs of a unit share once. So two of the three, s (1 - s) / n_pairs each, are taken off
     again; the rest is the variance that counts covariances of pairs with a common unit (Owen, "The pigeonhole
     bootstrap", Ann. Appl. Stat. 2007; Aronow, Samii, Assenova, Political Analysis 2015). It is not let fall below that
-    of independent pairs. Where no pair counts, or every one, resamples cannot vary, and width 0 would look certain:
-    then the exact interval of as many independent pairs (Clopper and Pearson, Biometrika 1934).
+    of independent pairs, nor, where no pair counts or every one, below the exact one (:func:`unless_certain`).
     """
     share, drawn_B = float(share_B[0]), share_B[1:][np.isfinite(share_B[1:])]
     low, high = percentile_interval(drawn_B)
     of_pairs, spread = share * (1 - share) / max(n_pairs, 1), float(drawn_B.var()) if len(drawn_B) else 0.0
-    if len(drawn_B) and share in (0.0, 1.0) and not spread > 0:
-        reach = 1 - ((1 - LEVEL) / 2) ** (1 / max(n_pairs, 1))
-        return (0.0, reach) if share == 0 else (1 - reach, 1.0)
-    if not spread > 0:
-        return low, high
+    if not spread > 0 or share in (0.0, 1.0):
+        return unless_certain(share, (low, high), n_pairs)
     factor = min(1.0, np.sqrt(max(spread - 2 * of_pairs, of_pairs) / spread))
     return share + factor * (low - share), share + factor * (high - share)
+
+
+def unless_certain(share: float, interval: tuple[float, float], n_units: int) -> tuple[float, float]:
+    """Return an interval of a share, not narrower than the exact one where all units agree.
+
+    Parameters
+    ----------
+    share
+        Mean of units between 0 and 1.
+    interval
+        From resampling them; NaN twice stays so.
+    n_units
+        Units that are resampled.
+
+    Returns
+    -------
+    The interval. Where the share is 0 or 1 every resample is like the units, and width 0 would look certain: then it
+    reaches at least to the exact bound of as many independent units (Clopper and Pearson, Biometrika 1934), at 0 that
+    is 1 - 0.025 ** (1 / n_units). Means of values within 0 and 1 are bounded by it, too.
+    """
+    low, high = interval
+    if share not in (0.0, 1.0) or not np.isfinite(low):
+        return interval
+    reach = 1 - ((1 - LEVEL) / 2) ** (1 / max(n_units, 1))
+    return (0.0, max(high, reach)) if share == 0 else (min(low, 1 - reach), 1.0)
+
+
+def share_interval(values_N: FloatArray, n_bootstrap: int, seed: int) -> tuple[float, float]:
+    """Interval of the mean of values between 0 and 1: :func:`mean_interval`, :func:`unless_certain`."""
+    interval = mean_interval(values_N, n_bootstrap, seed)
+    return unless_certain(float(values_N.mean()), interval, len(values_N)) if len(values_N) else interval
 
 
 def mean_interval(values_N: FloatArray, n_bootstrap: int, seed: int) -> tuple[float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from platemae.benchmarks.bootstrap import LEVEL, FloatArray, multinomial_weights
+from platemae.benchmarks.bootstrap import LEVEL, FloatArray, multinomial_weights, unless_certain
 
 
 def cluster_interval(values_N: FloatArray, unit_N: np.ndarray, n_bootstrap: int, seed: int) -> tuple[float, float]:
@@ -23,7 +23,7 @@ def cluster_interval(values_N: FloatArray, unit_N: np.ndarray, n_bootstrap: int,
     Parameters
     ----------
     values_N
-        Finite values.
+        Finite values, at most 1; where all are 0 or all are 1, the interval has the exact width for as many units.
     unit_N
         Unit of each: names or codes.
     n_bootstrap, seed
@@ -41,4 +41,4 @@ def cluster_interval(values_N: FloatArray, unit_N: np.ndarray, n_bootstrap: int,
     means_B = (weights_BU @ sums_U) / (weights_BU @ sizes_U)
     tail = norm.cdf(t.ppf((1 - LEVEL) / 2, len(units) - 1) * np.sqrt(len(units) / (len(units) - 1)))
     low, high = np.quantile(means_B, [tail, 1 - tail])
-    return float(low), float(high)
+    return unless_certain(float(np.mean(values_N)), (float(low), float(high)), len(units))

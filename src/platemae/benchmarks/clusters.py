@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from platemae.benchmarks.bootstrap import check_at_least, multinomial_weights, percentile_interval
+from platemae.benchmarks.bootstrap import check_at_least, multinomial_weights, percentile_interval, unless_certain
 from platemae.benchmarks.consistency_null import sets_needed
 from platemae.benchmarks.cosine import GRID, FloatArray, IntArray, unit_rows
 from platemae.benchmarks.cosine_grid import CosineGrid, ks_statistic
@@ -233,6 +233,8 @@ def _source_rows(
         low = high = np.nan
         if len(large) >= LEAST_CLUSTERS:
             low, high = percentile_interval(np.array([of(values_C[pick]) for pick in picks]))
+        if metric == "share_significant":
+            low, high = unless_certain(float(hit_C.mean()), (low, high), len(large))
         threshold = settings.alpha if metric == "share_significant" else np.nan
         row = ScoreRow(
             BENCHMARK, name, metric, threshold, float(of(values_C)), low, high,

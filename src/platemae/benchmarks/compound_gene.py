@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, interval_facts, mean_interval
+from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, interval_facts, share_interval
 from platemae.benchmarks.compound_targets import check_overlap, draw_candidates, read_truth
 from platemae.benchmarks.cosine import GRID, unit_rows
 from platemae.benchmarks.plates import PlateInterval, map_plate_interval
@@ -247,7 +247,7 @@ def _filled(
     """Return a row with value, interval and chance."""
     shuffled, mean_C = row.metric.endswith("_shuffled"), np.nanmean(values_CS, axis=1)
     per_seed_S = np.nanmean(values_CS, axis=0)
-    low, high = mean_interval(mean_C, settings.n_bootstrap, settings.seed)
+    low, high = share_interval(mean_C, settings.n_bootstrap, settings.seed)
     chance = float(expected_C.mean()) if row.metric.startswith(METRICS[0]) else 0.5
     facts = {
         "n_seeds": settings.n_seeds,

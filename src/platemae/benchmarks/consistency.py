@@ -30,7 +30,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from platemae.benchmarks.bootstrap import FloatArray, check_at_least, interval_facts, mean_interval
+from platemae.benchmarks.bootstrap import FloatArray, check_at_least, interval_facts, mean_interval, share_interval
 from platemae.benchmarks.consistency_null import Null, control_null, random_null, sets_needed
 from platemae.benchmarks.cosine import unit_rows
 from platemae.benchmarks.plates import PlateInterval, plate_interval
@@ -230,7 +230,8 @@ def _rows(
 def _mean_row(
     values_N: FloatArray, settings: ConsistencySettings, metric: str, detail: dict[str, Any]
 ) -> dict[str, Any]:
-    low, high = mean_interval(values_N, settings.n_bootstrap, settings.seed)
+    interval = share_interval if metric.startswith("share_") else mean_interval
+    low, high = interval(values_N, settings.n_bootstrap, settings.seed)
     mean = float(values_N.mean()) if len(values_N) else np.nan
     detail = {**detail, **interval_facts(len(values_N))}
     row = {"benchmark": BENCHMARK, "source": "replicates", "metric": metric, "detail": detail}

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import spearmanr
 
-from platemae.benchmarks.bootstrap import check_at_least, percentile_interval
+from platemae.benchmarks.bootstrap import check_at_least, percentile_interval, unless_certain
 from platemae.benchmarks.plates import plate_interval
 from platemae.benchmarks.rows import ScoreRow, score_table
 from platemae.benchmarks.wells import Wells
@@ -120,7 +120,8 @@ def _rows(
     settings: ControlAxisSettings,
 ) -> Iterator[ScoreRow]:
     accuracy, correlation = _SOURCES
-    low, high = _interval(lambda pick: float(hits_W[pick].mean()), len(hits_W), settings)
+    drawn = _interval(lambda pick: float(hits_W[pick].mean()), len(hits_W), settings)
+    low, high = unless_certain(float(hits_W.mean()), drawn, len(hits_W))
     detail: dict[str, Any] = {**notes, "negcon": len(groups[0]), "poscon": len(groups[1])}
     largest = max(len(group) for group in groups) / len(hits_W)
     value = float(hits_W.mean())

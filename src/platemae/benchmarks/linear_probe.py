@@ -33,6 +33,7 @@ from platemae.benchmarks.bootstrap import (
     check_at_least,
     multinomial_weights,
     percentile_interval,
+    unless_certain,
 )
 from platemae.benchmarks.labels import labels_of, read_labels
 from platemae.benchmarks.rows import ScoreRow, score_table
@@ -201,7 +202,7 @@ def _rows(probe: _Probe, source: str, settings: LinearProbeSettings) -> Iterator
     largest = np.bincount(probe.class_N).max() / len(probe.class_N)
     detail = {**probe.detail, **notes, "plate_interval_resamples": settings.split_by if enough else "none"}
     for i, (metric, chance) in enumerate(zip(METRICS, (1 / probe.n_classes, float(largest)), strict=True)):
-        low, high = percentile_interval(of_class_BX[:, i])
+        low, high = unless_certain(float(value[i]), percentile_interval(of_class_BX[:, i]), probe.n_classes)
         plate_low, plate_high = percentile_interval(of_group_BX[:, i]) if enough else (np.nan, np.nan)
         yield ScoreRow(
             BENCHMARK, source, metric, value=float(value[i]), ci_low=low, ci_high=high, plate_ci_low=plate_low,

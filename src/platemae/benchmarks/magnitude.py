@@ -25,7 +25,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from platemae.benchmarks.bootstrap import FloatArray, IntArray, check_at_least, interval_facts, mean_interval
+from platemae.benchmarks.bootstrap import (
+    FloatArray,
+    IntArray,
+    check_at_least,
+    interval_facts,
+    mean_interval,
+    share_interval,
+)
 from platemae.benchmarks.consistency_null import sets_needed
 from platemae.benchmarks.energy import Reference, SizeGroup, distances, inner_distances, mean_to_controls
 from platemae.benchmarks.plates import plate_interval
@@ -241,7 +248,8 @@ def _values(measured: pd.DataFrame, alpha: float) -> tuple[FloatArray, FloatArra
 def _rows(measured: pd.DataFrame, settings: MagnitudeSettings, detail: dict[str, Any]) -> Iterator[ScoreRow]:
     chances = (settings.alpha, 0.0, 0.0)
     for metric, values_P, chance in zip(METRICS, _values(measured, settings.alpha), chances, strict=True):
-        low, high = mean_interval(values_P, settings.n_bootstrap, settings.seed)
+        interval = share_interval if metric.startswith("share_") else mean_interval
+        low, high = interval(values_P, settings.n_bootstrap, settings.seed)
         shown: dict[str, Any] = {"value": float(values_P.mean()), "ci_low": low, "ci_high": high, "chance": chance}
         shown["detail"] = {**detail, **interval_facts(len(values_P))}
         shown["threshold"] = np.nan if metric == METRICS[1] else settings.alpha

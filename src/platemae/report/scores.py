@@ -19,7 +19,10 @@ GROUP_COLUMNS = ("benchmark", "source", "metric", "threshold")
 CURVE = "_curve"
 """How the metric of a curve's points ends."""
 
-NUMBERS = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high", "n", "chance")
+INTERVALS = ("value", "ci_low", "ci_high", "plate_ci_low", "plate_ci_high")
+"""A value and what bounds it, from resampled units and from resampled plates."""
+
+NUMBERS = (*INTERVALS, "n", "chance")
 
 
 @dataclass(frozen=True)

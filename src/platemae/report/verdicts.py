@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from platemae.report.origin import SCORES, Cell, cell
-from platemae.report.scores import Group, counted, groups, number, with_interval
+from platemae.report.scores import INTERVALS, Group, counted, groups, number, with_interval
 
 ABOVE, BELOW, AT = "above chance", "below chance", "at chance"
 SHUFFLED = "_shuffled"
@@ -42,7 +42,7 @@ class Verdict:
 
     def cell(self, sentence: str) -> Cell:
         """Return a sentence with the score rows that its numbers come from."""
-        return cell(sentence, SCORES, ("value", "ci_low", "ci_high", "n", "chance"), self.group.rows.index)
+        return cell(sentence, SCORES, (*INTERVALS, "n", "chance"), self.group.rows.index)
 
 
 def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
@@ -71,7 +71,7 @@ def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
 
 @dataclass(frozen=True)
 class Row:
-    """One measured number with its interval; ``chance`` is the level without signal."""
+    """One measured number with its intervals; ``chance`` is the level without signal."""
 
     model: str
     correction: str
@@ -80,6 +80,8 @@ class Row:
     ci_high: float
     n: float
     chance: float
+    plate_ci_low: float = np.nan
+    plate_ci_high: float = np.nan
 
     @property
     def name(self) -> str:
@@ -97,6 +99,12 @@ class Row:
         """Whether it has an interval."""
         return bool(np.isfinite(self.ci_low) and np.isfinite(self.ci_high))
 
+    @property
+    def intervals(self) -> list[tuple[float, float]]:
+        """The interval, then that of resampled plates; of each only what is there."""
+        found = ((self.ci_low, self.ci_high), (self.plate_ci_low, self.plate_ci_high))
+        return [pair for pair in found if np.isfinite(pair).all()]
+
 
 def rows_of(group: Group) -> list[Row]:
     """Return the rows of a group, in order."""
@@ -105,9 +113,9 @@ def rows_of(group: Group) -> list[Row]:
 
 
 def against_chance(row: Row) -> str:
-    """Say where the interval lies: above, below or at chance, or why that cannot be said.
+    """Say where the intervals lie: above, below or at chance, or why that cannot be said.
 
-    An interval that touches chance is at chance.
+    A row is clear of chance where its interval is, and that of resampled plates, too; one that touches chance is not.
     """
     if not np.isfinite(row.value):
         return NOT_MEASURED
@@ -115,14 +123,21 @@ def against_chance(row: Row) -> str:
         return NO_CHANCE
     if not row.bounded:
         return NO_INTERVAL
-    return ABOVE if row.ci_low > row.chance else BELOW if row.ci_high < row.chance else AT
+    if all(low > row.chance for low, _ in row.intervals):
+        return ABOVE
+    return BELOW if all(high < row.chance for _, high in row.intervals) else AT
 
 
 def tie(a: Row, b: Row) -> bool:
-    """Tell whether two rows cannot be told apart: equal values, or intervals that overlap."""
+    """Tell whether two rows are not set apart: equal values, or intervals that overlap.
+
+    Those of resampled plates count, too, where both rows have one. Two rows may differ though their intervals overlap:
+    they share genes and wells, and the scores hold no paired difference.
+    """
     if np.isclose(a.value, b.value, rtol=0, atol=1e-12):
         return True
-    return a.bounded and b.bounded and a.ci_low <= b.ci_high and b.ci_low <= a.ci_high
+    both = zip(a.intervals, b.intervals, strict=False) if a.bounded and b.bounded else ()
+    return any(low <= other_high and other_low <= high for (low, high), (other_low, other_high) in both)
 
 
 def chance_sentence(rows: Sequence[Row]) -> str:
@@ -135,9 +150,8 @@ def chance_sentence(rows: Sequence[Row]) -> str:
     if level and found.keys() != {NOT_MEASURED}:
         chance = level[0] if len(level) == 1 else f"{level[0]} to {level[-1]}"
         parts.append(f"{len(found.get(ABOVE, []))} of {len(rows)} rows lie clear above chance ({chance})")
-    cover = "its interval covers" if len(found.get(AT, [])) == 1 else "their intervals cover"
     endings = {
-        AT: f"not above chance, which {cover}",
+        AT: "not clear of chance",
         BELOW: "below chance",
         NO_INTERVAL: "without interval, so not judged",
         NO_CHANCE: "without a chance level, so not judged against it",
@@ -184,7 +198,7 @@ def highest_sentence(rows: Sequence[Row], subject: str) -> str:
     top = max(measured, key=lambda row: row.value)
     others = [row for row in measured if row is not top]
     if _all_tie(measured):
-        return f"All {len(measured)} rows tie: {subject} cannot tell them apart."
+        return _together(f"All {len(measured)} rows", subject)
     return f"The highest row is {top.name}, {top.text}; {_standing(top, others, [row.name for row in others], 'rows')}."
 
 
@@ -192,10 +206,14 @@ def _standing(top: Row, others: Sequence[Row], names: Sequence[str], what: str) 
     tied = [name for row, name in zip(others, names, strict=True) if tie(top, row)]
     unjudged = [n for r, n in zip(others, names, strict=True) if not tie(top, r) and not (top.bounded and r.bounded)]
     if tied:
-        return f"its interval overlaps {listed(tied)}, so they tie"
+        return f"not set apart from {listed(tied)}, as intervals overlap"
     if unjudged:
         return f"without intervals it cannot be set apart from {listed(unjudged)}"
     return f"its interval is clear of the {'other ' + what[:-1] if len(others) == 1 else 'other ' + what}"
+
+
+def _together(names: str, subject: str) -> str:
+    return f"{names} have equal values or intervals that overlap: not set apart on {subject}."
 
 
 def _all_tie(rows: Sequence[Row]) -> bool:
@@ -211,7 +229,7 @@ def _by_correction(rows: Sequence[Row], subject: str) -> list[str]:
             continue
         if _all_tie(here):
             names = listed([row.model for row in here])
-            sentences.append(f"Under {correction}, {names} tie: {subject} cannot tell them apart.")
+            sentences.append(_together(f"Under {correction}, {names}", subject))
             continue
         top = max(here, key=lambda row: row.value)
         others = [row for row in here if row is not top]
@@ -234,7 +252,7 @@ def _effect(base: Row, row: Row) -> str:
     change = row.value - base.value
     numbers = f"from {base.text} ({base.correction}) to {row.text} ({row.correction})"
     if tie(base, row):
-        return f"For {row.model}, {base.correction} and {row.correction} tie: {numbers}."
+        return f"For {row.model}, {base.correction} and {row.correction} are not set apart: {numbers}."
     direction = "raises" if change > 0 else "lowers"
     sure = "the intervals are apart" if base.bounded and row.bounded else "without intervals, so unproven"
     return f"For {row.model}, {row.correction} {direction} the value by {number(abs(change))}, {numbers}; {sure}."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from platemae.layout import MANIFESTS
 from platemae.report.origin import Cell, counted
 from platemae.report.source import Source
-from platemae.report.verdicts import LOWER_IS_BETTER, SHUFFLED, Row, Verdict, listed, rows_of, tie
+from platemae.report.verdicts import LOWER_IS_BETTER, SHUFFLED, Verdict, listed, rows_of, tie
 
 FAILED_SHARE = 0.2
 """Of a plate's fields; above it the plate is named."""
@@ -47,18 +47,16 @@ def _no_better_than_untrained(source: Source, verdict: Verdict) -> Iterator[str]
     for correction in source.corrections:
         rows = [row for row in rows_of(verdict.group) if row.correction == correction]
         floors = [row for row in rows if kinds.get(row.model) == "untrained"]
-        lost = [
-            row.model for row in rows if row.model in source.networks and row not in floors and _beneath(row, floors)
-        ]
-        if lost:
+        trained = [row for row in rows if row.model in source.networks and row not in floors]
+        below = [row.model for row in trained if any(row.value < f.value and not tie(row, f) for f in floors)]
+        level = [row.model for row in trained if row.model not in below and any(tie(row, f) for f in floors)]
+        if below:
+            yield f"{verdict.group.title}: under {correction}, below a network with random weights: {listed(below)}."
+        if level:
             yield (
-                f"{verdict.group.title}: under {correction}, {listed(lost)} cannot be told from a network with random "
-                "weights: the training may have added nothing."
+                f"{verdict.group.title}: under {correction}, not set apart from a network with random weights: "
+                f"{listed(level)}. The training may have added nothing."
             )
-
-
-def _beneath(row: Row, floors: list[Row]) -> bool:
-    return any(tie(row, floor) or row.value < floor.value for floor in floors)
 
 
 def _worse_than_before(source: Source, verdict: Verdict) -> Iterator[str]:

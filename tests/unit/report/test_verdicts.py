@@ -62,11 +62,34 @@ def test_rows_tie_when_intervals_overlap_or_values_are_equal() -> None:
     assert not tie(row(0.9, np.nan, np.nan), row(1.0, 0.8, 1.0))
 
 
+def on_plates(low: float, high: float, value: float = 0.3) -> Row:
+    return Row("m", "tvn", value, value - 0.1, value + 0.1, 50, 0.1, low, high)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        (on_plates(0.15, 0.35), ABOVE),
+        (on_plates(0.097, 0.264), AT),  # the interval of genes is clear, that of plates holds chance
+        (on_plates(0.11, 0.3, value=0.15), AT),
+        (on_plates(0.01, 0.05, value=-0.05), BELOW),
+    ],
+)
+def test_a_row_is_clear_where_both_of_its_intervals_are(given: Row, word: str) -> None:
+    assert against_chance(given) == word
+
+
+def test_rows_are_set_apart_where_their_plate_intervals_are_too() -> None:
+    assert tie(on_plates(0.1, 0.6, value=0.3), on_plates(0.5, 0.9, value=0.7))
+    assert not tie(on_plates(0.1, 0.4, value=0.3), on_plates(0.5, 0.9, value=0.7))
+    assert not tie(on_plates(0.1, 0.4, value=0.3), row(0.7, 0.6, 0.8))  # one has none: nothing to compare
+
+
 def test_a_clear_winner_is_named_with_interval_and_n() -> None:
     table = scores(("mae", "none", 0.2, 0.15, 0.25), ("mae", "tvn", 0.6, 0.5, 0.7), ("zero", "tvn", 0.11, 0.08, 0.14))
     verdict = only(judge(table, 4))
     assert verdict.headline == (
-        "2 of 3 rows lie clear above chance (0.100); not above chance, which its interval covers: zero with tvn. "
+        "2 of 3 rows lie clear above chance (0.100); not clear of chance: zero with tvn. "
         "The highest row is mae with tvn, 0.600 [0.500, 0.700], n = 50; its interval is clear of the other rows."
     )
     assert verdict.details == [
@@ -84,14 +107,17 @@ def test_a_correction_that_harms_is_said_to_lower() -> None:
 def test_rows_that_all_tie_cannot_be_told_apart() -> None:
     table = scores(("mae", "none", 1.0, 0.8, 1.0), ("zero", "none", 0.95, 0.7, 1.0), ("pca", "none", 1.0, 0.9, 1.0))
     one, several = only(judge(table, 1)), only(judge(table, 2))
-    assert "All 3 rows tie: this plate cannot tell them apart." in one.headline
-    assert "All 3 rows tie: these plates cannot tell them apart." in several.headline
-    assert "Under none, mae, zero and pca tie: this plate cannot tell them apart." in one.details
+    assert "All 3 rows have equal values or intervals that overlap: not set apart on this plate." in one.headline
+    assert "not set apart on these plates." in several.headline
+    assert (
+        "Under none, mae, zero and pca have equal values or intervals that overlap: not set apart on this plate."
+        in one.details
+    )
 
 
 def test_ties_with_the_highest_row_are_named_though_not_all_rows_tie() -> None:
     table = scores(("a", "tvn", 0.6, 0.5, 0.7), ("b", "tvn", 0.55, 0.45, 0.65), ("c", "tvn", 0.2, 0.15, 0.25))
-    assert "its interval overlaps b with tvn, so they tie." in only(judge(table, 1)).headline
+    assert "not set apart from b with tvn, as intervals overlap." in only(judge(table, 1)).headline
 
 
 def test_values_without_intervals_are_not_set_apart() -> None:
