@@ -11,7 +11,6 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
 from platemae.fingerprint import code_digest, digest_json
 from platemae.holding.orphans import RUN_ID
 from platemae.layout import Results
+from platemae.standing.error_notes import forget_error, note_error
 from platemae.standing.record import job_name, libraries, size_and_digest
 
 
@@ -35,7 +35,7 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
     Raises
     ------
     PlatemaeError
-        What the stage found wrong; it is also noted in ``logs/errors.jsonl`` for `platemae run`.
+        What the stage found wrong; it is also noted in ``logs/errors`` for `platemae run`.
     """
     with writing("the log of the job"):
         log = logs.start(stage, arguments.log)
@@ -52,12 +52,13 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
         for warning in manifest.warnings:
             log.warning("%s", warning)
         manifest.write(results.manifest(stage, **wildcards))
+        forget_error(results, stage, wildcards)
     except (PlatemaeError, OSError) as error:
         problem = _problem(error, stage, wildcards)
         if problem is None:
             raise
         log.error("%s", problem.what)
-        _note_error(results, stage, wildcards, problem)
+        note_error(results, stage, wildcards, problem)
         raise problem from None
     log.info(
         "%s done in %.1f s: %s", " ".join(wildcards.values()) or "all", time.time() - started, _few(manifest.counts)
@@ -113,20 +114,6 @@ def _problem(error: Exception, stage: str, wildcards: Mapping[str, str]) -> Plat
     if isinstance(error, OSError) and is_disk_error(error):
         return disk_error(error, f"{stage} of {', '.join(wildcards.values()) or 'all'} was stopped")
     return error if isinstance(error, PlatemaeError) else None
-
-
-def _note_error(results: Results, stage: str, wildcards: Mapping[str, str], error: PlatemaeError) -> None:
-    line = {
-        "stage": stage,
-        "wildcards": dict(wildcards),
-        "what": error.what,
-        "where": error.where,
-        "remedy": error.remedy,
-    }
-    with suppress(OSError):  # the disk may be full; the error itself goes to stderr
-        results.errors().parent.mkdir(parents=True, exist_ok=True)
-        with results.errors().open("a") as file:
-            file.write(json.dumps(line) + "\n")
 
 
 def _write_provenance(

@@ -146,8 +146,12 @@ class Results:
         return self.root / "provenance" / "calibration.json"
 
     def errors(self) -> Path:
-        """One JSON line for each error that a stage reported."""
-        return self.root / "logs" / "errors.jsonl"
+        """Folder of what stages found wrong."""
+        return self.root / "logs" / "errors"
+
+    def error(self, stage: str, name: str) -> Path:
+        """Note of what one job ended with, until it is done."""
+        return self.errors() / stage / f"{name}.json"
 
     def manifest(self, stage: str, **wildcards: str) -> Path:
         """Manifest of a stage's output, beside it.

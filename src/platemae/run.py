@@ -6,7 +6,6 @@ the datasets are called one after the other: a plate that was ingested again wit
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -25,13 +24,14 @@ from platemae.config import Config, read_config
 from platemae.config.checks import check_cells, check_images, needs_controls
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
 from platemae.config.slices import basis_path, map_plates
-from platemae.errors import ConfigError, MissingError, PlatemaeError, raise_all
+from platemae.errors import ConfigError, MissingError, raise_all
 from platemae.holding.hold import Held, check_at_rest, hold
 from platemae.holding.orphans import Orphans
 from platemae.layout import Results
 from platemae.provenance.run_record import recorded_run
 from platemae.sharing.root import shared_root
 from platemae.standing.code import note_code
+from platemae.standing.error_notes import repeat_errors
 
 if TYPE_CHECKING:
     from platemae.planning.submission import Cleared
@@ -102,7 +102,6 @@ def run_pipeline(
     if _submits(command):
         cleared = _cleared(configfile, command, limits, target)
         command, variables = [*command, *cleared.words], cleared.variables
-    seen = _size(results.errors())
     with hold(results, orphans, take_over=take_over, submits=_submits(command)) as held:
         plates = read_plates(project / config.plates, [reader.name for reader in config.readers])
         note_code(config, plates, results)
@@ -115,7 +114,7 @@ def run_pipeline(
                 code = _snakemake([*command, phase], project, held, variables)
                 if code != 0:
                     held.ended = False
-                    outcome.exit_code = 2 if _repeat_errors(results.errors(), seen) else code
+                    outcome.exit_code = 2 if repeat_errors(results, held.run.run_id) else code
                     return outcome.exit_code
             outcome.exit_code = 0
     return 0
@@ -307,20 +306,3 @@ def _ask_to_stop(snakemake: int, number: int) -> None:
     """
     with suppress(ProcessLookupError):
         os.killpg(snakemake, signal.SIGHUP if number == signal.SIGHUP else signal.SIGINT)
-
-
-def _repeat_errors(path: Path, seen: int) -> bool:
-    """Print the errors that stages reported during this run once more, below Snakemake's own words."""
-    if _size(path) <= seen:
-        return False
-    with path.open("rb") as file:
-        file.seek(seen)
-        lines = [line for line in file.read().splitlines() if line.endswith(b"}")]  # one may be cut by a full disk
-    for line in map(json.loads, dict.fromkeys(lines)):  # a retry ends in the same error
-        error = PlatemaeError(line["what"], line["where"], line["remedy"])
-        print(f"\n{line['stage']} {' '.join(line['wildcards'].values())}\n{error}", file=sys.stderr)
-    return True
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0

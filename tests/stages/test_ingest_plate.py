@@ -341,7 +341,7 @@ def test_a_full_disk(small_disk, form):
     assert re.search(named + "the disk is full", done.stderr)
     assert "remedy: free space" in done.stderr
     left = [line for line in done.stdout.splitlines() if line.startswith("left: ")]
-    assert all(line.endswith("logs/errors.jsonl") for line in left)
+    assert all(line.endswith("logs/errors/ingest_plate/P1.json") for line in left)
     repaired = small_disk(FILL_IT_THEN_GROW, form=form)
     assert repaired.returncode == 0
     store = "P1.zarr" if form == "folder" else "P1.zarr.zip"

@@ -53,7 +53,7 @@ def test_a_stage_that_meets_a_full_disk_ends_with_code_2(tmp_path, monkeypatch, 
     assert run(tmp_path) == 2
     err = capsys.readouterr().err
     assert "error:  ingest_plate of P1 was stopped: the disk is full\nwhere:  scratch/table\nremedy: " in err
-    assert "was stopped: the disk is full" in (tmp_path / "logs" / "errors.jsonl").read_text()
+    assert "was stopped: the disk is full" in (tmp_path / "logs/errors/ingest_plate/P1.json").read_text()
 
 
 def test_a_mistake_of_the_program_is_not_dressed_up(tmp_path, monkeypatch):
