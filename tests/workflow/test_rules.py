@@ -1,5 +1,6 @@
 """Hygiene of the workflow: every rule is complete, five names agree, lint and format are clean."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from platemae.layout import MANIFESTS
+from platemae.planning.ceilings import VARIABLE
 
 DIRECTIVES = ("message", "input", "output", "params", "log", "benchmark", "threads", "resources", "conda", "shell")
 
@@ -23,8 +25,8 @@ def tiny_project(tmp_path_factory, project):
     return folder / "config.yaml"
 
 
-def snakemake(project, *arguments):
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def snakemake(project, *arguments, **variables):
+    environment = {**os.environ, **variables, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "snakemake", *arguments]
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
@@ -55,6 +57,17 @@ def test_there_is_a_rules_file_for_each_stage_and_common_holds_the_functions(pro
 def test_lint_is_silent(project, tiny_project):
     done = snakemake(project, "--lint", "--configfile", str(tiny_project))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_job_asks_for_more_than_the_run_was_told_that_slurm_has(project, tiny_project):
+    told = {VARIABLE: json.dumps({"qc_plate": {"runtime": 7, "mem_mb": 900}, "train_model": {"mem_mb": 800}})}
+    done = snakemake(project, "embeddings_all", "--dry-run", "--cores=1", "--configfile", str(tiny_project), **told)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = dict(re.findall(r"^rule (\w+):.*?resources: (.*?)$", done.stdout, re.M | re.S))
+    assert "mem_mb=900" in asked["qc_plate"]
+    assert "runtime=7" in asked["qc_plate"]
+    assert "mem_mb=800" in asked["train_model"]
+    assert "mem_mb=2000" in asked["build_dataset"]
 
 
 def test_format_is_clean(project):

@@ -89,7 +89,7 @@ def quota_refusals(costs: Iterable[StageCost], site: Site) -> list[PlatemaeError
 
 def _of_whom(folder: Path | None, quota: float | None, option: str) -> tuple[str, str]:
     """Return who limits what is left, and where: a quota that was given, else the disk."""
-    return ("the disk has free", str(folder)) if quota is None else ("the quota leaves", option)
+    return ("the disk has", str(folder)) if quota is None else ("the quota leaves", option)
 
 
 def short_intervals(

@@ -1,5 +1,6 @@
 """What `platemae run` says before it submits, with commands of SLURM that are played by scripts."""
 
+import json
 import os
 import subprocess
 from dataclasses import replace
@@ -10,6 +11,7 @@ import yaml
 
 from platemae.errors import PlatemaeError
 from platemae.layout import Results
+from platemae.planning.ceilings import VARIABLE
 from platemae.planning.rates import FASTEST, Rates
 from platemae.planning.sizes import sampled_sizes
 from platemae.planning.submission import check_submission, cluster_arguments
@@ -168,3 +170,67 @@ def test_sinfo_without_nodes_or_limits_is_read():
 
 def test_the_scripts_play(play):
     assert subprocess.run(["sinfo"], capture_output=True, text=True).stdout == SINFO
+
+
+def follow_data(screen, folder, target="all", **own):
+    """Check a screen under a profile that leaves walltimes and memory to the rules, as the shipped one does."""
+    values = {"executor": "slurm", "retries": 2, "groups": {"qc_plate": "qc"}, "group-components": {"qc": 10}}
+    (folder / "profile").mkdir(exist_ok=True)
+    (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(values | {"set-resources": own}))
+    return check_submission(screen, folder / "profile", target=target)
+
+
+SHORT = "cpu*|4|16|16000|(null)|2:30:00\n"
+HOUR = {"runtime": 60}
+
+
+def test_what_the_rules_ask_for_the_largest_plate_is_checked(screen, tmp_path, play):
+    play("sinfo", SHORT)
+    ingested(tmp_path, wells=1_000_000)
+    with pytest.raises(PlatemaeError) as caught:
+        follow_data(screen, tmp_path, train_model=HOUR)
+    assert caught.value.what.startswith("3 problems")
+    assert "qc_plate asks for 152 minutes for 4 jobs in turn, 38 each, partition cpu allows 150" in caught.value.what
+    for stage in ("build_map", "score_map"):
+        assert f"{stage} asks for 17,189 MB, a node has 16,000" in caught.value.what
+
+
+def ingested(folder, **counts):
+    """Change what the ingest of the first plate counted."""
+    path = folder / "results" / "plates" / "P0.manifest.json"
+    held = json.loads(path.read_text())
+    path.write_text(json.dumps(held | {"counts": held["counts"] | counts}))
+
+
+def test_the_rules_are_told_where_attempts_stop(screen, tmp_path, play):
+    play("sinfo", SHORT.replace("2:30:00", "4:00:00"))
+    told = json.loads(follow_data(screen, tmp_path, train_model=HOUR).variables[VARIABLE])
+    assert told["qc_plate"] == {"runtime": 240 // 4, "mem_mb": 16_000}
+    assert told["render_report"] == {"runtime": 240, "mem_mb": 16_000}
+
+
+def test_a_target_below_the_training_does_not_ask_for_its_walltime(screen, tmp_path, play):
+    play("sinfo", SHORT)
+    follow_data(screen, tmp_path, target="datasets_all", qc_plate={"runtime": 30})
+    with pytest.raises(PlatemaeError, match="train_model asks for 1440 minutes, partition cpu allows 150"):
+        follow_data(screen, tmp_path, target="models_all", qc_plate={"runtime": 30})
+
+
+def test_what_is_finished_is_no_reason_to_refuse_but_is_said(screen, tmp_path, play, capsys):
+    play("sinfo", SHORT)
+    config, _, _, results = read_project(screen)
+    for row in config.rows:
+        path = results.manifest("train_model", model=row.name)
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    follow_data(screen, tmp_path, qc_plate={"runtime": 30})
+    assert (
+        "train_model asks for 1440 minutes, partition cpu allows 150; its jobs are finished" in capsys.readouterr().err
+    )
+
+
+def test_a_full_disk_is_not_called_a_quota(screen, tmp_path, play, monkeypatch):
+    monkeypatch.setattr("platemae.planning.refusals.free_bytes", lambda folder: 0)
+    with pytest.raises(PlatemaeError, match=r"the disk has 0\.0") as caught:
+        submit(screen, tmp_path)
+    assert caught.value.where == str(tmp_path / "results")
