@@ -110,6 +110,7 @@ def test_empty_wells_fail_but_do_not_close_the_gate(results):
     manifest, _, reasons = run(results, stop=True)
     assert reasons["B03"].startswith("foreground")
     assert manifest.counts["failed"] == manifest.counts["failed_in_empty_wells"] == 4
+    assert manifest.counts["fields_in_empty_wells"] == 4
     assert manifest.warnings == []
 
 

@@ -21,8 +21,9 @@ class Origin:
     column
         Names of its columns, or paths in a JSON file (``counts/edge/0``), set apart by ``;``.
     how
-        What was done with them: nothing, ``median``, ``sum``, ``ratio`` (the first by the second), ``difference``
-        (the first less the others) or ``balance`` (the sum of the first column less those of the others).
+        What was done with them: nothing, ``median``, ``sum``, ``ratio`` (the first by the second), ``share`` (the
+        first less the second, by the third less the fourth), ``difference`` (the first less the others) or
+        ``balance`` (the sum of the first column less those of the others).
     """
 
     table: str

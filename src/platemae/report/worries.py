@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from platemae.layout import MANIFESTS
-from platemae.report.origin import Cell, counted
+from platemae.report.origin import Cell
+from platemae.report.qc import failed_share
 from platemae.report.source import Source
 from platemae.report.verdicts import LOWER_IS_BETTER, SHUFFLED, Verdict, listed, rows_of, tie
 
@@ -26,13 +26,12 @@ def worries(source: Source, leading: list[Verdict]) -> list[str | Cell]:
 
 def _failed_plates(source: Source) -> Iterator[Cell]:
     counts = {r.wildcards["plate"]: r.manifest.counts for r in source.of("qc_plate") if r.manifest is not None}
-    aside = {plate: c.get("failed_in_empty_wells", 0) for plate, c in counts.items()}
-    shares = {plate: (c["failed"] - aside[plate]) / c["fields"] for plate, c in counts.items() if c.get("fields")}
+    found = {plate: failed_share(plate, here) for plate, here in counts.items()}
+    shares = {plate: share for plate, (share, _) in found.items()}
     bad = sorted((plate for plate, share in shares.items() if share > FAILED_SHARE), key=lambda p: -shares[p])
     for plate in bad[:NAMED]:
-        text = f"{shares[plate]:.1%} of the fields of plate {plate} failed QC."
-        made = MANIFESTS["qc_plate"].format(plate=plate)
-        yield Cell(text) if aside[plate] else counted(text, made, "failed", "fields", how="ratio")
+        shown = found[plate][1]
+        yield Cell(f"{shown} of the fields of plate {plate} failed QC.", shown.origin)
     if bad[NAMED:]:
         yield Cell(f"So did more than {FAILED_SHARE:.0%} of the fields of {len(bad) - NAMED} more plates.")
 

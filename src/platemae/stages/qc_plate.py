@@ -75,6 +75,7 @@ def run(results: Results, cfg: dict[str, Any], *, plate: str, threads: int) -> M
         "fields": len(fields),
         "failed": len(_fields(table, FAIL)),
         "warned": len(_fields(table, WARN)),
+        "fields_in_empty_wells": len(table[empty].drop_duplicates(["well", "field"])),
         "failed_in_empty_wells": len(_fields(table[empty], FAIL)),
         "failed_by": _kinds(_fields(table, FAIL)["reason"]),
         "warned_by": _kinds(_fields(table, WARN)["reason"]),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
+from platemae.report.qc import failed_share
 from platemae.report.verdicts import judge
 from platemae.report.worries import worries
 
@@ -46,6 +47,15 @@ def test_all_that_a_quick_look_would_miss_is_told() -> None:
         f"{title}: tvn lowers mae, with intervals apart.",
         f"{title}: cp learned from the labels that are scored: no test of them.",
     ]
+
+
+def test_the_failed_share_leaves_empty_wells_out_of_both_sides() -> None:
+    counts = {"fields": 32, "failed": 16, "failed_in_empty_wells": 2, "fields_in_empty_wells": 2}
+    share, shown = failed_share("P1", counts)  # 14 of 30, as the warning of the stage says
+    assert (share, str(shown)) == (14 / 30, "46.7%")
+    assert (
+        failed_share("P1", {"fields": 2, "failed": 2, "failed_in_empty_wells": 2, "fields_in_empty_wells": 2})[0] == 0
+    )
 
 
 def test_a_network_below_random_weights_is_called_so_and_no_tie() -> None:

@@ -12,7 +12,7 @@ from platemae.report.failures import failure_blocks
 from platemae.report.figures import plate_heatmaps
 from platemae.report.lights import light_blocks
 from platemae.report.origin import cell, counted
-from platemae.report.qc import FAIL, PASS, WARN, layout, reason_kind, with_verdict
+from platemae.report.qc import FAIL, PASS, WARN, failed_share, layout, reason_kind, with_verdict
 from platemae.report.source import Source
 from platemae.wells import plate_shape
 
@@ -42,6 +42,7 @@ def build(source: Source) -> Section:
 
 def _numbers(source: Source) -> Block:
     rows = []
+    counts = {r.wildcards["plate"]: r.manifest.counts for r in source.of("qc_plate") if r.manifest is not None}
     for plate, here in source.qc.groupby("plate", sort=False):
         qc, made = f"qc/{plate}.parquet", MANIFESTS["qc_plate"].format(plate=plate)
         fields = here.drop_duplicates(["well", "field"])
@@ -59,13 +60,16 @@ def _numbers(source: Source) -> Block:
             counted(str(passed), made, "fields", "failed", "warned", how="difference"),
             counted(str(warned), made, "warned"),
             counted(str(failed), made, "failed"),
-            counted(f"{failed / len(fields):.1%}", made, "failed", "fields", how="ratio"),
+            failed_share(str(plate), counts.get(str(plate), {}))[1],
             "not counted" if np.isnan(cells) else cell(f"{cells:.4g}", qc, ["cells"], how="median"),
         ]
         rows.append([*row, *medians])
     measures = (*MEASURES, "background", "saturation")
     columns = ("plate", "wells", "fields", PASS, WARN, FAIL, "share failed", "cells", *measures)
-    caption = "Fields by plate and verdict. Measures are medians over fields and channels, on source pixels."
+    caption = (
+        "Fields by plate and verdict. Measures are medians over fields and channels, on source pixels. "
+        "The share leaves out wells that the layout calls empty."
+    )
     return grid(rows, columns, caption, numeric=columns[1:], name="fields-by-plate")
 
 
@@ -87,7 +91,7 @@ def _listed(source: Source, failed: pd.DataFrame) -> list[Block]:
     rows = failed.head(MAX_LISTED)[["plate", "well", "field", "reason"]].to_numpy().tolist()
     title = "Failed fields" + (f", the first {MAX_LISTED} of {len(failed)}" if len(failed) > MAX_LISTED else "")
     summary = _reasons(failed, "Why fields failed")
-    return [Text(text), summary, Fold(title, [grid(rows, ("plate", "well", "field", "reason"))])]
+    return [Text(text), summary, Fold(title, [grid(rows, ("plate", "well", "field", "reason"))], raw=True)]
 
 
 def _warned(qc: pd.DataFrame) -> list[Block]:
@@ -98,7 +102,7 @@ def _warned(qc: pd.DataFrame) -> list[Block]:
     title = f"Fields with a warning, kept: {len(warned)}"
     title += f", the first {MAX_LISTED} listed" if len(warned) > MAX_LISTED else ""
     listed = grid(rows, ("plate", "well", "field", "reason"))
-    return [Fold(title, [_reasons(warned, "What is unusual about them"), listed])]
+    return [Fold(title, [_reasons(warned, "What is unusual about them"), Fold("Each of them", [listed], raw=True)])]
 
 
 def _reasons(fields: pd.DataFrame, caption: str) -> Block:
