@@ -60,6 +60,33 @@ def test_the_pointer_reads_the_heatmap(open_page, report):
     assert any(f"{expected[a][b]:.3f}".replace("-", "−") in said for a, b in pairs), said
 
 
+def test_the_heatmap_by_keyboard(open_page, report):
+    page = open_page(report, "#maps").page
+    expected = cosines(page, report)
+    names = part(page, "labels").locator("span").all_inner_texts()
+    assert sorted(names) == sorted(expected)
+    assert part(page, "labels").is_visible()
+    part(page, "heatmap").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    said = part(page, "readout").inner_text()
+    assert part(page, "readout").get_attribute("aria-live") == "polite"
+    assert said == f"{names[2]} and {names[1]}: cosine {expected[names[2]][names[1]]:.3f}".replace("-", "−")
+    page.keyboard.press("End")
+    assert f"and {names[-1]}:" in part(page, "readout").inner_text()
+    page.keyboard.press("Enter")
+    assert names[2] in part(page, "status").inner_text()
+
+
+def test_names_stand_at_their_rows(open_page, report):
+    page = open_page(report, "#maps").page
+    cells, spans = part(page, "heatmap").bounding_box(), part(page, "labels").locator("span").all()
+    row = cells["height"] / len(spans)
+    for place in (0, len(spans) // 2, len(spans) - 1):
+        box = spans[place].bounding_box()
+        assert box["y"] + box["height"] / 2 == pytest.approx(cells["y"] + (place + 0.5) * row, abs=row / 2)
+
+
 def test_a_gene_that_is_markup_is_text(open_page, small_report):
     opened = open_page(small_report, "#maps")
     page = opened.page

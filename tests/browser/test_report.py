@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urldefrag
 
 import pytest
@@ -10,6 +11,7 @@ from tests.browser.conftest import PHONE, WIDE
 from tests.browser.result import HOSTILE
 
 pytestmark = pytest.mark.slow
+MOST_SHEETS = 60
 
 
 def keys_of(page) -> list[str]:
@@ -88,7 +90,37 @@ def test_on_paper_all_pages_are_there_without_the_bar(open_page, report):
     page.emulate_media(media="print")
     assert shown(page) == keys_of(page)
     assert not page.locator("nav").is_visible()
-    assert page.pdf()[:5] == b"%PDF-"
+    pdf = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) < MOST_SHEETS
+
+
+def test_nothing_is_wider_than_the_sheet(open_page, report):
+    page = open_page(report, viewport={"width": 718, "height": 1000}).page  # A4 between Chromium's margins
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    too_wide = (
+        "all => all.filter(one => one.getBoundingClientRect().right > 718).map(one => one.innerText.slice(0, 60))"
+    )
+    assert page.eval_on_selector_all("table, figure, img, pre, p, li", too_wide) == []
+    raw = page.locator("details.raw")
+    assert raw.count() > 0
+    assert page.locator("details.raw[open]").count() == 0
+    assert page.locator("details:not(.raw):not(.takeaway):not([open])").count() == 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
+
+
+def test_the_contents_lead_to_their_headings(open_page, report):
+    page = open_page(report, "#benchmarks").page
+    links = page.locator("#benchmarks .contents a").all()
+    assert links[0].inner_text() == "Scores"
+    for link in links:
+        link.click()
+        page.wait_for_timeout(100)
+        target = page.locator(link.get_attribute("href"))
+        assert shown(page) == ["benchmarks"]
+        assert link.inner_text() in target.inner_text()
+        assert 0 <= target.bounding_box()["y"] < WIDE["height"]
 
 
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1280", "390"])

@@ -14,6 +14,9 @@ from platemae.report.drawing import Drawing
 from platemae.report.origin import Cell
 from platemae.report.takeaway import Takeaway, of_figure, of_table
 
+CONTENTS_FROM = 5
+"""A page with so many headings starts with a list of them."""
+
 Tone = Literal["plain", "note", "warning"]
 
 
@@ -170,11 +173,12 @@ class Document(Block):
 
 @dataclass(frozen=True)
 class Fold(Block):
-    """Blocks behind a line that opens."""
+    """Blocks behind a line that opens; with ``raw`` it stays closed on paper, as it would fill pages with rows."""
 
     type: ClassVar[str] = "fold"
     summary: str
     blocks: Sequence[Block]
+    raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,24 @@ class Page:
     key: str
     title: str
     sections: Sequence[Section]
+
+    @property
+    def contents(self) -> list[tuple[str, str, bool]]:
+        """Anchor and text of its parts and headings, and whether it is a part; empty for a short page.
+
+        The template numbers the headings in the same way.
+        """
+        found: list[tuple[str, str, bool]] = []
+        for section in self.sections:
+            if len(self.sections) > 1:
+                found.append((self.anchor(section), section.title, True))
+            named = [(f"{section.key}-{i}", block) for i, block in enumerate(section.blocks, 1)]
+            found += [(anchor, block.text, False) for anchor, block in named if isinstance(block, Heading)]
+        return found if len(found) >= CONTENTS_FROM else []
+
+    def anchor(self, section: Section) -> str:
+        """Return the anchor of a part of the page."""
+        return section.key if section.key != self.key else f"{section.key}-part"
 
 
 def walk(pages: Iterable[Page]) -> Iterator[Block]:
@@ -222,7 +244,7 @@ def stable(blocks: Iterable[Block]) -> list[Block]:
     for block in blocks:
         if block.volatile:
             continue
-        kept.append(Fold(block.summary, stable(block.blocks)) if isinstance(block, Fold) else block)
+        kept.append(replace(block, blocks=stable(block.blocks)) if isinstance(block, Fold) else block)
     return kept
 
 

@@ -1,5 +1,6 @@
 """Pictures of failed fields."""
 
+import base64
 import io
 from types import SimpleNamespace
 
@@ -36,7 +37,10 @@ def test_each_reason_is_shown_before_one_is_shown_twice(painted: list) -> None:
     assert len(painted) == failures.MAX_FIELDS
     assert painted[:2] == ["A/0/0", "A/30/0"]
     assert "24 of 31 failed fields" in figure.caption
-    assert "P1 A31 0: saturation" in figure.alt
+    assert figure.pictures[1][1] == "P1 A31, field 0: saturation in ER: 0.9", "the whole reason, not a cut of it"
+    assert len(figure.pictures) == failures.MAX_FIELDS
+    first = Image.open(io.BytesIO(base64.b64decode(figure.pictures[0][0].partition(",")[2])))
+    assert (np.asarray(first) == (255, 0, 0)).all()
     picture = np.asarray(Image.open(io.BytesIO(figure.drawing.forms["png"])).convert("RGB"))
     assert 0.3 < (picture == (255, 0, 0)).all(-1).mean() < 0.95
 

@@ -3,6 +3,8 @@
 (() => {
   "use strict";
   const OFFERED = 5000; // names that the search box suggests
+  const NAMED = 80; // rows whose names stand beside the heatmap
+  const ROW = 11; // pixels of a named row on a wide screen; below 8 names cannot be read
   const element = (tag, text, attributes = {}) => {
     const made = document.createElement(tag);
     made.textContent = text;
@@ -39,7 +41,11 @@
       };
       const size = now.order.length;
       paint(part("heatmap"), size, size, (place) => 0.5 + (now.cosines[place] * data.step) / map.limit / 2);
-      part("heatmap").setAttribute("aria-label", `Heatmap of the cosines between ${size} rows of the map ${map.title}`);
+      part("heatmap").setAttribute("aria-label", `Heatmap of the cosines between ${size} rows of the map ${map.title}; arrow keys move, Enter looks the row up`);
+      part("labels").replaceChildren(...(size > NAMED ? [] : Array.from(now.order, (row) => element("span", now.names[row]))));
+      part("cross").hidden = true;
+      now.cell = [0, 0];
+      fit();
       paint(part("scale"), 256, 1, (place) => place / 255);
       part("low").textContent = `−${map.limit.toFixed(2)}`;
       part("high").textContent = map.limit.toFixed(2);
@@ -47,6 +53,42 @@
       const names = Array.from(now.searchable, (row) => now.names[row]).sort(natural);
       part("names").replaceChildren(...names.slice(0, OFFERED).map((name) => element("option", "", { value: name })));
       if (part("search").value) look();
+    }
+
+    // Names stand beside the rows where they can be read there.
+    function fit() {
+      const size = now.order.length;
+      const room = root.clientWidth - 160; // for the longest name
+      const side = Math.min(room, Math.max(608, ROW * size));
+      part("labels").hidden = size > NAMED || side / size < 8;
+      part("square").style.maxWidth = part("labels").hidden ? "" : `${side + 160}px`;
+      part("labels").style.fontSize = `${Math.min(13, (0.9 * side) / size)}px`;
+    }
+
+    function read([i, j]) {
+      const size = now.order.length;
+      const [a, b] = [now.names[now.order[i]], now.names[now.order[j]]];
+      now.cell = [i, j];
+      part("readout").textContent = `${a} and ${b}: cosine ${round(now.cosines[i * size + j])}`;
+      const share = (count) => `${(100 * count) / size}%`;
+      Object.assign(part("cross").style, { left: share(j), top: share(i), width: share(1), height: share(1) });
+      part("cross").hidden = false;
+    }
+
+    function search(row) {
+      part("search").value = now.names[now.order[row]];
+      look();
+    }
+
+    function move(event) {
+      const [i, j] = now.cell;
+      const last = now.order.length - 1;
+      const steps = { ArrowUp: [i - 1, j], ArrowDown: [i + 1, j], ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1], Home: [i, 0], End: [i, last] };
+      const to = steps[event.key];
+      if (event.key === "Enter") search(i);
+      if (!to) return;
+      event.preventDefault();
+      read(to.map((place) => Math.max(0, Math.min(last, place))));
     }
 
     function cellAt(event) {
@@ -86,15 +128,10 @@
     data.maps.forEach((map, place) => part("map").append(element("option", map.title, { value: String(place) })));
     part("map").value = String(data.first);
     part("map").addEventListener("change", draw);
-    part("heatmap").addEventListener("pointermove", (event) => {
-      const [i, j] = cellAt(event);
-      const [a, b] = [now.names[now.order[i]], now.names[now.order[j]]];
-      part("readout").textContent = `${a} and ${b}: cosine ${round(now.cosines[i * now.order.length + j])}`;
-    });
-    part("heatmap").addEventListener("click", (event) => {
-      part("search").value = now.names[now.order[cellAt(event)[0]]];
-      look();
-    });
+    part("heatmap").addEventListener("pointermove", (event) => read(cellAt(event)));
+    part("heatmap").addEventListener("click", (event) => search(cellAt(event)[0]));
+    part("heatmap").addEventListener("keydown", move);
+    window.addEventListener("resize", fit);
     part("find").addEventListener("submit", (event) => { event.preventDefault(); look(); });
     part("search").addEventListener("change", look);
     draw();

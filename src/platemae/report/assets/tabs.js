@@ -56,7 +56,7 @@
 
   const closed = [];
   window.addEventListener("beforeprint", () => {
-    closed.push(...document.querySelectorAll("details:not(.takeaway):not([open])"));
+    closed.push(...document.querySelectorAll("details:not(.takeaway):not(.raw):not([open])"));
     closed.forEach((fold) => { fold.open = true; });
   });
   window.addEventListener("afterprint", () => closed.splice(0).forEach((fold) => { fold.open = false; }));

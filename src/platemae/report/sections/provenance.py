@@ -47,7 +47,9 @@ def build(source: Source) -> Section:
     for stage in dict.fromkeys(record.stage for record in source.records):
         records = [record for record in source.of(stage) if record.manifest is not None]
         if records:
-            blocks.append(Fold(f"{stage}: {len(records)} output{'s' if len(records) > 1 else ''}", [_digests(records)]))
+            blocks.append(
+                Fold(f"{stage}: {len(records)} output{'s' if len(records) > 1 else ''}", [_digests(records)], raw=True)
+            )
     if len(blocks) == 1:
         blocks.append(Text("No manifest was found.", "note"))
     blocks += _kept(source)
