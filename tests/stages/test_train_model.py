@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from platemae.contracts import Manifest
+from platemae.contracts import Manifest, write_text
 from platemae.errors import ConfigError, DivergedError, MachineError, TrainingError, UntrainableError
 from platemae.fingerprint import PACKAGE, import_closure
 from platemae.layout import Results
@@ -151,11 +151,41 @@ def test_killed_and_started_again_gives_equal_weights(make_screen, train_cfg):
         assert torch.equal(tensor, weights(killed)[name]), name
 
 
+def test_a_training_whose_lease_was_taken_over_stops(results, train_cfg):
+    code = "from platemae.data import lease; lease.BEAT_SECONDS = 0.1\n" + RUN
+    cfg = json.dumps(train_cfg(steps=100_000, checkpoint_steps=20))
+    line = [sys.executable, "-c", code, str(results.root), cfg]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    while not any((results.root / "models/.state").rglob("step-*.pt")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    taken = states(results)[0] / "lease.json"
+    other = json.dumps({"host": "elsewhere", "processes": [{"pid": 1, "created": 1.0}]})
+    write_text(taken, other)
+    told = process.communicate(timeout=60)[1]
+    assert "Interrupted" in told
+    assert "taken over by process 1 on elsewhere" in told
+    assert taken.read_text() == other
+
+
+def test_a_finished_training_is_taken_without_a_write_or_a_lease(results, train_cfg):
+    """It may lie in another user's folder, and somebody may hold it."""
+    first = train(results, train_cfg())
+    folder = states(results)[0]
+    other = json.dumps({"host": "elsewhere", "processes": [{"pid": 1, "created": 1.0}]})
+    write_text(folder / "lease.json", other)
+    before = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+    again = train(results, train_cfg(), model="other")
+    assert again.digest == first.digest
+    assert {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]} == before
+
+
 def test_a_live_training_is_not_joined(results, train_cfg, monkeypatch):
     cfg = train_cfg()
     train(results, cfg)
     monkeypatch.setattr("platemae.stages.train_model.WAIT_SECONDS", 0.0)
     held = {"host": os.uname().nodename, "processes": [{"pid": os.getpid(), "created": _created()}]}
+    shutil.rmtree(states(results)[0] / "finished")
     (states(results)[0] / "lease.json").write_text(json.dumps(held))
     with pytest.raises(TrainingError, match="another process works on this training"):
         train(results, cfg)

@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "report": LOW | {"tables", "neighbors", "methods", "store"},
     "scoring": LOW | {"config", "store", "benchmarks", "report"},
     "synthetic": LOW,
-    "preflight": LOW | {"config", "layouts", "readers", "store", "correction", "run", "holding"},
+    "preflight": LOW | {"config", "layouts", "readers", "store", "correction", "run", "holding", "sharing"},
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
     "live": LOW,
     "planning": LOW

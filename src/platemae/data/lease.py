@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from platemae.errors import TrainingError
 from platemae.locks import alone
 
 LEASE, GUARD = "lease.json", ".lease.guard"
+_logger = logging.getLogger(__name__)
 BEAT_SECONDS = 20.0
 SILENT_SECONDS = 300.0
 """A holder on another host counts as dead when its lease has not been touched for so long."""
@@ -28,7 +30,12 @@ BEATS_MISSED = 3
 
 
 @contextmanager
-def lease(folder: Path, wait_seconds: float = 0.0, what: str = "this training") -> Iterator[None]:
+def lease(
+    folder: Path,
+    wait_seconds: float = 0.0,
+    what: str = "this training",
+    lost: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
     """Hold a folder, a training's or a shared plate's: one job at a time works in it.
 
     The lease of a process that is dead is taken over: at once on this host, where pid and start time prove it; of
@@ -43,6 +50,9 @@ def lease(folder: Path, wait_seconds: float = 0.0, what: str = "this training") 
         How long to wait for a live holder.
     what
         What is worked on, for the error.
+    lost
+        Called from another thread, once, when the lease is found to be no longer ours: another host took this process
+        for dead. Without it the work goes on; what is written in one step under one key is the same whoever writes it.
 
     Raises
     ------
@@ -61,7 +71,7 @@ def lease(folder: Path, wait_seconds: float = 0.0, what: str = "this training") 
             )
         time.sleep(min(5.0, max(wait_seconds, 0.01)))
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, stop), daemon=True, name="lease")
+    beat = threading.Thread(target=_beat, args=(path, stop, what, lost), daemon=True, name="lease")
     beat.start()
     try:
         yield
@@ -145,8 +155,21 @@ def _describe(held: dict[str, Any] | None) -> str:
     return f"process {pids} on {held['host'] if held else '?'}{job}"
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(path: Path, stop: threading.Event, what: str, lost: Callable[[], None]) -> None:
     while not stop.wait(BEAT_SECONDS):
         with suppress(OSError):  # a file system that fails once must not silence the heart for good
             if _is_mine(path):
                 os.utime(path)
+            elif _is_lost(path):
+                _logger.warning("%s has been taken over by %s", what, _describe(_holder(path)))
+                lost()
+                return
+
+
+def _is_lost(path: Path) -> bool:
+    """Tell whether another holds the lease, or it is gone; one that cannot be read for now is neither."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    return _holder(path) is not None and not _is_mine(path)

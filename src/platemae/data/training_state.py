@@ -100,6 +100,10 @@ class TrainingState:
         record |= {"code": self.code, "key": key}
         write_text(self.folder / STATE, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
+    def may_be_taken(self, *, retrain: bool) -> bool:
+        """Tell whether there is a finished model that this code made or has accepted: it needs only be copied."""
+        return not retrain and self.finished.is_dir() and self.record().get("code") == self.code
+
     def _foreign_code(self, record: dict[str, Any]) -> TrainingError:
         done = self.finished.is_dir()
         what = "a training of the same settings and data was " + ("finished" if done else "begun") + " by other code"

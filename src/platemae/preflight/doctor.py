@@ -26,6 +26,7 @@ from platemae.readers.formats import read_plane
 from platemae.readers.look import look
 from platemae.run import find_project, missing_file_problems, named_plate_problems
 from platemae.selection import select_rows, selection_columns
+from platemae.sharing.root import check_writing
 from platemae.store.eight_bit import EightBit
 from platemae.wells import split_well
 
@@ -144,6 +145,7 @@ def check_run(
     problems: list[PlatemaeError] = [*named_plate_problems(config, plates, "the configuration")]
     problems += _refused(lambda: check_images(config, plates))
     problems += _refused(lambda: check_cells(config, plates))
+    problems += _refused(check_writing)
     problems += channel_problems(config, {c.plate: c.channels for c in checkups})
     negcon = {c.plate: c.negcon for c in checkups if c.negcon is not None}
     problems += control_problems(config, plates, negcon, {c.plate: c.selected for c in checkups})

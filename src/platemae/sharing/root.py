@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from platemae.errors import ConfigError
@@ -28,6 +29,26 @@ def shared_root() -> Path | None:
         remedy = "mount or make the folder that projects share, or unset the variable"
         raise ConfigError(f"{SHARED} names no shared folder: {what}", named, remedy)
     return root.resolve()
+
+
+def check_writing() -> None:
+    """Check that this user may write plates and trainings into the shared folder, where one is set.
+
+    Raises
+    ------
+    ConfigError
+        When the variable names no folder, or writing is not permitted in it or where others have written.
+    """
+    root = shared_root()
+    if root is None:
+        return
+    for folder in (root, root / "plates", root / "models"):
+        try:
+            if folder.is_dir():
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            what = f"nothing can be written into the shared folder: {error.strerror}"
+            raise ConfigError(what, str(folder), "its owner: chmod -R g+w; all: umask 002 in the jobs") from None
 
 
 def below(root: Path, *parts: str) -> Path:

@@ -30,7 +30,7 @@ from platemae.making.take import take
 from platemae.models.sources import reader_of
 from platemae.sharing.training import training_folder
 from platemae.training.checkpoint import CheckpointStore
-from platemae.training.preempt import ends_at
+from platemae.training.preempt import ask_this_process, ends_at
 
 _logger = logging.getLogger(__name__)
 WAIT_SECONDS = 600.0
@@ -111,19 +111,29 @@ def run(
     state = TrainingState(folder, code)
     if "snapshot" in cfg:
         check_parent(state.finished, model, retrain=retrain)
-    with lease(state.folder, WAIT_SECONDS), ends_at(end_time):
+    if state.may_be_taken(retrain=retrain):
+        # No lease, nothing written: it may be another user's.
+        if "snapshot" not in cfg:
+            _link_page(results, model, state.folder)
+        return _export(state, cfg, model, target)
+    with lease(state.folder, WAIT_SECONDS, lost=ask_this_process), ends_at(end_time):
         started = state.finished.is_dir() or bool(CheckpointStore(state.folder, {}).files())
         wanted = [*asked(state.folder), *(snapshots or ())]  # what another model asked for outlives --retrain
         state.enter(key, started=started, retrain=retrain, accept_code=accept_code)
         if "snapshot" in cfg:
-            found = kept(state.folder, model, cfg["snapshot"])
-            return export(found, target, state.accepted())
+            return _export(state, cfg, model, target)
         ask(state.folder, wanted)
         _link_page(results, model, state.folder)
         if not state.finished.is_dir():
             state.raise_if_failed(records=cfg["train"]["on_divergence"] == "record")
             _attempt(results, cfg, state, Machines(threads, processes, nodes))
-        return export(state.finished, target, state.accepted())
+        return _export(state, cfg, model, target)
+
+
+def _export(state: TrainingState, cfg: dict[str, Any], model: str, target: Path) -> Manifest:
+    """Copy the finished model out of its training, or the snapshot that is asked for."""
+    found = kept(state.folder, model, cfg["snapshot"]) if "snapshot" in cfg else state.finished
+    return export(found, target, state.accepted())
 
 
 def _attempt(results: Results, cfg: dict[str, Any], state: TrainingState, machines: Machines) -> None:

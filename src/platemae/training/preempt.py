@@ -67,6 +67,11 @@ class StopRequest:
         return ""
 
 
+def ask_this_process() -> None:
+    """Ask the training of this process to stop, from any thread, as a signal from outside would."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def job_end() -> float | None:
     """Return when the job of this process ends, in seconds since 1970; None where nothing limits it.
 

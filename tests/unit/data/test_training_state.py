@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -134,6 +135,21 @@ def test_a_file_system_without_locks_has_leases_too(tmp_path, no_locks):
         assert json.loads((tmp_path / LEASE).read_text())["processes"][0]["pid"] == os.getpid()
         with pytest.raises(TrainingError, match=str(os.getpid())), lease(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("left", ["another's", "none"])
+def test_a_holder_is_told_that_it_lost_its_lease(tmp_path, monkeypatch, left):
+    monkeypatch.setattr(lease_module, "BEAT_SECONDS", 0.02)
+    lost, path = threading.Event(), tmp_path / LEASE
+    with lease(tmp_path, lost=lost.set):
+        path.write_text("{")  # torn, or a file system that fails for a moment
+        assert not lost.wait(0.2)
+        if left == "none":
+            path.unlink()
+        else:
+            path.write_text(json.dumps({"host": "elsewhere", "processes": [{"pid": os.getpid(), "created": 1.0}]}))
+        assert lost.wait(10)
+    assert path.exists() == (left != "none"), "what is another's stays"
 
 
 def test_a_torn_lease_holds_nobody_off(tmp_path):

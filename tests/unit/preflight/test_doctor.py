@@ -1,6 +1,8 @@
 """Doctor and refresh: what is wrong or has changed is told before anything runs."""
 
+import errno
 import shutil
+import tempfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ from platemae.layout import Results
 from platemae.preflight.doctor import doctor, read_project
 from platemae.preflight.refresh import refresh
 from platemae.run import check_inputs
+from platemae.sharing.root import SHARED
 from platemae.stages import ingest_plate
 
 WELLS = ("A01", "A02", "B01")
@@ -95,6 +98,23 @@ def test_a_disk_that_is_too_small_is_told(project, monkeypatch):
     monkeypatch.setattr(os, "statvfs", lambda path: Full)
     problems = doctor(project).problems
     assert [p.what.split(":")[0] for p in problems] == ["the disk may be too small", "the disk may hold too few files"]
+
+
+def test_a_shared_folder_that_takes_no_writing_is_told(project, tmp_path, monkeypatch):
+    (tmp_path / "shared" / "models").mkdir(parents=True)
+    monkeypatch.setenv(SHARED, str(tmp_path / "shared"))
+    assert doctor(project).problems == ()
+    assert [path.name for path in (tmp_path / "shared").rglob("*")] == ["models"]
+
+    def anothers(dir):
+        if dir.name == "models":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return tempfile.SpooledTemporaryFile()
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", anothers)
+    (problem,) = doctor(project).problems
+    assert problem.where == str(tmp_path / "shared/models")
+    assert "umask 002" in problem.remedy
 
 
 def test_plates_of_a_training_set_that_lack_a_stain_are_named(project):
