@@ -10,6 +10,8 @@ import pandas as pd
 from platemae.methods.numbers import Quoted, plural
 
 Paragraph = tuple[str, str]
+NAMED = 6
+"""Units that the text names."""
 
 
 def image_paragraphs(quoted: Quoted, cfg: Mapping[str, Any]) -> list[Paragraph]:
@@ -65,7 +67,7 @@ def _quality(quoted: Quoted, plates: Sequence[str], excluded: bool) -> str:
     return (
         f"Focus, saturation, background and foreground of each field and channel were measured on source pixels; "
         f"{quoted.number(files, 'counts.failed')} of {quoted.counted(files, 'counts.fields', 'field')} failed"
-        + (f" ({why})" if why else "")
+        + (f" (by reason, of which a field may have several: {why})" if why else "")
         + f" and {end}."
     )
 
@@ -78,8 +80,17 @@ def _intensity(quoted: Quoted, name: str) -> str:
     fitted = f"was fitted on {count}" if total else "has the range of its limits"
     return (
         f"The intensity map {quoted.words(name)} takes each channel to {quoted.words('0..255')}, as networks expect; "
-        f"it {fitted}, with a map of its own for {quoted.counted(file, 'counts.units', 'unit')} (plate, batch, all)."
+        f"it {fitted}, with {quoted.counted(file, 'counts.units', 'map')}{_of_units(quoted, file)}."
     )
+
+
+def _of_units(quoted: Quoted, file: str) -> str:
+    """Say of which plates or batches the maps are, where these are few."""
+    units = quoted.value(file, "counts.units") or []
+    if units == ["all"]:
+        return " for all plates"
+    named = ", ".join(quoted.words(str(unit), file, "counts.units") for unit in units[:NAMED])
+    return f": {named}" + (" and so on" if len(units) > NAMED else "") if named else ""
 
 
 def _dataset(quoted: Quoted, name: str) -> str:

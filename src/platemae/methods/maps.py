@@ -36,6 +36,9 @@ BENCHMARKS = {
 }
 """What a kind of benchmark measures, in words."""
 
+LEFT_OUT = {"n_not_treated": "not treated", "n_without_gene": "without gene", "n_not_finite": "without vector"}
+"""Counts of build_map: wells that are in no row."""
+
 SOURCES = {
     "corum": "tsitsiridis2023",
     "humap": "drew2021",
@@ -86,8 +89,14 @@ def _maps(quoted: Quoted, models: Sequence[str], corrections: Sequence[str], sec
     text = (
         f"{plural(count, 'map')}, one of each model and correction. A row is a {quoted.value(file, 'counts.entity')}; "
         f"that of {quoted.words(models[0])} and {quoted.words(corrections[0])} has "
-        f"{quoted.counted(file, 'counts.rows', 'row')} of {quoted.counted(file, 'counts.n_wells', 'well')}."
+        f"{quoted.counted(file, 'counts.rows', 'row')}, of {quoted.counted(file, 'counts.n_wells', 'well')}"
     )
+    left = [
+        f"{quoted.number(file, f'counts.{key}')} {words}"
+        for key, words in LEFT_OUT.items()
+        if quoted.value(file, f"counts.{key}")
+    ]
+    text += f" less those left out: {', '.join(left)}." if left else "."
     how = section.get("aggregate")
     text += f" Wells become guides and guides rows by {how}." if how else ""
     if section.get("proximity_bias") == "chromosome_arm":

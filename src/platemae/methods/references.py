@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 
 
@@ -38,6 +40,16 @@ class Reference:
             f"https://doi.org/{self.doi}" if self.doi else f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else ""
         )
 
+    @property
+    def plain(self) -> str:
+        """The reference for readers: given names first, accents as letters, no markup."""
+        names = [" ".join(reversed(name.split(", ", 1))) for name in _letters(self.authors).split(" and ")]
+        if names[-1] == "others":
+            people = f"{', '.join(names[:-1])} et al."
+        else:
+            people = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        return f"{people} ({self.year}). {_letters(self.title)}. {_letters(self.where)}. {self.url}".strip()
+
     def short(self) -> str:
         """Return it as one line, for people."""
         first, *others = self.authors.split(" and ")
@@ -53,6 +65,16 @@ class Reference:
         form |= {"eprint": self.arxiv, "archiveprefix": "arXiv"} if self.arxiv else {}
         lines = "".join(f"  {key} = {{{value}}},\n" for key, value in form.items())
         return f"@{'inproceedings' if conference else 'article'}{{{self.key},\n{lines}}}\n"
+
+
+ACCENTS = {"'": "\u0301", "`": "\u0300", '"': "\u0308", "^": "\u0302", "~": "\u0303", "c": "\u0327", "v": "\u030c"}
+"""LaTeX's accents as combining characters."""
+
+
+def _letters(text: str) -> str:
+    """Return text of BibTeX without its markup."""
+    accented = re.sub(r"\{\\(['`\"^~cv])\{?\s*(\w)\}?\}", lambda m: m[2] + ACCENTS[m[1]], text)
+    return unicodedata.normalize("NFC", accented).replace("{", "").replace("}", "").replace("\\&", "&")
 
 
 _CVPR = "Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition"

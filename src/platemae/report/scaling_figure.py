@@ -38,7 +38,11 @@ class Point:
 
 @styled
 def recall_against_flops(
-    panels: Sequence[tuple[str, Sequence[Point]]], families: Sequence[str], chance: float, best_wsl: Sequence[float]
+    panels: Sequence[tuple[str, Sequence[Point]]],
+    families: Sequence[str],
+    chance: float,
+    best_wsl: Sequence[float],
+    untrained: Sequence[float],
 ) -> Drawing:
     """Draw a panel for each correction, operations on a logarithmic axis.
 
@@ -52,14 +56,18 @@ def recall_against_flops(
         Level of chance; NaN for none.
     best_wsl
         Recall of the best classifier in each panel; NaN for none.
+    untrained
+        Highest recall of random weights in each panel, which took no operations; NaN for none.
     """
     figure = canvas(3.4 * len(panels) + 1.2, 3.1)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for axis, (title, points), best in zip(axes, panels, best_wsl, strict=True):
+    for axis, (title, points), best, floor in zip(axes, panels, best_wsl, untrained, strict=True):
         if np.isfinite(chance):
             axis.axhline(chance, color=GREY, linestyle="--", linewidth=1, label="chance")
         if np.isfinite(best):
             axis.axhline(best, color=GREY, linestyle=":", linewidth=1.3, label="best WSL")
+        if np.isfinite(floor):
+            axis.axhline(floor, color=GREY, linestyle="-.", linewidth=1.1, label="random weights")
         for place, family in enumerate(families):
             own = [point for point in points if point.family == family]
             colour, marker = PALETTE[place % 8], MARKERS[place % 8]

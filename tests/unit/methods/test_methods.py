@@ -82,7 +82,7 @@ def results(tmp_path) -> Results:
             write(
                 tmp_path,
                 f"maps/{model}/{correction}.manifest.json",
-                {"counts": {"rows": 33, "n_wells": 115, "entity": "gene"}},
+                {"counts": {"rows": 33, "n_wells": 115, "n_not_treated": 24, "n_not_finite": 0, "entity": "gene"}},
             )
     return Results(tmp_path)
 
@@ -120,6 +120,22 @@ def test_each_number_of_the_text_is_in_its_file(results):
         text = text.replace(shown, " ")
     assert set(re.findall(r"\d[\d,.]*\d|\d", text)) <= {quote.shown for quote in numbers}
     assert {q.value for q in numbers if not q.files} == {2, 4, 0.05, 0.95, 1000}, "those of the configuration"
+
+
+def test_wells_in_no_row_units_and_reasons_are_told(results):
+    text = methods_text(results, CFG, {}).markdown()
+    assert "33 rows, of 115 wells less those left out: 24 not treated." in text
+    assert "with 2 maps: B0, B1." in text
+    assert "27 of 2,421 fields failed (by reason, of which a field may have several: focus 23)" in text
+
+
+def test_people_read_references_without_latex():
+    for reference in REFERENCES.values():
+        assert not set("{}\\") & set(reference.plain)
+        assert " and others" not in reference.plain
+        assert reference.plain.count(" and ") <= 1 + (reference.title + reference.where).count(" and ")
+    assert "Piotr Dollár" in REFERENCES["he2022"].plain
+    assert REFERENCES["kraus2023"].plain.startswith("Oren Kraus, Kian Kenyon-Dean, Saber Saberian et al. (2023).")
 
 
 def test_what_was_used_is_cited_and_nothing_else(results):

@@ -56,7 +56,18 @@ def source(tmp_path):
     whole = [entry for entry in study if "@" not in entry["model"]]
     fourier_table(whole, trained).to_csv(results.tables() / "fourier.csv", index=False)
     models = [{"name": entry["model"], "parent": entry["kind"] if "@" in entry["model"] else None} for entry in study]
-    return SimpleNamespace(results=results, cfg={"models": models})
+    models = [model | {"kind": "mae"} for model in models] + [{"name": "zero", "kind": "untrained"}]
+    floor = scores[scores["model"] == "mae"].assign(model="zero", value=0.7, ci_low=0.6, ci_high=0.8)
+    scores = pd.concat([scores, floor], ignore_index=True)
+    return SimpleNamespace(results=results, cfg={"models": models}, scores=(scores, []))
+
+
+def test_random_weights_above_every_training_are_told_and_drawn(source):
+    blocks = build(source).blocks
+    texts = [str(block.text) for block in blocks if isinstance(block, Text)]
+    assert "Highest of random weights: zero under none, 0.700 [0.600, 0.800], n = 72." in texts
+    (figure,) = (block for block in blocks if isinstance(block, Figure))
+    assert "random weights" in base64.b64decode(figure.drawing.uri.split(",")[1]).decode()
 
 
 def test_a_figure_a_sentence_and_all_rows(source):
@@ -67,7 +78,10 @@ def test_a_figure_a_sentence_and_all_rows(source):
     assert all(text in drawn for text in ("training FLOPs", "MU-Net", "WSL", "best WSL", "correction tvn"))
     assert "6 models" in figure.alt
     texts = [str(block.text) for block in blocks if isinstance(block, Text)]
-    best = "Highest recall: mae under tvn, 0.600 at 2e+12 FLOPs, +0.100 over the best WSL (wsl)"
+    best = (
+        "Highest recall among trained models: mae under tvn, 0.600 [0.560, 0.640], n = 72, at 2e+12 FLOPs, +0.100 over"
+    )
+    best += " the best WSL (wsl)"
     assert f"{best}; their intervals are apart." in texts
     (fold,) = (block for block in blocks if isinstance(block, Fold))
     assert [len(table.rows) for table in fold.blocks] == [6, 6]

@@ -28,6 +28,9 @@ FIT = {
 }
 """Counts of fit_correction and their headings."""
 
+FITTED = ("fit_on", "n_controls", "n_plates", "n_units", "batch_unit")
+"""Counts that say what a correction learned from; the kind none learns nothing, though it is handed controls."""
+
 UNIT = {"unit": "aligned with", "n_controls": "controls", "rank": "rank", "ridge": "ridge", "policy": "policy"}
 """Counts of correct_plate and their headings."""
 
@@ -79,6 +82,8 @@ def _table(records: list[Record], titles: Mapping[str, str], wildcards: tuple[st
 
 def _cell(record: Record, key: str) -> str | Cell:
     value = _counts(record).get(key)
+    if key in FITTED and _counts(record).get("kind") == "none":
+        return "nothing fitted" if key == "fit_on" else ""
     text = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
     return counted(text, record.path, key) if isinstance(value, int | float) else text
 

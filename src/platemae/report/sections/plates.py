@@ -84,7 +84,7 @@ def _listed(source: Source, failed: pd.DataFrame) -> list[Block]:
     records = [record.manifest.counts for record in source.of("qc_plate") if record.manifest is not None]
     aside = sum(counts.get("failed_in_empty_wells", 0) for counts in records)
     text += (
-        f", {aside} of them in wells that the layout calls empty, which warnings and overview leave out."
+        f", {aside} of them in wells that the layout calls empty, which the share, warnings and overview leave out."
         if aside
         else "."
     )

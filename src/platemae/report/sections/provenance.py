@@ -69,9 +69,14 @@ def _methods(source: Source, versions: dict[str, str]) -> list[Block]:
         return [heading, Text(f"The methods section waits for a finished run: {error.what} ({error.where}).", "note")]
     # The last paragraph names versions, which a digest leaves out.
     texts = [Statements([paragraph], volatile=paragraph[0] == "Software") for paragraph in methods.paragraphs]
-    references = [f"{r.authors} ({r.year}). {r.title}. {r.where}. {r.url}" for r in methods.references]
     document = Document({"methods.md": methods.markdown(), "references.bib": methods.bibtex()}, volatile=True)
-    return [heading, Text(METHODS), *texts, document, Fold("References", [Items(references)])]
+    return [
+        heading,
+        Text(METHODS),
+        *texts,
+        document,
+        Fold("References", [Items([reference.plain for reference in methods.references])]),
+    ]
 
 
 def _kept(source: Source) -> list[Block]:

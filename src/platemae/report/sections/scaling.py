@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
-from platemae.report.origin import Cell, cell
+from platemae.report.origin import SCORES, Cell, cell
 from platemae.report.scaling_figure import Point, recall_against_flops
+from platemae.report.scores import counted, with_interval
 from platemae.report.source import Source
 from platemae.report.study import NUMERIC, ORIGINS, SHOWN, STEADINESS, steadiness, studied
 from platemae.report.takeaway import file_name
@@ -21,7 +22,7 @@ INTRO = (
     "A point is a model, at the operations that its training took (forward and backward passes, matrix products and "
     "convolutions alone), with its 95 % interval; snapshots of one training are joined. Gains are over the best weakly "
     "supervised classifier (WSL) under the same correction. Intervals are of each recall, not of the gain: where they "
-    "overlap, the data cannot tell two models apart."
+    "overlap, two models are not set apart here. Random weights took no operations: their recall is a level line."
 )
 
 
@@ -78,13 +79,15 @@ def _benchmark(source: Source, rows: pd.DataFrame, title: str) -> list[Block]:
     if rows.empty:
         return [Heading(title), Text("No recall could be measured.", "note")]
     parents = {model["name"]: model.get("parent") or model["name"] for model in source.cfg["models"]}
-    panels, best = [], []
+    random = _untrained(source, rows)
+    panels, best, floor = [], [], []
     for correction, found in rows.groupby("correction", sort=False):
         panels.append((f"correction {correction}", [_point(row, parents) for row in found.to_dict("records")]))
         best.append(float(found["best_wsl_recall"].iloc[0]))
+        floor.append(float(random.loc[random["correction"] == correction, "value"].max()))
     families = list(dict.fromkeys(rows["family"]))
     chance = float(rows["chance"].iloc[0])
-    drawing = recall_against_flops(panels, families, chance, best)
+    drawing = recall_against_flops(panels, families, chance, best, floor)
     sentence = _sentence(rows)
     alt = f"Recall of {rows['model'].nunique()} models against training FLOPs, {', '.join(families)}. {sentence}"
     width = 330 * len(panels) + 115
@@ -94,8 +97,36 @@ def _benchmark(source: Source, rows: pd.DataFrame, title: str) -> list[Block]:
     figure = Figure(
         drawing.showing(data), alt, title, width, len(panels) > 1, name=file_name("recall-against-flops", title)
     )
-    told = cell(sentence, TABLE, ["recall", "flops", "gain"], rows.index)
-    return [Heading(title), Text(told), figure]
+    told = cell(sentence, TABLE, ["recall", "flops", "gain", "ci_low", "ci_high", "n"], [_highest(rows).name])
+    return [Heading(title), Text(told), *_floor(random), figure]
+
+
+def _untrained(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the score rows of networks with random weights that measure what ``rows`` do."""
+    scores, _ = source.scores
+    names = [model["name"] for model in source.cfg["models"] if model["kind"] == "untrained"]
+    first = rows.iloc[0]
+    same = scores["model"].isin(names) & (scores["metric"] == "recall") & np.isfinite(scores["value"])
+    for column in ("benchmark", "source", "threshold"):
+        same &= scores[column] == first[column]
+    return scores[same]
+
+
+def _floor(random: pd.DataFrame) -> list[Block]:
+    if random.empty:
+        return []
+    top = random.loc[random["value"].idxmax()]
+    text = f"Highest of random weights: {top['model']} under {top['correction']}, {_measured(top, 'value')}."
+    return [Text(cell(text, SCORES, ["value", "ci_low", "ci_high", "n"], [top.name]))]
+
+
+def _highest(rows: pd.DataFrame) -> pd.Series:
+    return rows.sort_values("recall", ascending=False, kind="stable").iloc[0]
+
+
+def _measured(row: pd.Series, column: str) -> str:
+    """Return value, interval and n of a row."""
+    return ", ".join(filter(None, [with_interval(row[column], row["ci_low"], row["ci_high"]), counted([row["n"]])]))
 
 
 def _point(row: Mapping[Hashable, Any], parents: dict[str, str]) -> Point:
@@ -106,8 +137,11 @@ def _point(row: Mapping[Hashable, Any], parents: dict[str, str]) -> Point:
 
 def _sentence(rows: pd.DataFrame) -> str:
     """Say which model is best, and whether its interval is clear of the best classifier's."""
-    top = rows.sort_values("recall", ascending=False, kind="stable").iloc[0]
-    said = f"Highest recall: {top['model']} under {top['correction']}, {top['recall']:.3f} at {top['flops']:.3g} FLOPs"
+    top = _highest(rows)
+    said = (
+        f"Highest recall among trained models: {top['model']} under {top['correction']}, {_measured(top, 'recall')}, "
+    )
+    said += f"at {top['flops']:.3g} FLOPs"
     if not isinstance(top["best_wsl"], str) or top["model"] == top["best_wsl"]:
         return said + "."
     clear = top["ci_low"] > top["best_wsl_ci_high"]
