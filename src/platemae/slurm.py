@@ -35,15 +35,23 @@ class QueuedJob:
         return f"{self.number} ({self.what or 'no comment'}, {self.state.lower()})"
 
 
-def queue(prefix: str) -> list[QueuedJob]:
-    """Return the jobs in the queue whose name begins with ``prefix``, whosever they are.
+def queue(prefix: str, user: str = "") -> list[QueuedJob]:
+    """Return the jobs in the queue whose name begins with ``prefix``.
+
+    Parameters
+    ----------
+    prefix
+        What the names of one run's jobs begin with.
+    user
+        Whose jobs SLURM is asked for; empty: everybody's, which may be a hundred thousand lines.
 
     Raises
     ------
     MachineError
         When SLURM does not answer.
     """
-    lines = _ask(["squeue", "--noheader", "--format=%i|%j|%T|%k"]).splitlines()
+    whose = [f"--user={user}"] if user else []
+    lines = _ask(["squeue", "--noheader", "--format=%i|%j|%T|%k", *whose]).splitlines()
     jobs = [_job(line) for line in lines if line.count("|") >= 3]
     return [job for job in jobs if job.name.startswith(prefix)]
 

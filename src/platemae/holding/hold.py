@@ -11,7 +11,7 @@ from pathlib import Path
 
 from platemae import slurm
 from platemae.errors import PlatemaeError
-from platemae.holding.note import SLURM_JOB, Note, Run, identity, note_file, read_note, this_host, write_note
+from platemae.holding.note import SLURM_JOB, Note, Run, identity, note_file, read_note, this_host, this_user, write_note
 from platemae.holding.orphans import RUN_ID, Orphans, look_after
 from platemae.layout import Results
 from platemae.locks import alone
@@ -66,7 +66,8 @@ def hold(
     PlatemaeError
         When another run is alive, or cannot be proven dead, or left jobs that are to be refused.
     """
-    held = _claim(results, Run(uuid.uuid4().hex[:12], this_host(), submits, os.environ.get(SLURM_JOB, "")), take_over)
+    run = Run(uuid.uuid4().hex[:12], this_host(), submits, os.environ.get(SLURM_JOB, ""), this_user())
+    held = _claim(results, run, take_over)
     looked_after = False
     try:
         for run in held.earlier:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from platemae.errors import PlatemaeError
 from platemae.layout import Results
 
 SLURM_JOB = "SLURM_JOB_ID"
+
+JOB_NAMES = "platemae_"
+"""How the names of all SLURM jobs of runs begin."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,20 @@ class Run:
         Whether it submits to SLURM.
     job
         SLURM job that the run itself works in; empty on a login node.
+    user
+        Whose it is, and its jobs; empty where that is not known.
     """
 
     run_id: str
     host: str
     submits: bool = False
     job: str = ""
+    user: str = ""
 
     @property
     def prefix(self) -> str:
         """What the names of its SLURM jobs begin with."""
-        return f"platemae_{self.run_id}"
+        return f"{JOB_NAMES}{self.run_id}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,14 @@ def this_host() -> str:
     """Return this boot of this machine: a process of another host or before a reboot cannot be looked up here."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return f"{os.uname().nodename} {boot.read_text().strip() if boot.exists() else ''}"
+
+
+def this_user() -> str:
+    """Return the user that this process belongs to; its number where the system knows no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def identity(pid: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ RUN_ID = "PLATEMAE_RUN_ID"
 Orphans = Literal["wait", "cancel", "refuse"]
 """What to do about jobs in SLURM that a killed run left."""
 LOOK_SECONDS = 5.0
+LOOK_SECONDS_LATER = 30.0
+"""SLURM is asked after 5 s, 10, 20, then every 30: many who ask often make it slow for all."""
 SHOWN = 5
 """Jobs that are named before they are only counted."""
 
@@ -33,7 +35,7 @@ def look_after(run: Run, how: Orphans) -> None:
     """
     if run.host == this_host():
         _end_processes(run)
-    if not run.submits or not (jobs := slurm.queue(run.prefix)):
+    if not run.submits or not (jobs := slurm.queue(run.prefix, run.user)):
         return
     told = f"{len(jobs)} SLURM jobs of a run that was killed are in the queue: {_few(jobs)}"
     if how == "refuse":
@@ -46,9 +48,11 @@ def look_after(run: Run, how: Orphans) -> None:
     else:
         remedy = "waiting, as their results are kept (to end them instead: Ctrl-C, then --orphans cancel)"
         print(f"{told}; {remedy}", file=sys.stderr)
+    pause = LOOK_SECONDS
     while jobs:
-        time.sleep(LOOK_SECONDS)
-        jobs = slurm.queue(run.prefix)
+        time.sleep(pause)
+        pause = min(2 * pause, LOOK_SECONDS_LATER)
+        jobs = slurm.queue(run.prefix, run.user)
 
 
 def _few(jobs: list[slurm.QueuedJob]) -> str:

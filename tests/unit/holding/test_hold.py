@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,7 +54,7 @@ def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
         for number, text in enumerate(texts):
             (folder / f"answer{number}").write_text(text)
         count = f"n=$(cat {folder}/n 2>/dev/null || echo 0); echo $((n + 1)) > {folder}/n"
-        _program(folder / "squeue", f"{count}\ncat {folder}/answer$n")
+        _program(folder / "squeue", f'{count}\necho "$@" >> {tmp_path}/asked\ncat {folder}/answer$n')
         _program(folder / "scancel", f'echo "$@" > {tmp_path}/cancelled')
 
     return answers
@@ -148,6 +149,19 @@ def test_jobs_of_a_killed_run_are_waited_for(results: Results, squeue: Callable,
         "1 SLURM jobs of a run that was killed are in the queue: 12 (train_model mae, running)"
         in capfd.readouterr().err
     )
+
+
+@pytest.mark.parametrize("user", ["maria", ""])
+def test_slurm_is_asked_for_the_jobs_of_the_user_of_the_run(
+    results: Results, squeue: Callable, tmp_path: Path, user: str
+) -> None:
+    """Somebody else's run in a shared folder counts; a note of before the user was noted asks for all jobs."""
+    left_by(results, Run("a1", this_host(), submits=True, user=user))
+    squeue(JOB, "")
+    with hold(results, "wait") as held:
+        assert held.run.user == pwd.getpwuid(os.geteuid()).pw_name
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line.endswith(" --user=maria") for line in asked] == [bool(user)] * 2
 
 
 def test_jobs_of_a_killed_run_are_cancelled(results: Results, squeue: Callable, tmp_path: Path) -> None:
