@@ -59,15 +59,27 @@ def test_lint_is_silent(project, tiny_project):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_job_asks_for_more_than_the_run_was_told_that_slurm_has(project, tiny_project):
-    told = {VARIABLE: json.dumps({"qc_plate": {"runtime": 7, "mem_mb": 900}, "train_model": {"mem_mb": 800}})}
-    done = snakemake(project, "embeddings_all", "--dry-run", "--cores=1", "--configfile", str(tiny_project), **told)
+def test_no_attempt_asks_for_more_than_the_run_was_told_that_slurm_has(project, tiny_project, tmp_path):
+    asks = {
+        "memory": 'memory("render_report")(None, attempt=n)',
+        "training": 'memory("train_model", most_attempts=3)(None, attempt=n)',
+        "minutes": 'runtime("build_dataset")(None, attempt=n, threads=1)',
+        "free": 'runtime("build_map")(None, attempt=n, threads=1)',
+    }
+    lines = [f"print('{name}', *({ask} for n in (1, 2, 3, 4)))" for name, ask in asks.items()]
+    text = "\n".join([f'include: "{project}/rules/common.smk"', *lines, "rule nothing:", ""])
+    (tmp_path / "Snakefile").write_text(text)
+    told = {"render_report": {"mem_mb": 16_000}, "build_dataset": {"runtime": 70}}
+    call = ("--snakefile", f"{tmp_path}/Snakefile", "--configfile", str(tiny_project), "--dry-run")
+    done = snakemake(project, *call, **{VARIABLE: json.dumps(told)})
     assert done.returncode == 0, done.stdout + done.stderr
-    asked = dict(re.findall(r"^rule (\w+):.*?resources: (.*?)$", done.stdout, re.M | re.S))
-    assert "mem_mb=900" in asked["qc_plate"]
-    assert "runtime=7" in asked["qc_plate"]
-    assert "mem_mb=800" in asked["train_model"]
-    assert "mem_mb=2000" in asked["build_dataset"]
+    for line in (
+        "memory 6000 12000 16000 16000",
+        "training 8000 16000 24000 24000",
+        "minutes 30 60 70 70",
+        "free 30 60 90 120",
+    ):
+        assert line in done.stdout.splitlines()
 
 
 def test_format_is_clean(project):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from platemae.config.slices import map_plates
 from platemae.errors import MachineError, PlatemaeError, raise_all
+from platemae.holding.note import JOB_NAMES
 from platemae.layout import MANIFESTS
 from platemae.planning.ceilings import as_variable, ceilings
 from platemae.planning.estimate import estimate
 from platemae.planning.largest import with_largest
 from platemae.planning.rates import MFU, gpu_of_model, known_rates
 from platemae.planning.refusals import Site, node_refusals, quota_refusals, short_intervals
-from platemae.planning.resources import jobs_in_turn, read_profile
+from platemae.planning.resources import Profile, jobs_in_turn, read_profile
 from platemae.planning.sizes import sampled_sizes
 from platemae.planning.workload import count_jobs, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
 from platemae.preflight.doctor import read_project
+from platemae.preflight.submit_limits import others_in_queue, submit_limit
 from platemae.run import find_project
 
 PLUGIN = "snakemake_executor_plugin_slurm"
@@ -70,7 +72,7 @@ def check_submission(
     profile: Path,
     quota_gb: float | None = None,
     quota_files: int | None = None,
-    words: Sequence[str] = (),
+    given: Sequence[str] = (),
     target: str = "all",
 ) -> Cleared:
     """Check that SLURM can take the jobs of a run; no image is opened but one a kind of plate that is new.
@@ -86,7 +88,7 @@ def check_submission(
         Folder of the Snakemake profile.
     quota_gb, quota_files
         Space and inodes that are left; None: as much as the disk has free.
-    words
+    given
         Arguments of Snakemake beside the profile.
     target
         What is to be made; jobs above it are not looked at.
@@ -99,7 +101,7 @@ def check_submission(
     _check_programs(profile)
     known = partitions()
     config, plates, base, results = read_project(configfile)
-    asked = replace(read_profile(profile, find_project() / "rules", words), executor="slurm")
+    asked = replace(read_profile(profile, find_project() / "rules", given), executor="slurm")
     asked = with_largest(asked, config, plates, results)
     jobs, wanted = count_jobs(config, plates), BELOW.get(target, MANIFESTS)
     mapped = max(len(map_plates(config, plates)), 1)
@@ -110,9 +112,12 @@ def check_submission(
     costs = estimate(work, jobs, asked, rates, gpu, Nodes())
     together = jobs_in_turn(asked, jobs, sets)
     site = Site(Nodes(), known, accounts(), results.root, quota_gb, quota_files)
+    to_do = {stage: n for stage, n in together.items() if costs[stage].pending}
+    words, crowded = _fewer_jobs(asked, to_do)
     raise_all(
         [
-            *node_refusals({stage: n for stage, n in together.items() if costs[stage].pending}, asked, site),
+            *node_refusals(to_do, asked, site),
+            *crowded,
             *short_intervals(work, asked, rates, gpu, MFU),
             *quota_refusals(costs.values(), site),
         ]
@@ -120,7 +125,25 @@ def check_submission(
     finished = {stage: n for stage, n in together.items() if stage in wanted and not costs[stage].pending}
     for problem in node_refusals(finished, asked, site):
         print(f"note: {problem.what}; its jobs are finished, one that runs again may wait for ever", file=sys.stderr)
-    return Cleared(variables=as_variable(ceilings(asked, together, known)))
+    return Cleared(words, as_variable(ceilings(asked, together, known)))
+
+
+def _fewer_jobs(profile: Profile, stages: Iterable[str]) -> tuple[list[str], list[PlatemaeError]]:
+    """Return the ``--jobs`` that this user's limit needs, if any, and what is wrong where the queue is full by it."""
+    wished = {(next(iter(profile.asked[stage].accounts), ""), profile.asked[stage].qos) for stage in stages}
+    limit = submit_limit(wished)
+    if limit is None:
+        return [], []
+    others = others_in_queue(JOB_NAMES)
+    left = limit.jobs - others
+    said = f"SLURM lets this user have {limit.jobs} jobs in the queue ({limit.of})"
+    if left < 1:
+        remedy = "wait until they have ended, or name another account or qos in the profile"
+        return [], [MachineError(f"{said}, and {others} of other work are there", "squeue --me", remedy)]
+    if 0 < profile.jobs <= left:
+        return [], []
+    print(f"{said}, {others} of other work are there: --jobs {left}", file=sys.stderr)
+    return ["--jobs", str(left)], []
 
 
 def _check_programs(profile: Path) -> None:

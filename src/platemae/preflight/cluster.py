@@ -89,7 +89,7 @@ def partitions() -> dict[str, Partition]:
     """
     if shutil.which("sinfo") is None:
         return {}
-    code, out, said = _ask("sinfo", "--noheader", f"--format={SINFO}")
+    code, out, said = ask("sinfo", "--noheader", f"--format={SINFO}")
     if code:
         raise MachineError(f"SLURM does not answer: {said}", "sinfo", "wait for its controller, or ask its operators")
     return read_sinfo(out)
@@ -132,7 +132,7 @@ def _minutes(text: str) -> int:
 
 def keeps_accounts() -> bool:
     """Return whether ``sacct`` knows ended jobs; without, Snakemake would ask it for ever and never see a job end."""
-    return shutil.which("sacct") is not None and _ask("sacct", "--noheader", "--starttime=now")[0] == 0
+    return shutil.which("sacct") is not None and ask("sacct", "--noheader", "--starttime=now")[0] == 0
 
 
 def accounts() -> frozenset[str]:
@@ -145,7 +145,7 @@ def accounts() -> frozenset[str]:
         ("sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={user}", "format=account"),
         ("sshare", "-U", "--noheader", "--parsable2", "--format=Account"),
     ):
-        code, out, _ = _ask(*command)
+        code, out, _ = ask(*command)
         names = frozenset(line.strip().lower() for line in out.splitlines() if line.strip())
         if code == 0 and names:
             return names
@@ -166,7 +166,7 @@ def cluster_lines() -> list[str]:
     return [f"SLURM: {jobs}", *(f"SLURM partition {partition}" for partition in known.values())]
 
 
-def _ask(*command: str) -> tuple[int, str, str]:
+def ask(*command: str) -> tuple[int, str, str]:
     """Return exit code, output, and the last line of what a command complained of."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)

@@ -29,7 +29,7 @@ def play(tmp_path, monkeypatch):
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    for name in ("sbatch", "sinfo", "sacct", "sacctmgr", "sshare"):  # a real one must not answer
+    for name in ("sbatch", "sinfo", "sacct", "sacctmgr", "sshare", "scontrol", "squeue"):  # a real one must not answer
         script = folder / name
         script.write_text("#!/bin/sh\necho not played >&2; exit 1\n")
         script.chmod(0o755)
@@ -234,3 +234,37 @@ def test_a_full_disk_is_not_called_a_quota(screen, tmp_path, play, monkeypatch):
     with pytest.raises(PlatemaeError, match=r"the disk has 0\.0") as caught:
         submit(screen, tmp_path)
     assert caught.value.where == str(tmp_path / "results")
+
+
+def limited(play, queued=(), enforced="associations,limits,qos"):
+    """Play a SLURM with limits: QOS normal lets a user have 20 jobs, account lab 50."""
+    associations = "lab|50|normal|long,normal\nother|||long"
+    play("sacctmgr", f"lab\nother\n{associations}\nnormal|20\nlong|")
+    play("scontrol", f"AccountingStorageEnforce = {enforced}")
+    play("squeue", "\n".join(queued))
+
+
+def sent(screen, folder, *words, jobs=200, **own):
+    """Return what the check of a run has Snakemake told; every rule asks for what ``own`` says."""
+    stages = [stage.stem for stage in (ROOT / "rules").glob("*_*.smk")]
+    values = {"executor": "slurm", "jobs": jobs, "set-resources": dict.fromkeys(stages, FITS | own)}
+    (folder / "profile").mkdir(exist_ok=True)
+    (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(values))
+    return check_submission(screen, folder / "profile", given=words).words
+
+
+def test_a_run_keeps_below_the_jobs_that_slurm_lets_a_user_have(screen, tmp_path, play, capsys):
+    limited(play, ["platemae_1-ab", "mine", "mine"])
+    assert sent(screen, tmp_path) == ["--jobs", "18"], "jobs of a killed run are waited for, before any other"
+    assert "20 jobs in the queue (QOS normal), 2 of other work are there: --jobs 18" in capsys.readouterr().err
+    assert sent(screen, tmp_path, slurm_account="lab", qos="long") == ["--jobs", "48"]
+    assert sent(screen, tmp_path, slurm_account="other") == []
+    assert sent(screen, tmp_path, jobs=18) == sent(screen, tmp_path, "--jobs", "7") == []
+
+
+def test_a_full_queue_is_refused_and_limits_that_nobody_enforces_are_none(screen, tmp_path, play):
+    limited(play, ["mine"] * 20)
+    with pytest.raises(PlatemaeError, match="and 20 of other work are there"):
+        sent(screen, tmp_path)
+    limited(play, ["mine"] * 20, enforced="none")
+    assert sent(screen, tmp_path) == []
