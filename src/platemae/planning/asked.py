@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from platemae.layout import Results
@@ -58,7 +59,10 @@ HOLDS_MAP = ("build_map", "score_map")
 """Stages that hold the wells of a whole map."""
 
 
-def minutes_of(results: Results, stage: str, plates: Sequence[str], threads: int, share: float = 1.0) -> int:
+def minutes_of(
+    results: Results, stage: str, plates: Sequence[str], threads: int, share: float = 1.0,
+    foreseen: Mapping[str, int] = MappingProxyType({}),
+) -> int:  # fmt: skip
     """Return the walltime of a job that reads pixels, minutes.
 
     Parameters
@@ -69,8 +73,13 @@ def minutes_of(results: Results, stage: str, plates: Sequence[str], threads: int
         The job, and its cores.
     plates, share
         The plates whose pixels it reads, and how much of them.
+    foreseen
+        Plate -> bytes of its pixels, before it is ingested; a typical plate where nothing is known.
     """
-    gigabytes = share * sum(_counts(results, "ingest_plate", p).get("pixel_bytes", TYPICAL_BYTES) for p in plates) / 1e9
+    guesses = [foreseen.get(plate, TYPICAL_BYTES) for plate in plates]
+    held = [_counts(results, "ingest_plate", plate) for plate in plates]
+    pixel_bytes = [counts.get("pixel_bytes", guess) for counts, guess in zip(held, guesses, strict=True)]
+    gigabytes = share * sum(pixel_bytes) / 1e9
     seconds = _seconds_per_gb(results).get(stage, 0.0) * gigabytes / max(threads, 1)
     return LEAST[stage].minutes + math.ceil(SLACK * seconds / 60)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from platemae.config import Config, stage_config
@@ -12,13 +12,16 @@ from platemae.contracts import TABLE_KINDS
 from platemae.layout import Results
 from platemae.planning.asked import CONTROL_SHARE, HOLDS_MAP, READS_PIXELS, map_memory_mb, minutes_of
 from platemae.planning.resources import Profile
+from platemae.planning.sizes import PlateSize
 from platemae.planning.workload import missing_plates
 
 Read = tuple[Sequence[str], float]
 """Plates that a job reads, and the share of their pixels."""
 
 
-def with_largest(profile: Profile, config: Config, plates: PlateTable, results: Results) -> Profile:
+def with_largest(
+    profile: Profile, config: Config, plates: PlateTable, results: Results, sizes: Mapping[str, PlateSize]
+) -> Profile:
     """Return the profile with what the largest job asks for at its first attempt, of those to do if there are any.
 
     Parameters
@@ -27,12 +30,16 @@ def with_largest(profile: Profile, config: Config, plates: PlateTable, results: 
         With the least of what the rules ask for (`read_profile`).
     config, plates, results
         The run.
+    sizes
+        Of the plates. When a job runs that needs its plate ingested, the rule knows the size; an ingest does not.
     """
+    foreseen = {name: size.pixel_bytes for name, size in sizes.items()}
     mapped, asked = map_plates(config, plates), dict(profile.asked)
     for stage in READS_PIXELS:
         if "runtime" in asked[stage].follows_data:
+            known = {} if stage == "ingest_plate" else foreseen
             each = _reads(stage, config, plates, results, mapped)
-            minutes = [minutes_of(results, stage, names, asked[stage].threads, share) for names, share in each]
+            minutes = [minutes_of(results, stage, names, asked[stage].threads, share, known) for names, share in each]
             asked[stage] = replace(asked[stage], runtime_minutes=max(minutes, default=asked[stage].runtime_minutes))
     for stage in HOLDS_MAP:
         if "mem_mb" in asked[stage].follows_data:

@@ -102,12 +102,13 @@ def check_submission(
     known = partitions()
     config, plates, base, results = read_project(configfile)
     asked = replace(read_profile(profile, find_project() / "rules", given), executor="slurm")
-    asked = with_largest(asked, config, plates, results)
+    sizes = sampled_sizes(config, plates, base, results)
+    asked = with_largest(asked, config, plates, results, sizes)
     jobs, wanted = count_jobs(config, plates), BELOW.get(target, MANIFESTS)
     mapped = max(len(map_plates(config, plates)), 1)
     sets = {stage: count // mapped for stage, count in jobs.items()}
     rates, gpu = known_rates(results), gpu_of_model(asked.gpu_model)
-    every = pending_work(config, plates, sampled_sizes(config, plates, base, results), results)
+    every = pending_work(config, plates, sizes, results)
     work = [each for each in every if each.stage in wanted]
     costs = estimate(work, jobs, asked, rates, gpu, Nodes())
     together = jobs_in_turn(asked, jobs, sets)

@@ -11,9 +11,12 @@ import yaml
 
 from platemae.errors import PlatemaeError
 from platemae.layout import Results
+from platemae.planning.asked import LEAST, TYPICAL_BYTES, minutes_of
 from platemae.planning.ceilings import VARIABLE
+from platemae.planning.largest import with_largest
 from platemae.planning.rates import FASTEST, Rates
-from platemae.planning.sizes import sampled_sizes
+from platemae.planning.resources import read_profile
+from platemae.planning.sizes import PlateSize, sampled_sizes
 from platemae.planning.submission import check_submission, cluster_arguments
 from platemae.preflight.cluster import accounts, cluster_lines, keeps_accounts, read_sinfo
 from platemae.preflight.doctor import read_project
@@ -186,13 +189,22 @@ HOUR = {"runtime": 60}
 
 def test_what_the_rules_ask_for_the_largest_plate_is_checked(screen, tmp_path, play):
     play("sinfo", SHORT)
-    ingested(tmp_path, wells=1_000_000)
+    ingested(tmp_path, wells=1_000_000, pixel_bytes=TYPICAL_BYTES)
     with pytest.raises(PlatemaeError) as caught:
         follow_data(screen, tmp_path, train_model=HOUR)
     assert caught.value.what.startswith("3 problems")
     assert "qc_plate asks for 152 minutes for 4 jobs in turn, 38 each, partition cpu allows 150" in caught.value.what
     for stage in ("build_map", "score_map"):
         assert f"{stage} asks for 17,189 MB, a node has 16,000" in caught.value.what
+
+
+def test_a_plate_that_is_not_ingested_counts_by_its_reader_and_for_its_ingest_as_a_typical_one(screen, plates):
+    config, table, base, _ = read_project(screen)
+    small = dict.fromkeys(table.names, PlateSize(10, 20, 2, 100, 64, 2))
+    profile = read_profile(ROOT / "workflow" / "profiles" / "slurm", ROOT / "rules")
+    fresh = with_largest(profile, config, table, Results(base / "elsewhere"), small).asked
+    assert fresh["qc_plate"].runtime_minutes == LEAST["qc_plate"].minutes + 1
+    assert fresh["ingest_plate"].runtime_minutes == minutes_of(Results(base), "ingest_plate", ["other"], 2)
 
 
 def ingested(folder, **counts):
