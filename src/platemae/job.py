@@ -45,7 +45,16 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
         if arguments.results is None and arguments.cfg is None:
             results = Results(Path(read_config(_configfile(arguments)).results))
         started = time.time()
-        manifest = _call(stage, results, with_machine(cfg, machine), wildcards, arguments, base=base, code=code)
+        manifest = _call(
+            stage,
+            results,
+            with_machine(cfg, machine),
+            wildcards,
+            arguments,
+            base=base,
+            code=code,
+            run_id=os.environ.get(RUN_ID, ""),
+        )
         if int(os.environ.get("RANK", "0")) > 0:
             return 0  # the first process writes for all
         _write_provenance(results, stage, wildcards, (cfg, machine), code, manifest, started)

@@ -7,6 +7,8 @@ change of code costs the GPU hours in it.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -28,6 +30,9 @@ CONTINUE, FAILED = "continue", "failed"
 _LASTING = {error.__name__: error for error in (ConfigError, DivergedError, UntrainableError)}
 """Errors that follow from settings, data and code alone; the next attempt would end in the same."""
 
+TIMES = 3
+"""Attempts of one run that may end in the same error at the same checkpoint; then the others end at once."""
+
 
 class TrainingState:
     """What is known about one training.
@@ -38,10 +43,12 @@ class TrainingState:
         The state folder.
     code
         Code digest of the job that asks.
+    run
+        Run that the job is of; equal errors of one run are counted. Empty: of none.
     """
 
-    def __init__(self, folder: Path, code: str) -> None:
-        self.folder, self.code = folder, code
+    def __init__(self, folder: Path, code: str, run: str = "") -> None:
+        self.folder, self.code, self.run = folder, code, run
 
     @property
     def finished(self) -> Path:
@@ -134,22 +141,54 @@ class TrainingState:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def note(self, why: PlatemaeError | str) -> None:
+    def note(self, why: Exception | str) -> None:
         """Record what became of an attempt.
 
         Parameters
         ----------
         why
             A word on an attempt that can be continued, or the error that ended it. One that follows from settings, data
-            and code is a failure; after any other, such as a signal, a missing GPU or a full disk, the next goes on.
+            and code is a failure; after any other, such as a signal, a missing GPU or a full disk, the next goes on,
+            until ``TIMES`` attempts of one run have met the same.
         """
+        again = self._again(why)
         line: dict[str, Any] = {"verdict": CONTINUE, "code": self.code, "time": int(time.time())} | slurm_job()
         if isinstance(why, PlatemaeError):
             line |= {"why": why.what, "where": why.where, "remedy": why.remedy, "error": type(why).__name__}
             line["verdict"] = FAILED if lasts(why) else CONTINUE
         else:
-            line["why"] = why
+            line["why"] = str(why)
+        if again:
+            line["again"] = again
         write_text(self.folder / VERDICT, json.dumps(line, indent=1) + "\n")
+
+    def _again(self, why: Exception | str) -> dict[str, Any]:
+        """Return the error of this attempt and how often it came in a row; a killed attempt neither counts nor ends it.
+
+        A stop that was asked for ends the row, and so does a checkpoint: the training gets on.
+        """
+        before = self._row()
+        if isinstance(why, str):
+            return before
+        if not self.run or getattr(why, "exit_code", None) == os.EX_TEMPFAIL:
+            return {}
+        what = why.what if isinstance(why, PlatemaeError) else str(why)[:500]
+        same = {"run": self.run, "error": type(why).__name__, "what": re.sub(r"\d+", "#", what)}  # sizes, addresses
+        same["checkpoint"] = max((path.name for path in self.folder.glob("step-*.pt")), default="")
+        times = before["times"] if before.items() >= same.items() else 0
+        return same | {"why": what, "times": times + 1}
+
+    def _row(self) -> dict[str, Any]:
+        """Return the last error and how often it came in a row, empty when nothing was counted."""
+        again = self.verdict().get("again")
+        return again if isinstance(again, dict) and isinstance(again.get("times"), int) else {}
+
+    def _raise_if_repeated(self) -> None:
+        again = self._row()
+        mine = bool(self.run) and again.get("run") == self.run and self.verdict().get("code") == self.code
+        if mine and again["times"] >= TIMES:
+            what = f"{again['times']} attempts of this run ended in the same error: {again.get('why', '?')}"
+            raise TrainingError(what, str(self.folder), "mend its cause, then start the run again: it goes on here")
 
     def raise_if_failed(self, *, records: bool = False) -> None:
         """End an attempt at once whose predecessor failed, under the same code, of what it would meet again.
@@ -163,8 +202,11 @@ class TrainingState:
         ------
         ConfigError, DivergedError
             The error of the earlier attempt, with the way out.
+        TrainingError
+            When the attempts of this run ended in one error ``TIMES`` times in a row.
         """
         found = self.verdict()
+        self._raise_if_repeated()
         if found.get("verdict") != FAILED or found.get("code") != self.code or found.get("error") not in _LASTING:
             return
         if records and found["error"] == DivergedError.__name__:

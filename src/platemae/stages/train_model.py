@@ -49,6 +49,7 @@ def run(
     snapshots: Sequence[int] | None = None,
     base: Path = Path(),
     code: str = "",
+    run_id: str = "",
     retrain: bool = False,
     accept_code: bool = False,
 ) -> Manifest:
@@ -77,6 +78,8 @@ def run(
         Where a relative path of a weights file starts.
     code
         Code digest of this stage.
+    run_id
+        Run that this job is of: the same error is not tried again and again in one run.
     retrain
         Throw an earlier training of the same settings away, and what it failed of; one that other projects share is
         left alone, and this one trains in the results folder.
@@ -108,7 +111,7 @@ def run(
         return manifest
     key = training_key(results, cfg)
     folder = training_folder(results.training_state(digest_json(key)[:32]), apart=retrain)
-    state = TrainingState(folder, code)
+    state = TrainingState(folder, code, run_id)
     if "snapshot" in cfg:
         check_parent(state.finished, model, retrain=retrain)
     if state.may_be_taken(retrain=retrain):
@@ -147,6 +150,8 @@ def _attempt(results: Results, cfg: dict[str, Any], state: TrainingState, machin
         page.close(state.folder, "failed" if lasts(error) else "continue", error.what)
         raise
     except Exception as error:
+        with suppress(OSError):
+            state.note(error)
         page.close(state.folder, "continue", f"{type(error).__name__}: {error}")
         raise
     state.note("finished")

@@ -221,10 +221,71 @@ def test_after_anything_else_the_next_attempt_goes_on(tmp_path, error):
     assert state.verdict()["verdict"] == "continue"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"verdict": "failed", "code": "a"}', '{"verdict": "failed"}'])
+def attempts(folder, *errors, run="r1"):
+    """Note attempts as a stage does, and return the number of those that began."""
+    for number, error in enumerate(errors):
+        state = TrainingState(folder, "a", run)
+        try:
+            state.raise_if_failed()
+        except TrainingError as told:
+            return number if "the same error" in told.what else -1
+        state.note("training")
+        if error is not None:  # else it was killed
+            state.note(error)
+    return len(errors)
+
+
+def memory(gigabytes):
+    return RuntimeError(f"CUDA out of memory. Tried to allocate {gigabytes} GiB")
+
+
+def test_the_same_error_is_not_tried_for_ever_in_one_run(tmp_path):
+    assert attempts(tmp_path, *map(memory, range(20))) == 3
+    assert attempts(tmp_path, memory(1)) == 0
+    TrainingState(tmp_path, "b", "r1").raise_if_failed()
+    TrainingState(tmp_path, "a").raise_if_failed()
+    assert attempts(tmp_path, *map(memory, range(20)), run="r2") == 3, "another run begins anew, when it is mended"
+
+
+def test_by_hand_nothing_is_counted(tmp_path):
+    assert attempts(tmp_path, *map(memory, range(5)), run="") == 5
+
+
+STOPPED = Interrupted("received SIGTERM")
+
+
+@pytest.mark.parametrize("other", [STOPPED, TrainingError("code 1"), MachineError("no GPU")], ids=str)
+def test_another_end_begins_the_count_anew(tmp_path, other):
+    errors = [memory(1), memory(1), other, memory(1), memory(1), memory(1), memory(1)]
+    assert attempts(tmp_path, *errors) == 6
+
+
+def test_stops_and_kills_go_on_freely_and_a_kill_hides_no_error(tmp_path):
+    assert attempts(tmp_path, *[STOPPED, None] * 10) == 20
+    assert attempts(tmp_path, memory(1), None, memory(1), None, None, memory(1), memory(1)) == 6
+
+
+def test_an_error_after_a_further_checkpoint_is_another(tmp_path):
+    for step in range(6):
+        (tmp_path / f"step-{step:09d}.pt").touch()
+        assert attempts(tmp_path, memory(1)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"again": 3}',
+        '{"code": "a", "again": {"run": "r", "times": "9"}}',
+        '{"verdict": "failed", "code": "a"}',
+        '{"verdict": "failed"}',
+    ],
+)
 def test_a_torn_verdict_stops_nobody(tmp_path, text):
     (tmp_path / "verdict.json").write_text(text)
-    state = TrainingState(tmp_path, "a")
+    state = TrainingState(tmp_path, "a", "r")
     state.raise_if_failed()
     state.note("training")
     assert state.verdict()["verdict"] == "continue"
