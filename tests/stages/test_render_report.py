@@ -310,7 +310,7 @@ def test_verdicts_edge_drift_and_grey_levels(page: Page) -> None:
     assert "P1: lower at the edge: mean of ER." in page.text
     assert "P1: rises in the order of the wells: background of DNA." in page.text
     assert "P2: " not in page.text.split("Strongest edge effect")[0].split("Edge and drift")[1]
-    assert "P2 mean of ER -8.1% -2.35 background of DNA +0.25" in page.text
+    assert "P2 mean of ER -8.1% -2.35 20 40 background of DNA +0.25 60" in page.text
     assert "controls ER 0.10% 1.23% 0.0% 17" in page.text
 
 

@@ -38,10 +38,12 @@ def effect_blocks(source: Source) -> list[Block]:
     counts = {r.wildcards["plate"]: r.manifest.counts for r in source.of("qc_plate") if r.manifest is not None}
     if not any(c.get(kind) for c in counts.values() for kind in ("edge", "drift")):
         return []
-    columns = ("plate", "edge, strongest in", "change", "deviations", "drift, strongest in", "correlation")
+    edge_columns = ("edge, strongest in", "change", "deviations", "outer wells", "inner wells")
+    columns = ("plate", *edge_columns, "drift, strongest in", "correlation", "wells")
     rows = [(plate, *_edge_cells(counts, plate), *_drift_cells(counts, plate)) for plate in counts]
     caption = "Strongest edge effect and drift of each plate"
-    table = grid(rows, columns, caption, ("change", "deviations", "correlation"), name="edge-and-drift")
+    numeric = set(columns) - {"plate", "edge, strongest in", "drift, strongest in"}
+    table = grid(rows, columns, caption, tuple(numeric), name="edge-and-drift")
     return [Heading("Edge and drift"), Text(INTRO), *_words(counts), table]
 
 
@@ -57,19 +59,22 @@ def _edge_cells(counts: Mapping[str, Mapping[str, Any]], plate: str) -> tuple[st
     edges = counts[plate].get("edge", ())
     edge = _strongest(edges, "deviations")
     if edge is None:
-        return "not measured", "", ""
+        return "not measured", "", "", "", ""
     manifest, path = MANIFESTS["qc_plate"].format(plate=plate), f"edge/{list(edges).index(edge)}"
     change = counted(f"{edge['change']:+.1%}", manifest, f"{path}/change")
-    return _what(edge), change, counted(f"{edge['deviations']:+.2f}", manifest, f"{path}/deviations")
+    deviations = counted(f"{edge['deviations']:+.2f}", manifest, f"{path}/deviations")
+    counts_of = [counted(str(edge[side]), manifest, f"{path}/{side}") for side in ("outer", "inner")]
+    return _what(edge), change, deviations, *counts_of
 
 
 def _drift_cells(counts: Mapping[str, Mapping[str, Any]], plate: str) -> tuple[str | Cell, ...]:
     drifts = counts[plate].get("drift", ())
     drift = _strongest(drifts, "rho")
     if drift is None:
-        return "not measured", ""
+        return "not measured", "", ""
     manifest, path = MANIFESTS["qc_plate"].format(plate=plate), f"drift/{list(drifts).index(drift)}"
-    return _what(drift), counted(f"{drift['rho']:+.2f}", manifest, f"{path}/rho")
+    rho = counted(f"{drift['rho']:+.2f}", manifest, f"{path}/rho")
+    return _what(drift), rho, counted(str(drift["wells"]), manifest, f"{path}/wells")
 
 
 def _what(effect: Effect) -> str:

@@ -83,7 +83,8 @@ def _before(kind: str, model: str, arrays: Arrays) -> Iterator[Block]:
 def _picture(kind: str, index: int, model: str, arrays: Arrays, channels: list[str]) -> Figure:
     names: tuple[str, ...] = ROWS
     if kind == "crop":
-        images, what = np.stack([arrays[name][index] for name in ARRAYS]), f"crop {index + 1}"
+        images = np.stack([arrays[name][index] for name in ARRAYS])
+        what = f"crop {index + 1} of {len(arrays['target'])} kept"
     elif kind == "ratios":
         pairs = zip(arrays["ratio_masked"][:, index], arrays["ratio_reconstruction"][:, index], strict=True)
         images = np.stack([arrays["target"][index], *(image for pair in pairs for image in pair)])
