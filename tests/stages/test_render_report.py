@@ -377,3 +377,20 @@ def test_every_number_equals_its_table(results: Results, manifest: Manifest) -> 
     wrong, compared = wrong_numbers(results.report().read_text(), results.root)
     assert wrong == []
     assert compared > 500
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change"),
+    [
+        (r"(\d) of 9 rows lie clear", lambda m: f"{(int(m[1]) + 5) % 10} of 9 rows lie clear"),
+        (r"(rows, \d+|\], n = )\d+", lambda m: f"{m[1]}999"),
+        (r"(The highest row is )\S+ with \S+(, )\S+", lambda m: f"{m[1]}untrained with none{m[2]}0.001"),
+        (r"(<p class=\"caption\" data-table[^>]*>[^<]*n = )\d+", lambda m: f"{m[1]}999"),
+        (r"(<p class=\"caption\" data-table[^>]*>[^<]*chance )0", lambda m: f"{m[1]}7"),
+        (r"(<td[^>]*data-column=\"value;[^>]*>)(0\.[1-9])", lambda m: f"{m[1]}-{m[2]}"),
+    ],
+)
+def test_a_number_that_is_altered_is_found(results: Results, manifest: Manifest, pattern: str, change) -> None:
+    page, altered = re.subn(pattern, change, results.report().read_text(), count=1)
+    assert altered == 1
+    assert wrong_numbers(page, results.root)[0]

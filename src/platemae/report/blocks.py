@@ -104,7 +104,7 @@ class Table(Block):
     type: ClassVar[str] = "table"
     columns: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
-    caption: str = ""
+    caption: str | Cell = ""
     numeric: frozenset[int] = frozenset()
     faint: frozenset[tuple[int, int]] = frozenset()
     name: str = field(default="", kw_only=True)
@@ -113,7 +113,7 @@ class Table(Block):
     def takeaway(self) -> Takeaway | None:
         """Its files: CSV and TeX."""
         rows = [[str(cell) for cell in row] for row in self.rows]
-        return of_table(self.name, self.columns, rows, self.caption) if self.name else None
+        return of_table(self.name, self.columns, rows, str(self.caption)) if self.name else None
 
     @property
     def files(self) -> Mapping[str, bytes]:

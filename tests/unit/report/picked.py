@@ -64,7 +64,45 @@ def wrong_numbers(page: str, results: Path) -> tuple[list[str], int]:
             candidates = expected[place : place + 1] if exact and len(printed) == len(expected) else expected
             if not any(_same(text, value) for value in candidates):
                 wrong.append(f"{text} in {told.text!r} is not in {told.table} {told.row} {told.column}: {candidates}")
+        if told.table.endswith(".csv") and "*" not in told.table and told.tag != "td":
+            wrong += _wrong_sentence(told, results)
     return wrong, compared
+
+
+MEASURED = re.compile(r"(-?\d\.\d+) \[(-?\d\.\d+), (-?\d\.\d+)\](?:, n = (\d+))?")
+COUNTED = re.compile(r"(\d+) of (\d+) rows lie clear above chance")
+HIGHEST = re.compile(
+    r"(?:[Hh]ighest (?:row is|recall among trained models:|of random weights:)) (\S+) (?:with|under) (\S+), (\S+)"
+)
+SIZE = re.compile(r"\bn = (\d+)(?: to (\d+))?")
+
+
+def _wrong_sentence(told: Told, results: Path) -> list[str]:
+    """Return what a sentence or a caption says that the rows behind it do not: each number is held by its own row."""
+    table = _table(results / told.table)
+    rows = table.iloc[[int(place) for place in told.row.split()]] if told.row else table
+    if not {"model", "correction", "n", "ci_low"} <= set(rows):
+        return []
+    value = "value" if "value" in rows else "recall"
+    wrong = []
+    for *numbers, n in MEASURED.findall(told.text):
+        held = pd.Series(True, rows.index)
+        for text, column in zip(numbers, (value, "ci_low", "ci_high"), strict=True):
+            held &= rows[column].map(lambda cell, text=text: _same(text, cell))
+        if n:
+            held &= rows["n"] == int(n)
+        wrong += [] if held.any() else [f"no row holds {numbers}, n = {n}: {told.text!r}"]
+    for clear, of in COUNTED.findall(told.text):
+        plate = rows["plate_ci_low"].isna() | (rows["plate_ci_low"] > rows["chance"])
+        expected = (int(((rows["ci_low"] > rows["chance"]) & plate).sum()), len(rows))
+        wrong += [] if (int(clear), int(of)) == expected else [f"{expected} rows are clear: {told.text!r}"]
+    for model, correction, shown in HIGHEST.findall(told.text):
+        own = rows[(rows["model"] == model) & (rows["correction"] == correction)][value]
+        top = any(_same(shown.rstrip(",;"), cell) and cell == rows[value].max() for cell in own)
+        wrong += [] if top else [f"{model} with {correction} is not the highest: {told.text!r}"]
+    for size in [int(n) for found in SIZE.findall(told.text) for n in found if n]:
+        wrong += [] if (rows["n"] == size).any() else [f"n = {size} is of no row: {told.text!r}"]
+    return wrong
 
 
 def _numbers(text: str) -> list[str]:
@@ -80,7 +118,7 @@ def _same(text: str, value: float) -> bool:
     step = 10.0 ** (int(power or 0) - len(mantissa.partition(".")[2]))
     if "." not in mantissa and not power and abs(value) >= 10_000 and bare.endswith("0"):
         step = 10.0 ** (len(bare) - len(bare.rstrip("0")))  # five digits of a large number
-    return abs(float(bare) - value) <= step * 0.5001 or abs(float(bare) + value) <= step * 0.5001
+    return abs(float(bare) - value) <= step * 0.5001
 
 
 def _expected(told: Told, results: Path) -> list[float]:
@@ -97,6 +135,8 @@ def _expected(told: Told, results: Path) -> list[float]:
         case "balance":
             columns_sum = [sum(value for of_path in values for value in of_path[k]) for k in range(len(columns))]
             return [columns_sum[0] - sum(columns_sum[1:])]
+        case "share":
+            return [(flat[0] - flat[1]) / (flat[2] - flat[3])]
         case "ratio":
             return [flat[0] / flat[1]]
         case "difference":

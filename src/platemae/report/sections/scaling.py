@@ -115,7 +115,7 @@ def _untrained(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
 def _floor(random: pd.DataFrame) -> list[Block]:
     if random.empty:
         return []
-    top = random.loc[random["value"].idxmax()]
+    top = random.sort_values("value", ascending=False, kind="stable").iloc[0]
     text = f"Highest of random weights: {top['model']} under {top['correction']}, {_measured(top, 'value')}."
     return [Text(cell(text, SCORES, ["value", "ci_low", "ci_high", "n"], [top.name]))]
 

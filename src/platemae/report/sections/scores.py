@@ -135,7 +135,8 @@ def score_table(group: Group, corrections: list[str]) -> Table:
     ]
     right = frozenset(range(1, len(corrections) + 1))
     name = file_name("table", *_name(group))
-    return Table([str(c) for c in table.columns], rows, caption(group), right, frozenset(faint), name=name)
+    text = cell(caption(group), SCORES, ["n", "chance", "threshold"], group.rows.index)
+    return Table([str(c) for c in table.columns], rows, text, right, frozenset(faint), name=name)
 
 
 def _name(group: Group) -> list[str]:
