@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
+from platemae.cli import main
 from platemae.contracts import Manifest, write_text
 from platemae.errors import ConfigError, DivergedError, MachineError, TrainingError, UntrainableError
 from platemae.fingerprint import PACKAGE, import_closure
+from platemae.holding.orphans import RUN_ID
 from platemae.layout import Results
 from platemae.making.files import FILES
 from platemae.making.key import training_key
@@ -336,6 +338,25 @@ def test_an_absent_gpu_is_an_error_and_no_failure_of_the_training(results, train
     assert verdict(results)["verdict"] == "continue"
     train(results, train_cfg(device="cpu"))
     assert len(states(results)) == 1
+
+
+def test_jobs_of_one_run_meet_the_same_error_three_times_and_those_of_the_next_begin_anew(
+    results, train_cfg, monkeypatch, capsys
+):
+    tried = []
+
+    def out_of_memory(*_args):
+        tried.append(os.environ[RUN_ID])
+        raise MachineError(f"CUDA out of memory: {len(tried)} GiB")
+
+    monkeypatch.setattr("platemae.stages.train_model.train_in_processes", out_of_memory)
+    line = ["train-model", "--model", "m", "--code", "c", "--results", str(results.root)]
+    for run_id, jobs in (("r1", 5), ("r2", 2)):
+        monkeypatch.setenv(RUN_ID, run_id)
+        for _ in range(jobs):
+            assert main([*line, "--cfg", json.dumps(train_cfg())]) == 2
+    assert tried == ["r1"] * 3 + ["r2"] * 2
+    assert "3 attempts of this run ended in the same error: CUDA out of memory: 3 GiB" in capsys.readouterr().err
 
 
 def test_a_job_that_ends_soon_leaves_a_checkpoint_and_the_next_goes_on(make_screen, train_cfg):
