@@ -192,6 +192,20 @@ def missing_file_problems(config: Config, plates: Sequence[Plate], base: Path) -
     return [MissingError(f"{key}: there is no such file", str(path), remedy) for key, path in gone]
 
 
+def profile_folder(project: Path, profile: str) -> Path:
+    """Return the folder of a profile: one of ours by its name, else one of the site.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such profile.
+    """
+    for folder in (project / "workflow" / "profiles" / profile, Path(profile).resolve()):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ConfigError(f"there is no profile {profile}", profile, "local, slurm, or a folder with a config.yaml")
+
+
 def snakemake_command(
     project: Path, configfile: Path, profile: str, cores: int | None, extra: Sequence[str]
 ) -> list[str]:
@@ -202,11 +216,7 @@ def snakemake_command(
     ConfigError
         When there is no such profile.
     """
-    folder = project / "workflow" / "profiles" / profile
-    if not (folder / "config.yaml").is_file():
-        folder = Path(profile).resolve()
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(f"there is no profile {profile}", str(folder), "local, slurm, or a folder with a config.yaml")
+    folder = profile_folder(project, profile)
     command = [
         sys.executable,
         "-m",

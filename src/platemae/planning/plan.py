@@ -10,7 +10,7 @@ from typing import Any
 
 from platemae.config.checks import check_cells, check_images
 from platemae.config.slices import map_plates
-from platemae.errors import ConfigError, MachineError, PlatemaeError
+from platemae.errors import MachineError, PlatemaeError
 from platemae.layout import Results
 from platemae.planning.asked import CONTROL_SHARE
 from platemae.planning.calibrate import calibrate
@@ -24,7 +24,7 @@ from platemae.planning.sizes import PlateSize, sizes_of, total
 from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, pending_work
 from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
 from platemae.preflight.doctor import read_project
-from platemae.run import find_project, named_plate_problems
+from platemae.run import find_project, named_plate_problems, profile_folder
 
 NOWHERE = Results(Path("/nonexistent/platemae"))
 """A results folder in which nothing is done yet."""
@@ -116,7 +116,7 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     project = find_project()
     check_images(config, plates)
     check_cells(config, plates)
-    profile = read_profile(_folder(project, options.profile), project / "rules")
+    profile = read_profile(profile_folder(project, options.profile), project / "rules")
     sizes, problems = sizes_of(config, plates, base, results)
     profile = with_largest(profile, config, plates, results, sizes)
     problems += named_plate_problems(config, plates, "the configuration")
@@ -150,13 +150,6 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
         problems,
         compare(whole, results, profile, rates, gpu, options.mfu),
     )
-
-
-def _folder(project: Path, profile: str) -> Path:
-    for folder in (project / "workflow" / "profiles" / profile, Path(profile)):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise ConfigError(f"there is no profile {profile}", profile, "local, slurm, or a folder with a config.yaml")
 
 
 def _rates(results: Results, options: Options) -> Rates:
