@@ -43,19 +43,29 @@ def _one_batch(source: Source) -> Iterator[str]:
 
 def _no_better_than_untrained(source: Source, verdict: Verdict) -> Iterator[str]:
     kinds = {model["name"]: model["kind"] for model in source.cfg["models"]}
+    below: dict[str, list[str]] = {}
+    level: dict[str, list[str]] = {}
     for correction in source.corrections:
         rows = [row for row in rows_of(verdict.group) if row.correction == correction]
         floors = [row for row in rows if kinds.get(row.model) == "untrained"]
-        trained = [row for row in rows if row.model in source.networks and row not in floors]
-        below = [row.model for row in trained if any(row.value < f.value and not tie(row, f) for f in floors)]
-        level = [row.model for row in trained if row.model not in below and any(tie(row, f) for f in floors)]
-        if below:
-            yield f"{verdict.group.title}: under {correction}, below a network with random weights: {listed(below)}."
-        if level:
-            yield (
-                f"{verdict.group.title}: under {correction}, not set apart from a network with random weights: "
-                f"{listed(level)}. The training may have added nothing."
-            )
+        for row in rows:
+            if row in floors or row.model not in source.networks:
+                continue
+            if any(row.value < floor.value and not tie(row, floor) for floor in floors):
+                below.setdefault(row.model, []).append(correction)
+            elif any(tie(row, floor) for floor in floors):
+                level.setdefault(row.model, []).append(correction)
+    if below:
+        yield f"{verdict.group.title}: below a network with random weights: {_under(below)}."
+    if level:
+        yield (
+            f"{verdict.group.title}: not set apart from a network with random weights: {_under(level)}. "
+            "The training may have added nothing."
+        )
+
+
+def _under(found: dict[str, list[str]]) -> str:
+    return listed([f"{model} (under {listed(corrections)})" for model, corrections in found.items()])
 
 
 def _worse_than_before(source: Source, verdict: Verdict) -> Iterator[str]:

@@ -42,7 +42,7 @@ def test_all_that_a_quick_look_would_miss_is_told() -> None:
     assert told(scores, {"P1": (30, 100), "P2": (20, 100)}, ["b1", "b1"]) == [
         "30.0% of the fields of plate P1 failed QC.",
         "All plates are of one batch: nothing here tells whether results hold on another day.",
-        f"{title}: under tvn, not set apart from a network with random weights: mae. The training may have added "
+        f"{title}: not set apart from a network with random weights: mae (under tvn). The training may have added "
         "nothing.",
         f"{title}: tvn lowers mae, with intervals apart.",
         f"{title}: cp learned from the labels that are scored: no test of them.",
@@ -59,9 +59,10 @@ def test_the_failed_share_leaves_empty_wells_out_of_both_sides() -> None:
 
 
 def test_a_network_below_random_weights_is_called_so_and_no_tie() -> None:
-    scores = [score("mae", "raw", 0.2), score("zero", "raw", 0.3)]
+    scores = [score("mae", "raw", 0.2), score("zero", "raw", 0.3), score("mae", "tvn", 0.1), score("zero", "tvn", 0.3)]
     assert told(scores, {}, ["b1", "b2"]) == [
-        "corum · CORUM · recall at 0.05: under raw, below a network with random weights: mae."
+        "corum · CORUM · recall at 0.05: below a network with random weights: mae (under raw and tvn).",
+        "corum · CORUM · recall at 0.05: tvn lowers mae, with intervals apart.",
     ]
 
 
