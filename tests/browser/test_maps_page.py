@@ -52,6 +52,7 @@ def test_nearest_neighbours_of_a_gene(open_page, report):
 
 def test_the_pointer_reads_the_heatmap(open_page, report):
     page = open_page(report, "#maps").page
+    page.wait_for_selector(".map[data-ready]", state="attached")
     box = part(page, "heatmap").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.7 * box["height"])
     said = part(page, "readout").inner_text()
@@ -62,6 +63,7 @@ def test_the_pointer_reads_the_heatmap(open_page, report):
 
 def test_the_heatmap_by_keyboard(open_page, report):
     page = open_page(report, "#maps").page
+    page.wait_for_selector(".map[data-ready]", state="attached")
     expected = cosines(page, report)
     names = part(page, "labels").locator("span").all_inner_texts()
     assert sorted(names) == sorted(expected)
@@ -80,6 +82,7 @@ def test_the_heatmap_by_keyboard(open_page, report):
 
 def test_names_stand_at_their_rows(open_page, report):
     page = open_page(report, "#maps").page
+    page.wait_for_selector(".map[data-ready]", state="attached")
     cells, spans = part(page, "heatmap").bounding_box(), part(page, "labels").locator("span").all()
     row = cells["height"] / len(spans)
     for place in (0, len(spans) // 2, len(spans) - 1):
