@@ -65,7 +65,20 @@ MAY_IMPORT = {
     "making": LOW | {"config", "store", "models", "training", "data", "live"},
     "live": LOW,
     "planning": LOW
-    | {"config", "readers", "store", "qc", "models", "training", "embedding", "making", "preflight", "run", "job"},
+    | {
+        "config",
+        "readers",
+        "store",
+        "qc",
+        "models",
+        "training",
+        "embedding",
+        "making",
+        "preflight",
+        "run",
+        "job",
+        "holding",
+    },
     "standing": LOW
     | {
         "config",
