@@ -53,6 +53,7 @@ def test_nearest_neighbours_of_a_gene(open_page, report):
 def test_the_pointer_reads_the_heatmap(open_page, report):
     page = open_page(report, "#maps").page
     page.wait_for_selector(".map[data-ready]", state="attached")
+    part(page, "heatmap").scroll_into_view_if_needed()
     box = part(page, "heatmap").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.7 * box["height"])
     said = part(page, "readout").inner_text()
