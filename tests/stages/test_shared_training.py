@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -46,6 +47,7 @@ def test_the_second_project_takes_finished_weights(make_screen, train_cfg, share
 def test_a_living_training_of_another_project_is_waited_for(make_screen, train_cfg, shared, monkeypatch):
     train(make_screen("one"), train_cfg(steps=2))
     (state,) = (shared / "models").iterdir()
+    shutil.rmtree(state / "finished")  # the other project is not done yet; what is finished is taken without a lease
     held = {"host": os.uname().nodename, "processes": [{"pid": os.getpid(), "created": _created()}]}
     (state / "lease.json").write_text(json.dumps(held))
     monkeypatch.setattr(train_model, "WAIT_SECONDS", 0.0)

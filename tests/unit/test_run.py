@@ -71,7 +71,9 @@ while not Path("enough").exists():
 def at_a_terminal(folder: Path) -> Iterator[subprocess.Popen]:
     """A run that leads the process group of a terminal, which gets its signals as a whole."""
     write_text(folder / ".snakemake/note", "")
-    code = BACKGROUND.replace("signal.SIG_IGN", "signal.default_int_handler")
+    # The tests themselves may run below nohup, whose children ignore SIGHUP.
+    own = "signal.default_int_handler); signal.signal(signal.SIGHUP, signal.SIG_DFL"
+    code = BACKGROUND.replace("signal.SIG_IGN", own)
     run = subprocess.Popen([sys.executable, "-c", code, str(folder), ASKED], start_new_session=True)
     try:
         appears(folder / "started")
