@@ -72,7 +72,7 @@ def execute(desk: Project, blocks: list[Block]) -> str:
     script = "set -euo pipefail\n" + "\n".join(lines).replace(SCREEN, str(desk.root.parent / "data/my-screen"))
     tools = desk.root.parent / "bin"  # a cluster of this machine is none of the reader's
     tools.mkdir(exist_ok=True)
-    (tools / "sinfo").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "sinfo").write_text("#!/bin/sh\n")  # no partition
     (tools / "sinfo").chmod(0o755)
     # The activation of .venv puts its folder first: the tools go behind it and before the system's.
     path = f"{Path(sys.executable).parent}:{tools}:{os.environ['PATH']}"

@@ -46,7 +46,7 @@ READS: dict[str, tuple[str, ...]] = {
     "build_map": ("correct_plate", "build_dataset"),
     "score_map": ("build_map", "correct_plate", "build_dataset"),
     "compare_models": ("score_map", "build_map", "train_model"),
-    "render_report": ("compare_models", "correct_plate", "train_model", "qc_plate", "ingest_plate"),
+    "render_report": ("compare_models", "correct_plate", "train_model", "qc_plate", "ingest_plate", "build_map"),
 }
 """Stages whose results a stage may read; a test holds it beside the rules."""
 
