@@ -44,6 +44,8 @@ NAMED_PLATES = (
     ("models", "feature_plates"),
 )
 """Sections whose entries may name plates, and the key."""
+SHOWN = 5
+"""Results that are named before they are only counted."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,6 @@ class Limits:
 
     quota_gb: float | None = None
     quota_files: int | None = None
-
-
-SHOWN = 5
-"""Results that are named before they are only counted."""
 
 
 def run_pipeline(
@@ -266,6 +264,11 @@ def _submits(command: Sequence[str]) -> bool:
     return executor == "slurm"
 
 
+def job_environment() -> dict[str, str]:
+    """Return the variables for Snakemake: the platemae that rules call is this one, its environment active or not."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+
+
 AGAIN_SECONDS = 1.0
 """A signal so soon after another is the same one: `timeout` and srun send theirs to a process and to its group."""
 
@@ -277,9 +280,7 @@ def _snakemake(
 
     A terminal would send Ctrl-C to Snakemake as well, beside ours: the second one ends it while it cancels its jobs.
     """
-    # The platemae that the rules call must be this one, also when the environment was not activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    environment = {**os.environ, **(variables or {}), "PATH": path}
+    environment = {**job_environment(), **(variables or {})}
     asked: list[float] = []
     started: list[int] = []
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from platemae.errors import MachineError
 
-PATIENCE = 60.0
-"""Seconds that a command of SLURM may take: a controller that restarts answers late."""
+ANSWER_SECONDS = 60
+"""How long a command of SLURM may take to answer: one that finds no controller asks again and again by itself."""
+_REMEDY = "try again on a machine where squeue works, when SLURM's controller is up"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def queue(prefix: str, user: str = "") -> list[QueuedJob]:
         When SLURM does not answer.
     """
     whose = [f"--user={user}"] if user else []
-    lines = _ask(["squeue", "--noheader", "--format=%i|%j|%T|%k", *whose]).splitlines()
+    lines = _answer("squeue", "--noheader", "--format=%i|%j|%T|%k", *whose).splitlines()
     jobs = [_job(line) for line in lines if line.count("|") >= 3]
     return [job for job in jobs if job.name.startswith(prefix)]
 
@@ -64,7 +65,7 @@ def _job(line: str) -> QueuedJob:
 def is_over(number: str) -> bool | None:
     """Tell whether a job is no longer in the queue; None where SLURM does not answer."""
     try:
-        return not _ask(["squeue", "--noheader", f"--jobs={number}", "--format=%i"]).strip()
+        return not _answer("squeue", "--noheader", f"--jobs={number}", "--format=%i").strip()
     except MachineError as error:
         return True if "Invalid job id" in error.what else None
 
@@ -77,17 +78,22 @@ def cancel(numbers: Sequence[str]) -> None:
     MachineError
         When SLURM does not answer, or does not let us.
     """
-    _ask(["scancel", *numbers])
+    _answer("scancel", *numbers)
 
 
-def _ask(command: Sequence[str]) -> str:
+def ask(*command: str) -> tuple[int, str, str]:
+    """Return exit code, output, and the last line of what a command complained of."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise MachineError(f"SLURM cannot be asked: {error}", command[0], _REMEDY) from None
-    if done.returncode != 0:
-        raise MachineError(f"SLURM does not answer: {done.stderr.strip()[-500:]}", command[0], _REMEDY)
-    return done.stdout
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
+    except FileNotFoundError:
+        return 127, "", f"there is no {command[0]}"
+    except subprocess.TimeoutExpired:
+        return 124, "", f"{command[0]} took more than {ANSWER_SECONDS} s"
+    return done.returncode, done.stdout, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
 
 
-_REMEDY = "try again on a machine where squeue works, when SLURM's controller is up"
+def _answer(*command: str) -> str:
+    code, out, said = ask(*command)
+    if code:
+        raise MachineError(f"SLURM does not answer: {said}", command[0], _REMEDY)
+    return out

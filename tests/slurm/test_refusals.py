@@ -14,13 +14,12 @@ from tests.conftest import PROJECT
 from tests.slurm.cluster import CountedSbatch, running_cluster
 
 pytestmark = pytest.mark.slow
-COUNTS = {"wells": 2, "fields": 2, "channels": ["DNA"], "shape": [1, 64, 64], "dtype": "uint16"}
 MODEL = {"kind": "mae", "preset": "vit_s16", "dataset": "screen", "intensity": "controls"}
 
 
 @pytest.fixture
 def screen(tmp_path):
-    """Write two plates that were ingested, as far as their manifests say; returns the configuration."""
+    """Write two plates without images, whose jobs are submitted as others are; returns the configuration."""
     (tmp_path / "layout.tsv").write_text("well\tperturbation\tcontrol_type\nA01\t\tnegcon\nA02\tg1\ttreatment\n")
     head, rows = "plate\tbatch\treader\tpath\tlayout", [f"{p}\tB1\tsynthetic\traw\tlayout.tsv" for p in ("P1", "P2")]
     (tmp_path / "plates.tsv").write_text("\n".join([head, *rows]) + "\n")

@@ -51,6 +51,9 @@ class PlateSize:
         return self.fields * self.channels * self.height * self.width * self.depth
 
 
+EMPTY = PlateSize(wells=0, fields=0, channels=0, height=0, width=0, depth=1)
+
+
 def sizes_of(
     config: Config, plates: PlateTable, base: Path, results: Results
 ) -> tuple[dict[str, PlateSize], list[PlatemaeError]]:
@@ -72,21 +75,21 @@ def sizes_of(
 def sampled_sizes(config: Config, plates: PlateTable, base: Path, results: Results) -> dict[str, PlateSize]:
     """Return the size of each plate without looking at all: one that is new counts as the first new one of its reader.
 
-    A plate that cannot be read counts for nothing; its ingest says what is wrong with it.
+    A plate that cannot be read counts as an empty one: its jobs are submitted like others, and its ingest says what is
+    wrong with it.
     """
     found: dict[str, PlateSize] = {}
-    of_reader: dict[str, PlateSize | None] = {}
+    of_reader: dict[str, PlateSize] = {}
     for name, row in plates.by_name.items():
         manifest = results.manifest("ingest_plate", plate=name)
         if manifest.exists():
             found[name] = _ingested(Manifest.read(manifest))
             continue
         if row.reader not in of_reader:
+            of_reader[row.reader] = EMPTY
             with suppress(PlatemaeError):
                 of_reader[row.reader] = _raw(config, plates, name, base)
-        size = of_reader.setdefault(row.reader, None)
-        if size is not None:
-            found[name] = size
+        found[name] = of_reader[row.reader]
     return found
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import getpass
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from platemae.errors import MachineError
+from platemae.slurm import ask
 
 SINFO = "%P|%D|%c|%m|%G|%l"
-ANSWER_SECONDS = 30
-"""How long a command of SLURM may take to answer: a controller that is down is asked again and again by its clients."""
 
 
 @dataclass(frozen=True)
@@ -164,14 +162,3 @@ def cluster_lines() -> list[str]:
     if not keeps_accounts():
         jobs = "it keeps no accounts of jobs (sacct), so Snakemake asks squeue how they ended"
     return [f"SLURM: {jobs}", *(f"SLURM partition {partition}" for partition in known.values())]
-
-
-def ask(*command: str) -> tuple[int, str, str]:
-    """Return exit code, output, and the last line of what a command complained of."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_SECONDS, check=False)
-    except FileNotFoundError:
-        return 127, "", f"there is no {command[0]}"
-    except subprocess.TimeoutExpired:
-        return 124, "", f"{command[0]} took more than {ANSWER_SECONDS} s"
-    return done.returncode, done.stdout, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from platemae.preflight.cluster import ask
+from platemae.slurm import ask
 
 ENFORCING = {"limits", "safe", "all"}
 """Words of ``AccountingStorageEnforce`` under which SLURM holds users to their limits."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
-from platemae.run import snakemake_command
+from platemae.run import job_environment, snakemake_command
 
 CALL = 2000
 """Manifests that one call of Snakemake is given; a command line has an end."""
@@ -45,12 +43,7 @@ def touch(
     for start in range(0, len(targets), CALL):
         extra = ["--allowed-rules", stage, "--touch", *(["--force"] if force else []), *targets[start : start + CALL]]
         command = snakemake_command(project, configfile, profile, 1, extra)
-        done = subprocess.run(command, cwd=project, env=_environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=project, env=job_environment(), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
             raise PlatemaeError(f"Snakemake cannot touch the results:\n{said}", stage, "platemae explain")
-
-
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path}
