@@ -31,6 +31,7 @@ from platemae.planning.asked import (
 from platemae.planning.ceilings import at_attempt
 from platemae.readers.detect import inputs_of
 from platemae.snakemake_groups import check_mixed_groups_only
+from platemae.snakemake_signatures import remember_signatures
 from platemae.snakemake_states import read_states_by_first_word
 
 try:
@@ -44,6 +45,7 @@ except PlatemaeError as error:
     sys.exit(2)
 
 check_mixed_groups_only()
+remember_signatures()
 read_states_by_first_word()
 
 # Captions of Snakemake's own report quote what really holds: every value, defaults among them.

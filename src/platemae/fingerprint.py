@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def module_digests(stage: str, entries: Iterable[str] = (), package: Path = PACK
         When the stage has no module.
     """
     closure = import_closure(f"platemae.stages.{stage}", tuple(sorted(set(entries))), package)
-    return {name: _source_digest(path, _stamp(path)) for name, path in sorted(closure.items())}
+    return {name: _read(name, path).digest for name, path in sorted(closure.items())}
 
 
 def import_closure(start: str, entries: tuple[str, ...], package: Path = PACKAGE) -> dict[str, Path]:
@@ -124,9 +124,9 @@ def import_closure(start: str, entries: tuple[str, ...], package: Path = PACKAGE
         if path is None or name in found or _is_shown_only(name):
             continue
         found[name] = path
-        imported, registry = _imports(path, _stamp(path), name)
-        queue += imported
-        queue += [target.split(":")[0] for key, target in registry if key in entries]
+        module = _read(name, path)
+        queue += module.imports
+        queue += [target.split(":")[0] for key, target in module.registry if key in entries]
     return found
 
 
@@ -142,15 +142,36 @@ def _module_path(name: str, package: Path) -> Path | None:
     return None
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+class _Module(NamedTuple):
+    """What a file of the package says.
+
+    Parameters
+    ----------
+    imports
+        Modules of the package that it names in imports.
+    registry
+        Entries of its REGISTRY literal.
+    digest
+        Of its code, without comments, docstrings and layout.
+    """
+
+    imports: tuple[str, ...]
+    registry: tuple[tuple[str, str], ...]
+    digest: str
+
+
+def _read(name: str, path: Path) -> _Module:
     stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
+    return _parse(name, path, (stat.st_mtime_ns, stat.st_size))
 
 
 @lru_cache(maxsize=4096)
-def _imports(path: Path, stamp: tuple[int, int], name: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """Return the package modules that a file names in imports, and the entries of its REGISTRY literal."""
+def _parse(name: str, path: Path, stamp: tuple[int, int]) -> _Module:
     tree = ast.parse(path.read_text())
+    return _Module(tuple(_imports(tree, path, name)), tuple(_registry(tree)), _source_digest(tree))
+
+
+def _imports(tree: ast.Module, path: Path, name: str) -> list[str]:
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -161,7 +182,7 @@ def _imports(path: Path, stamp: tuple[int, int], name: str) -> tuple[tuple[str, 
                 parts = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
                 parent = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
             names += [parent, *(f"{parent}.{alias.name}" for alias in node.names)]
-    return tuple(n for n in names if n.startswith("platemae")), tuple(_registry(tree))
+    return [n for n in names if n.startswith("platemae")]
 
 
 def _registry(tree: ast.Module) -> list[tuple[str, str]]:
@@ -173,9 +194,8 @@ def _registry(tree: ast.Module) -> list[tuple[str, str]]:
     return []
 
 
-@lru_cache(maxsize=4096)
-def _source_digest(path: Path, stamp: tuple[int, int]) -> str:
-    tree = ast.parse(path.read_text())
+def _source_digest(tree: ast.Module) -> str:
+    """Return the digest of a module's code; its tree loses what documents it."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

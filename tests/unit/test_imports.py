@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "look": set(),
     "locks": set(),
     "snakemake_groups": set(),
+    "snakemake_signatures": set(),
     "snakemake_states": set(),
     "profile_files": {"errors"},
     "layout": {"errors"},
