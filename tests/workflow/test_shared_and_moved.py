@@ -102,3 +102,50 @@ def test_results_that_move_hold_and_rerun_nothing(one):
     finally:
         target.rename(one.root / "results")
         configure(one, results="results")
+
+
+def cleaned(made, *arguments):
+    return json.loads(made.call("-m", "platemae.cli", "clean", "--json", *arguments).stdout)
+
+
+def listed(made, *arguments):
+    """Return group and reason -> paths."""
+    found = cleaned(made, *arguments)["leftovers"]
+    return {(each["group"], each["what"].split(" of settings")[0]): each["where"] for each in found}
+
+
+def test_what_is_asked_for_no_more_is_listed_and_removed_by_name(one, shared):
+    """The last test of this file: it changes the project."""
+    assert cleaned(one) == {"command": "clean", "form": 1, "leftovers": [], "notes": [], "removed": []}
+    values = yaml.safe_load((one.root / "config.yaml").read_text())
+    assert [entry["name"] for entry in values["corrections"]] == ["none", "tvn"]
+    of_p1 = {"fit_plates": ["P1"]}
+    configure(
+        one,
+        train=values["train"] | {"lr": 0.5},
+        intensity=[values["intensity"][0] | of_p1],
+        datasets=[values["datasets"][0] | {"plates": ["P1"]}],
+        corrections=[values["corrections"][1] | of_p1],
+    )
+    table = one.root / "screen/plates.tsv"
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith("P2\t")))
+    (state,) = (one.root / "results/models/.state").iterdir()
+    stores = sorted((shared / "plates").iterdir())
+
+    found = listed(one)
+    training = ("trainings", "finished training of kind mae, 4 steps,")
+    gone = "plate P2 is not in plates.tsv"
+    none = ("results", "correction none is not in the configuration")
+    assert set(found) == {("plates", gone), ("results", gone), none, training}
+    assert found[training] == [f"models/.state/{state.name}"]
+    assert found["plates", gone] == ["plates/P2.manifest.json", "plates/P2.fields.parquet", "plates/P2.zarr"]
+
+    listed(one, "--remove", "results", "trainings")
+    assert not state.is_symlink()
+    assert verify(one.root / "results").findings == []
+    assert {path.name for path in (one.root / "results/corrected/means").iterdir()} == {"tvn"}
+    assert (one.root / "results/plates/P2.zarr").exists(), "plates were not named"
+    listed(one, "--remove", "plates")
+    assert not (one.root / "results/plates/P2.zarr").is_symlink()
+    assert sorted((shared / "plates").iterdir()) == stores, "they are others', too"
+    assert cleaned(one)["leftovers"] == []

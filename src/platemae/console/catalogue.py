@@ -12,7 +12,7 @@ from platemae.console.stages import STAGE_HELP, add_stage, stage_example
 from platemae.layout import MANIFESTS
 from platemae.planning.command import add_plan
 from platemae.provenance.command import add_cite, add_crate
-from platemae.standing.command import add_accept, add_explain, add_verify
+from platemae.standing.command import add_accept, add_clean, add_explain, add_verify
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ GROUPS: dict[str, tuple[Command, ...]] = {
                 "platemae accept embed_plate --model mae --why 'only a message changed'", add_accept),
         Command("verify", "hold every output against its manifest: foreign, torn, edited, gone",
                 "platemae verify --results results --quick", add_verify),
+        Command("clean", "what the configuration asks for no more, and its removal by name",
+                "platemae clean --remove trainings", add_clean),
         Command("export-model", "write a model as a folder that a model hub takes",
                 "platemae export-model mae exported/mae", people.add_export_model),
         Command("cite", "the methods section with the numbers really used, and what to cite",

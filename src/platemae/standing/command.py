@@ -1,4 +1,4 @@
-"""`platemae explain`, `accept`, `verify` at the command line: parsing; what is heavy is imported when one is called."""
+"""`explain`, `accept`, `verify`, `clean` at the command line: parsing; what is heavy is imported when one is called."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from platemae.layout import MANIFESTS
 
 WILDCARDS = tuple(sorted({name for path in MANIFESTS.values() for name in re.findall(r"{(\w+)}", path)}))
 """What jobs may be of: plate, model, correction and so on."""
+LEFTOVERS = ("results", "trainings", "plates")
+"""What may be removed apart: what a run makes again, what it takes a training to make, and what needs raw images."""
 
 
 def add_explain(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,17 @@ def add_accept(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=_accept)
 
 
+def add_clean(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "--remove", nargs="+", default=[], choices=LEFTOVERS, metavar="GROUP",
+        help=f"remove what is listed of these: {', '.join(LEFTOVERS)} (plates: the stores, made of raw images)",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.set_defaults(command=_clean)
+
+
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
     parser.add_argument("--profile", default="local", help="local, slurm, or a folder with a Snakemake profile")
@@ -67,3 +80,11 @@ def _verify(arguments: argparse.Namespace) -> int:
     found = verify_results(arguments.results, arguments.configfile, quick=arguments.quick)
     print(as_json("verify", found.to_dict()) if arguments.json else "\n".join(found.lines()))
     return 2 if found.findings else 0
+
+
+def _clean(arguments: argparse.Namespace) -> int:
+    from platemae.standing.clean import clean
+
+    found = clean(arguments.configfile, arguments.remove)
+    print(as_json("clean", found.to_dict()) if arguments.json else "\n".join(found.lines()))
+    return 0
