@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platemae.report.figures import row_name
+from platemae.report.mosaic import row_name
 from platemae.wells import join_well, parse_well, plate_shape, split_well, well_place
 
 ROWS = [*string.ascii_uppercase, "AA", "AB", "AC", "AD", "AE", "AF"]

@@ -17,9 +17,9 @@ import pandas as pd
 from PIL import Image
 
 from platemae.errors import PlatemaeError
-from platemae.report.figures import BLUE, GREEN, ORANGE
 from platemae.report.qc import FAIL, with_verdict
 from platemae.report.source import Source
+from platemae.report.style import BLUE, GREEN, ORANGE
 from platemae.stains import stain_of
 from platemae.store.intensity_map import TOP, IntensityMap, stretched
 from platemae.store.plate_reader import PlateStore

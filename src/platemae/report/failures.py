@@ -15,9 +15,10 @@ from PIL import Image
 from platemae.report.blocks import Block, Figure, Text
 from platemae.report.browser_thumbnails import EDGE, Album, Spot
 from platemae.report.drawing import Drawing
-from platemae.report.figures import mosaic, png, styled
+from platemae.report.mosaic import mosaic
 from platemae.report.qc import FAIL, reason_kind, with_verdict
 from platemae.report.source import Source
+from platemae.report.style import png, styled
 
 MAX_FIELDS = 24
 ACROSS = 8

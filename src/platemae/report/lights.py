@@ -11,8 +11,9 @@ import numpy.typing as npt
 from platemae.errors import ContractError
 from platemae.report.blocks import Block, Figure, Heading, Text
 from platemae.report.drawing import Drawing
-from platemae.report.figures import mosaic, png, short, styled
+from platemae.report.mosaic import mosaic, short
 from platemae.report.source import Source
+from platemae.report.style import png, styled
 
 MAX_PLATES = 12
 """Plates drawn, those most unevenly lit first."""

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import LogFormatter
 
 from platemae.report.drawing import Drawing
-from platemae.report.figures import GREY, MARKERS, PALETTE, canvas, styled, svg
+from platemae.report.style import GREY, MARKERS, PALETTE, canvas, styled, svg
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ import numpy as np
 from PIL import Image
 
 from platemae.report.drawing import Drawing
-from platemae.report.figures import PALETTE, crop, curves, forest, looks, plate_heatmaps, scatter
+from platemae.report.figures import curves, forest, looks, scatter
+from platemae.report.mosaic import crop, plate_heatmaps
+from platemae.report.style import PALETTE
 
 NAN = float("nan")
 

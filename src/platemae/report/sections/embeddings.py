@@ -12,8 +12,9 @@ from platemae.report.browser import browser, row_unit
 from platemae.report.browser_points import UMAP_ROWS_EACH, Points, View, all_points
 from platemae.report.browser_thumbnails import Album
 from platemae.report.browser_umap import AMONG
-from platemae.report.figures import BLACK, BLUE, RED, looks, scatter
+from platemae.report.figures import looks, scatter
 from platemae.report.source import Source
+from platemae.report.style import BLACK, BLUE, RED
 from platemae.report.takeaway import file_name
 
 MAX_MODELS = 16

@@ -9,8 +9,8 @@ from platemae.layout import MANIFESTS
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.effects import effect_blocks
 from platemae.report.failures import failure_blocks
-from platemae.report.figures import plate_heatmaps
 from platemae.report.lights import light_blocks
+from platemae.report.mosaic import plate_heatmaps
 from platemae.report.origin import cell, counted
 from platemae.report.qc import FAIL, PASS, WARN, failed_share, layout, reason_kind, with_verdict
 from platemae.report.source import Source

@@ -12,7 +12,7 @@ import numpy as np
 
 from platemae.errors import ContractError
 from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
-from platemae.report.figures import crop
+from platemae.report.mosaic import crop
 from platemae.report.origin import cell
 from platemae.report.source import Source
 from platemae.report.takeaway import file_name
