@@ -16,7 +16,7 @@ from platemae.sharing.root import SHARED, shared_root
 from platemae.stages import ingest_plate
 from platemae.standing.verify import verify
 from platemae.store.plate_reader import PlateStore
-from tests.stages.test_ingest_plate import ingest, make_cfg, write_layout, write_raw
+from tests.stages.raw_plate import ingest, make_cfg, write_layout, write_raw
 
 SLOWLY = """
 import json, sys, time

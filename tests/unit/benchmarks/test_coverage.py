@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from platemae.benchmarks.bootstrap import multinomial_weights, pair_interval
 from platemae.benchmarks.recall import RecallSettings, score_recall
-from tests.unit.benchmarks.test_recall import names, random_pairs, relations
+from tests.unit.benchmarks.known import names, random_pairs, relations
 
 MAPS = 240
 
