@@ -6,17 +6,11 @@ from functools import lru_cache
 
 from platemae.config import load_config, machine_config, stage_config, stage_entries
 from platemae.config.checks import check_cells, check_images
+from platemae.config.chosen_plates import feature_plates, map_plates, unit_plates
 from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
-from platemae.config.slices import (
-    basis_path,
-    feature_plates,
-    map_plates,
-    fit_name,
-    training_sets,
-    unit_plates,
-)
+from platemae.config.slices import basis_path, fit_name, training_sets
 from platemae.contracts import JOINT_CORRECTIONS, TABLE_KINDS, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest

@@ -22,8 +22,9 @@ import yaml
 
 from platemae.config import Config, read_config
 from platemae.config.checks import check_cells, check_images, needs_controls
+from platemae.config.chosen_plates import map_plates
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
-from platemae.config.slices import basis_path, map_plates
+from platemae.config.slices import basis_path
 from platemae.errors import ConfigError, MissingError, raise_all
 from platemae.holding.hold import Held, check_at_rest, hold
 from platemae.holding.orphans import Orphans

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from platemae.config.chosen_plates import feature_plates, fit_plates, map_plates, named_plates, unit_plates
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate
 from platemae.config.sections import (
     Config,
-    CorrectionEntry,
     EmbedSection,
     MapSection,
     ModelEntry,
@@ -70,11 +70,6 @@ def stage_entries(config: Config, plates: Sequence[Plate], stage: str, **wildcar
     return []
 
 
-def _named(plates: PlateTable, names: list[str] | str) -> list[str]:
-    """Return plates in one order, so that rows of plates.tsv or names in another order rerun nothing."""
-    return list(plates.names) if names == "all" else sorted(names)
-
-
 def _dump(section: Any) -> dict[str, Any]:
     return section.model_dump(mode="json")
 
@@ -91,7 +86,7 @@ def _ingest(config: Config, plates: PlateTable, plate: str) -> dict[str, Any]:
 
 def _intensity(config: Config, plates: PlateTable, intensity: str) -> dict[str, Any]:
     entry = config.entry("intensity", intensity)
-    return {"intensity": _dump(entry) | {"fit_plates": _named(plates, entry.fit_plates)}}
+    return {"intensity": _dump(entry) | {"fit_plates": named_plates(plates, entry.fit_plates)}}
 
 
 def _dataset(config: Config, plates: PlateTable, dataset: str) -> dict[str, Any]:
@@ -99,7 +94,7 @@ def _dataset(config: Config, plates: PlateTable, dataset: str) -> dict[str, Any]
     unused = {"qc"} | ({"hold_out"} if entry.hold_out is None else set())
     settings = {key: value for key, value in _dump(entry).items() if key not in unused}
     exclude = entry.qc == "exclude" or _excludes(config)
-    return {"dataset": settings | {"plates": _named(plates, entry.plates), "exclude_failed": exclude}}
+    return {"dataset": settings | {"plates": named_plates(plates, entry.plates), "exclude_failed": exclude}}
 
 
 def _excludes(config: Config) -> bool:
@@ -162,31 +157,15 @@ def _profiles(config: Config, plates: PlateTable, model: str, plate: str) -> dic
     return {"model": values, "feature_plates": kept, "exclude_failed": _excludes(config)}
 
 
-def feature_plates(config: Config, plates: Sequence[Plate], model: str, plate: str) -> list[str]:
-    """Return the plates whose tables say which features a plate's profiles keep; none where its own says it."""
-    entry = config.entry("models", model)
-    # One table for all plates has one set of columns, unless values decide.
-    apart = entry.source == "table" and ("{plate}" in entry.table or entry.missing == "drop_features")
-    if entry.kind != "classical" and not apart:
-        return []
-    return _named(PlateTable.of(plates), entry.feature_plates)
-
-
 def _correction(config: Config, plates: PlateTable, model: str, correction: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
-    fit_plates = [] if entry.basis else _fit_plates(config, plates, entry)
+    fitted_on = [] if entry.basis else fit_plates(config, plates, entry)
     shared = {key: getattr(entry, key) for key in ("kind", "batch_unit", "fit_on")}
     frozen = {"basis": basis_path(config, correction, model)} if entry.basis else {}
     return {
-        "correction": shared | entry.settings | {"fit_plates": fit_plates} | frozen,
-        "unit_of": {name: name if entry.batch_unit == "plate" else plates.by_name[name].batch for name in fit_plates},
+        "correction": shared | entry.settings | {"fit_plates": fitted_on} | frozen,
+        "unit_of": {name: name if entry.batch_unit == "plate" else plates.by_name[name].batch for name in fitted_on},
     }
-
-
-def _fit_plates(config: Config, plates: PlateTable, entry: CorrectionEntry) -> list[str]:
-    """Return the plates that a basis is fitted on; all are those of the maps, as others need not be embedded."""
-    named = config.map.plates if entry.fit_plates == "all" else entry.fit_plates
-    return _named(plates, named)
 
 
 def basis_path(config: Config, correction: str, model: str) -> str:
@@ -204,21 +183,6 @@ def _summarize(config: Config, plates: PlateTable, model: str, fit_on: str, plat
     if fit_on not in known:
         raise ConfigError(f"no correction is fitted on {fit_on}", "corrections: fit_on", f"use {', '.join(known)}")
     return {"fit_on": known[fit_on]}
-
-
-def unit_plates(config: Config, plates: Sequence[Plate], correction: str, plate: str) -> list[str]:
-    """Return the plates whose controls align ``plate``: itself, or all plates of its batch that are on the maps."""
-    if config.entry("corrections", correction).batch_unit == "plate":
-        return [plate]
-    table = PlateTable.of(plates)
-    together = table.of_batch[table.by_name[plate].batch]
-    mapped = together if config.map.plates == "all" else config.map.plates
-    return sorted({plate} | set(together) & set(mapped))
-
-
-def map_plates(config: Config, plates: Sequence[Plate]) -> list[str]:
-    """Return the plates whose wells become the maps and are scored."""
-    return _named(PlateTable.of(plates), config.map.plates)
 
 
 def _correct(config: Config, plates: PlateTable, model: str, correction: str, plate: str) -> dict[str, Any]:
@@ -280,7 +244,7 @@ def training_sets(config: Config, plates: Sequence[Plate], stage: str, **wildcar
         found[training["dataset"]] = found.get(training["dataset"], False) or training["label"] is not None
     every = PlateTable.of(plates)
     return [
-        (name, _named(every, config.entry("datasets", name).plates) if labels else [])
+        (name, named_plates(every, config.entry("datasets", name).plates) if labels else [])
         for name, labels in sorted(found.items())
     ]
 

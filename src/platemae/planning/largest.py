@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from platemae.config import Config, stage_config
+from platemae.config.chosen_plates import map_plates
 from platemae.config.plate_table import PlateTable
-from platemae.config.slices import map_plates
 from platemae.contracts import TABLE_KINDS
 from platemae.layout import Results
 from platemae.planning.asked import CONTROL_SHARE, HOLDS_MAP, READS_PIXELS, map_memory_mb, minutes_of

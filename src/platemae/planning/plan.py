@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from platemae.config.checks import check_cells, check_images
-from platemae.config.slices import map_plates
+from platemae.config.chosen_plates import map_plates
 from platemae.errors import MachineError, PlatemaeError
 from platemae.layout import Results
 from platemae.planning.asked import CONTROL_SHARE

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from platemae.config.slices import map_plates
+from platemae.config.chosen_plates import map_plates
 from platemae.errors import MachineError, PlatemaeError, raise_all
 from platemae.holding.note import JOB_NAMES
 from platemae.layout import MANIFESTS

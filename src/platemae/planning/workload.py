@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from platemae.config import Config, stage_config
+from platemae.config.chosen_plates import map_plates
 from platemae.config.machine import earlier_twins, machine_config, with_machine
 from platemae.config.plate_table import PlateTable
 from platemae.config.sections import EmbedSection, ModelEntry, Snapshot
-from platemae.config.slices import fit_name, map_plates
+from platemae.config.slices import fit_name
 from platemae.contracts import TABLE_KINDS, is_optimised
 from platemae.embedding.tiling import tile_field
 from platemae.layout import MANIFESTS, Results

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from platemae.config import Config
 from platemae.config.checks import needs_controls
+from platemae.config.chosen_plates import map_plates
 from platemae.config.plates import Plate
-from platemae.config.slices import map_plates
 from platemae.contracts import NETWORK_KINDS
 from platemae.correction.base import MIN_CONTROLS
 from platemae.errors import ConfigError

@@ -3,8 +3,9 @@
 import pytest
 
 from platemae.config import Config, load_config, stage_config
+from platemae.config.chosen_plates import unit_plates
 from platemae.config.plates import Plate
-from platemae.config.slices import training_sets, unit_plates
+from platemae.config.slices import training_sets
 from platemae.errors import ConfigError
 
 PLATES = [Plate(p, b, "synthetic", p, "layout.tsv") for p, b in (("P1", "b1"), ("P2", "b1"), ("P3", "b2"))]

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from platemae.config import Config, stage_config
+from platemae.config.chosen_plates import unit_plates
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate
-from platemae.config.slices import unit_plates
 
 PLATES = [Plate(f"P{i}", f"B{i // 3}", "synthetic", "raw", "layout.tsv") for i in range(11)]
 Random(1).shuffle(PLATES)
