@@ -9,6 +9,7 @@ rule build_map:
     output:
         manifest="maps/{model}/{correction}.manifest.json",
         map="maps/{model}/{correction}.h5ad",
+        plates="maps/{model}/{correction}.plates.parquet",
     log:
         "logs/build_map/{model}/{correction}.log",
     benchmark:

@@ -99,6 +99,9 @@ SCORE_COLUMNS = (
 )
 """Columns of ``scores/{model}/{correction}.parquet``, a row a measured number."""
 
+SHIFT_COLUMNS = ("plate", "source", "n", "shift", "chance", "spread")
+"""Columns of ``maps/{model}/{correction}.plates.parquet``, a row a plate and its controls or wells."""
+
 TABLE_KINDS = ("profiles", "classical")
 """Kinds of model that are no network: import_profiles writes their embeddings, from a table."""
 

@@ -85,6 +85,10 @@ class Results:
         """AnnData, a row a perturbation."""
         return self.root / "maps" / model / f"{correction}.h5ad"
 
+    def plate_shifts(self, model: str, correction: str) -> Path:
+        """How far each plate stands from the others after a correction."""
+        return self.root / "maps" / model / f"{correction}.plates.parquet"
+
     def scores(self, model: str, correction: str) -> Path:
         """Tidy scores with intervals."""
         return self.root / "scores" / model / f"{correction}.parquet"
@@ -198,7 +202,7 @@ OUTPUTS = {
     "summarize_controls": ("control_stats/{model}/{fit_on}/{plate}.npz",),
     "fit_correction": ("corrections/{model}/{correction}.npz",),
     "correct_plate": ("corrected/{model}/{correction}/{plate}.h5ad",),
-    "build_map": ("maps/{model}/{correction}.h5ad",),
+    "build_map": ("maps/{model}/{correction}.h5ad", "maps/{model}/{correction}.plates.parquet"),
     "score_map": ("scores/{model}/{correction}.parquet",),
     "compare_models": ("tables/scores.csv",),
     "render_report": ("report/index.html",),

@@ -5,11 +5,15 @@ import sys
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 
+from platemae.benchmarks.shift import plate_shifts
 from platemae.errors import InputError
 from platemae.layout import Results
 from platemae.stages import build_map
+from platemae.standing.content import content_digest
+from platemae.store.parquet import write_parquet
 from platemae.tables import write_anndata
 from tests.stages.screen import GENES, embedded_plate
 
@@ -43,6 +47,26 @@ def test_genes_are_means_of_guides(results, aggregate):
         assert row.obs[["n_wells", "n_guides", "n_plates"]].to_numpy().tolist() == [[4, 2, 2]]
     assert manifest.counts["rows"] == len(GENES)
     assert manifest.counts["n_not_treated"] == 24
+
+
+def test_how_far_plates_stand_apart_lies_beside_the_map_and_counts_in_its_digest(results):
+    """Of a table with three fields a well, the wells count, not the fields."""
+    manifest = build_map.run(results, cfg(), model="m", correction="none")
+    wells = anndata.concat([anndata.read_h5ad(results.corrected("m", "none", p)) for p in ("P1", "P2")])
+    table = pd.read_parquet(results.plate_shifts("m", "none"))
+    pd.testing.assert_frame_equal(table, plate_shifts(wells.X, wells.obs))
+    assert table["n"].tolist() == [12, 12, 60, 60]
+    assert table["shift"].notna().all()
+    for plate in ("P1", "P2"):
+        path = results.corrected("m", "none", plate)
+        well = anndata.read_h5ad(path)
+        fields = anndata.concat([well] * 3, index_unique="_")
+        write_anndata(fields, path)
+    again = build_map.run(results, cfg(), model="m", correction="none")
+    pd.testing.assert_frame_equal(pd.read_parquet(results.plate_shifts("m", "none")), table)
+    assert content_digest(results, again, {"model": "m", "correction": "none"}) == again.digest
+    write_parquet(table.assign(shift=0.0), results.plate_shifts("m", "none"))
+    assert content_digest(results, manifest, {"model": "m", "correction": "none"}) != again.digest
 
 
 def test_a_row_a_guide_where_asked(results):

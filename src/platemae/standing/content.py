@@ -8,7 +8,7 @@ from typing import Any
 
 import anndata
 
-from platemae.contracts import CELLS_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, Manifest
+from platemae.contracts import CELLS_COLUMNS, FIELDS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, SHIFT_COLUMNS, Manifest
 from platemae.fingerprint import digest_anndata, digest_json, digest_table
 from platemae.layout import Results
 from platemae.store.parquet import read_parquet
@@ -75,6 +75,13 @@ def _controls(results: Results, manifest: Manifest, **wildcards: str) -> str:
     return stats_digest(ControlStats.load(results.control_stats(**wildcards)))
 
 
+def _map(results: Results, manifest: Manifest, **wildcards: str) -> str:
+    from platemae.stages.build_map import map_digest
+
+    shifts = read_parquet(results.plate_shifts(**wildcards), SHIFT_COLUMNS)
+    return map_digest(anndata.read_h5ad(results.map(**wildcards)), shifts)
+
+
 def _scores(results: Results, manifest: Manifest, **wildcards: str) -> str:
     return digest_table(read_parquet(results.scores(**wildcards), SCORE_COLUMNS))
 
@@ -94,6 +101,6 @@ _DIGESTS: dict[str, Digest] = {
     "import_profiles": _rows(Results.embedding),
     "summarize_controls": _controls,
     "correct_plate": _rows(Results.corrected),
-    "build_map": _rows(Results.map),
+    "build_map": _map,
     "score_map": _scores,
 }

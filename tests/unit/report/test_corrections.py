@@ -1,0 +1,111 @@
+"""The page of corrections: how far plates stand apart before and after, and every number held by its table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from platemae.benchmarks.shift import plate_shifts
+from platemae.contracts import Manifest
+from platemae.layout import Results
+from platemae.report import plate_shift
+from platemae.report.blocks import Page, Table, walk
+from platemae.report.page import render
+from platemae.report.sections import corrections
+from platemae.report.source import Source
+from platemae.store.parquet import write_parquet
+from tests.unit.report.picked import wrong_numbers
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+PLATES = ("P1", "P2", "P3", HOSTILE)
+CFG = {
+    "plates": list(PLATES),
+    "map_plates": list(PLATES),
+    "models": [{"name": "mae", "kind": "mae"}],
+    "corrections": [{"name": "none", "kind": "none"}, {"name": "center", "kind": "center"}],
+    "benchmarks": [],
+}
+
+
+def wells(controls: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Ten wells a plate, the first ones controls; the last plate lies far off."""
+    x_ND = np.random.default_rng(0).normal(size=(40, 6)) + np.repeat([0, 0.5, 1, 4], 10)[:, None]
+    kind = np.tile(["negcon"] * controls + ["treatment"] * (10 - controls), 4)
+    return x_ND, pd.DataFrame({"Metadata_Plate": np.repeat(PLATES, 10), "Metadata_Control_Type": kind})
+
+
+def made(root, controls: int = 4) -> Source:
+    results = Results(root)
+    x_ND, obs = wells(controls)
+    plate_Q4 = x_ND.reshape(4, 10, 6)
+    centred = (plate_Q4 - plate_Q4[:, : max(controls, 1)].mean(axis=1, keepdims=True)).reshape(40, 6)
+    for name, values in (("none", x_ND), ("center", centred)):
+        pair = {"model": "mae", "correction": name}
+        Manifest("fit_correction", "0", {"kind": name, "n_controls": 16}).write(
+            results.manifest("fit_correction", **pair)
+        )
+        write_parquet(plate_shifts(values, obs), results.plate_shifts(**pair))
+    return Source(results, CFG)
+
+
+def page_of(source: Source) -> str:
+    return render("t", [Page("corrections", "Corrections", [corrections.build(source)])])
+
+
+def tables(source: Source) -> list[Table]:
+    page = Page("corrections", "Corrections", [corrections.build(source)])
+    return [block for block in walk([page]) if isinstance(block, Table)]
+
+
+def test_plates_stand_apart_before_and_not_after(tmp_path):
+    source = made(tmp_path)
+    summary = next(table for table in tables(source) if "controls: median" in table.columns)
+    before, after = ([str(cell) for cell in row] for row in summary.rows)
+    assert before[:2] == ["mae", "none"]
+    assert before[5] == before[9] == HOSTILE
+    controls = plate_shifts(*wells(4))[:4]
+    assert before[2:5] == [f"{v:.2f}" for v in (controls["shift"].median(), 0.43, controls["shift"].max())]
+    assert after[2:5] == ["0.00", "0.43", "0.00"]
+    assert 0 < float(after[6]) < float(before[6])
+
+
+def test_every_plate_has_its_row_the_furthest_off_first(tmp_path):
+    table = next(table for table in tables(made(tmp_path)) if table.columns[0] == "plate")
+    assert [row[0] for row in table.rows] == [HOSTILE, "P1", "P2", "P3"]
+    assert [str(row[1]) for row in table.rows] == ["4"] * 4
+    assert [str(row[5]) for row in table.rows] == ["10"] * 4
+
+
+def test_numbers_equal_their_table_and_names_are_text(tmp_path):
+    page = page_of(made(tmp_path))
+    wrong, compared = wrong_numbers(page, tmp_path)
+    assert wrong == []
+    assert compared > 2 * 4 * 8
+    assert "<img src=x" not in page
+
+
+def test_many_plates_are_cut_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(plate_shift, "MAX_PLATES", 3)
+    source = made(tmp_path)
+    assert "shift of 4 plates (the 3 furthest off; maps/mae/none.plates.parquet has all)" in page_of(source)
+    assert all(len(table.rows) == 3 for table in tables(source) if table.columns[0] == "plate")
+
+
+def test_without_controls_wells_stand_alone_and_it_is_said(tmp_path):
+    source = made(tmp_path, controls=0)
+    summary = next(table for table in tables(source) if "controls: median" in table.columns)
+    assert list(summary.rows[0][2:6]) == ["", "", "", ""]
+    assert "No two plates have negative controls" in page_of(source)
+    assert wrong_numbers(page_of(source), tmp_path)[0] == []
+
+
+@pytest.mark.parametrize("how", ["no map", "one plate"])
+def test_what_was_not_measured_is_said(tmp_path, how):
+    source = made(tmp_path)
+    for name in ("none", "center"):
+        path = source.results.plate_shifts("mae", name)
+        if how == "no map":
+            path.unlink()
+        else:
+            x_ND, obs = wells(4)
+            write_parquet(plate_shifts(x_ND[:10], obs[:10]), path)
+    assert "Not measured: two plates with wells are needed" in page_of(source)
