@@ -51,7 +51,19 @@ class Quoted:
     _read: dict[str, Any] = field(default_factory=dict)
 
     def value(self, file: str, key: str) -> Any:
-        """Return what a file says at a dotted key; None where it has no such key.
+        """Return what a file says at a dotted key.
+
+        Parameters
+        ----------
+        file
+            Path of a JSON file from the results folder.
+        key
+            Names of nested entries, such as ``counts.wells``.
+
+        Returns
+        -------
+        Any
+            A JSON value; None where the file has no such key.
 
         Raises
         ------
@@ -67,6 +79,13 @@ class Quoted:
 
     def table(self, file: str, columns: Sequence[str]) -> pd.DataFrame:
         """Return columns of a table.
+
+        Parameters
+        ----------
+        file
+            Path of a Parquet file from the results folder.
+        columns
+            Names of the columns.
 
         Raises
         ------
@@ -84,24 +103,78 @@ class Quoted:
             raise ContractError(f"it cannot be read: {error}", str(path), "delete its manifest and run again") from None
 
     def number(self, files: str | Sequence[str], key: str) -> str:
-        """Quote a number, or its sum over several files; of a list its length."""
+        """Quote a number that files hold.
+
+        Parameters
+        ----------
+        files
+            Path of a JSON file from the results folder, or paths of several.
+        key
+            Where the number stands in each; no such key counts as 0.
+
+        Returns
+        -------
+        str
+            The sum over the files, as `of` spells it; of a list or a mapping its length is taken.
+
+        Raises
+        ------
+        MissingError
+            When a file is not there.
+        ContractError
+            When one cannot be read.
+        """
         names = (files,) if isinstance(files, str) else tuple(files)
         values = [self.value(name, key) for name in names]
         return self.of(sum(len(v) if isinstance(v, list | dict) else v or 0 for v in values), names, key)
 
     def words(self, text: str, file: str = "", key: str = "") -> str:
-        """Quote a name, a version, or words of a file, which may hold digits."""
+        """Quote a name, a version, or words of a file, which may hold digits.
+
+        Parameters
+        ----------
+        text
+            The words; they are returned as they are.
+        file, key
+            Where they stand; without, they are of the configuration or of an installed library.
+        """
         self.quotes.append(Quote(text, text, (file,) if file else (), key))
         return text
 
     def of(self, value: float, files: tuple[str, ...], key: str) -> str:
-        """Quote a number that was read elsewhere: of the configuration where ``files`` is empty."""
+        """Quote a number that was read elsewhere.
+
+        Parameters
+        ----------
+        value
+            The number.
+        files, key
+            Where it stands; of the configuration where ``files`` is empty.
+
+        Returns
+        -------
+        str
+            An integer with commas at its thousands, any other number to six digits.
+        """
         shown = f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
         self.quotes.append(Quote(shown, value, files, key))
         return shown
 
     def counted(self, files: str | Sequence[str], key: str, noun: str) -> str:
-        """Quote a number of things: ``1 plate``, ``2 plates``."""
+        """Quote a number of things: ``1 plate``, ``2 plates``.
+
+        Parameters
+        ----------
+        files, key
+            As in `number`.
+        noun
+            What is counted, in the singular.
+
+        Raises
+        ------
+        MissingError, ContractError
+            As in `number`.
+        """
         return plural(self.number(files, key), noun)
 
     def _json(self, file: str) -> Any:
@@ -121,7 +194,15 @@ def _not_made(path: Path) -> MissingError:
 
 
 def plural(shown: str, noun: str) -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun: ``1 batch``, ``2 batches``.
+
+    Parameters
+    ----------
+    shown
+        The number as the text spells it.
+    noun
+        What is counted, in the singular.
+    """
     if shown == "1":
         return f"{shown} {noun}"
     return f"{shown} {noun}es" if noun.endswith("ch") else f"{shown} {noun}s"
