@@ -49,41 +49,31 @@ def read_plates(path: Path, readers: list[str]) -> list[Plate]:
     problems: list[ConfigError] = []
     seen: dict[str, int] = {}
     for number, row in rows:
-        for column in PLATE_COLUMNS:
-            if not row[column]:
-                remedy = "name the plate's layout table" if column == "layout" else "fill the cell"
-                problems.append(
-                    ConfigError(f"plate {row['plate'] or '?'} has no {column}", _cell(path, number, column), remedy)
-                )
-        for column in ("plate", "batch"):
-            if row[column] and not NAME.match(row[column]):
-                problems.append(
-                    ConfigError(
-                        f"{row[column]!r} cannot be a {column}: it becomes part of a path",
-                        _cell(path, number, column),
-                        "use letters, digits, . _ @ + -",
-                    )
-                )
+        problems += _unfit_cells(path, number, row, readers)
         if row["plate"] in seen and row["plate"]:
-            problems.append(
-                ConfigError(
-                    f"the plate {row['plate']} stands in rows {seen[row['plate']]} and {number}",
-                    _cell(path, number, "plate"),
-                    "give each plate an id of its own",
-                )
-            )
+            what = f"the plate {row['plate']} stands in rows {seen[row['plate']]} and {number}"
+            problems.append(ConfigError(what, _cell(path, number, "plate"), "give each plate an id of its own"))
         seen.setdefault(row["plate"], number)
-        if row["reader"] and row["reader"] not in readers:
-            problems.append(
-                ConfigError(
-                    f"there is no reader {row['reader']}", _cell(path, number, "reader"), f"known: {', '.join(readers)}"
-                )
-            )
         problems += _missing_files(path, number, row)
     raise_all(problems)
     if not rows:
         raise ConfigError("the table names no plate", str(path), "add a row a plate")
     return [Plate(**{c: row[c] for c in PLATE_COLUMNS}, cells=row.get("cells", "")) for _, row in rows]
+
+
+def _unfit_cells(path: Path, number: int, row: Mapping[str, str], readers: Sequence[str]) -> Iterable[ConfigError]:
+    """Yield the cells that are empty, no name, or name no reader."""
+    for column in PLATE_COLUMNS:
+        if not row[column]:
+            remedy = "name the plate's layout table" if column == "layout" else "fill the cell"
+            yield ConfigError(f"plate {row['plate'] or '?'} has no {column}", _cell(path, number, column), remedy)
+    for column in ("plate", "batch"):
+        if row[column] and not NAME.match(row[column]):
+            what = f"{row[column]!r} cannot be a {column}: it becomes part of a path"
+            yield ConfigError(what, _cell(path, number, column), "use letters, digits, . _ @ + -")
+    if row["reader"] and row["reader"] not in readers:
+        what = f"there is no reader {row['reader']}"
+        yield ConfigError(what, _cell(path, number, "reader"), f"known: {', '.join(readers)}")
 
 
 def _missing_files(path: Path, number: int, row: Mapping[str, str]) -> Iterable[ConfigError]:
