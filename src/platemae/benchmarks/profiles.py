@@ -129,23 +129,22 @@ def select_profiles(
         raise ConfigError("a map has no control wells", "benchmarks: rows", "use rows: wells")
     table = scored.wells if rows == "wells" else scored.gene_map
     named = {column: _find(scored, table, rows, column, labels) for column in dict.fromkeys([*columns, *apart])}
-    unit_N = names_of(table.obs, "perturbation" if rows == "wells" else ROW)
     of_wells = rows == "wells"
+    unit_N = names_of(table.obs, "perturbation" if of_wells else ROW)
     kind_N = names_of(table.obs, "Metadata_Control_Type") if of_wells else np.full(len(unit_N), TREATMENT, object)
-    control_N = (kind_N == CONTROL) & controls
+    treated_N, control_N = kind_N == TREATMENT, (kind_N == CONTROL) & controls
     u_ND, usable_N = unit_rows(_values(table.X))
-    treated_N = kind_N == TREATMENT
     named_N = np.all([named[column] != "" for column in columns], axis=0) | control_N
-    kept = np.flatnonzero((treated_N | control_N) & usable_N & named_N)
-    treated = kept[treated_N[kept]]
-    wanted, among = (apart, treated) if len(treated) else (columns, np.flatnonzero(treated_N & usable_N))
-    empty = [column for column in wanted if len(among) and (named[column][among] == "").all()]
-    if empty or not len(treated):
+    kept_N = (treated_N | control_N) & usable_N & named_N
+    any_kept = bool((treated_N & kept_N).any())
+    # Where profiles are left, columns are filled, and some profile must have each of apart.
+    empty = _empty(named, apart, treated_N & kept_N) if any_kept else _empty(named, columns, treated_N & usable_N)
+    if empty or not any_kept:
         shown = ", ".join(dict.fromkeys(empty or columns))
         what = f"none of {int(treated_N.sum())} treated {rows} has a direction and a name in {shown}"
         raise InputError(what, f"benchmarks: {shown}", "fill these columns in the layouts, or name others")
-    sort_by = [names_of(table.obs, key) for key in ("well", "plate")] if rows == "wells" else []
-    kept = kept[np.lexsort([pd.factorize(key, sort=True)[0][kept] for key in (*sort_by, unit_N)])]
+    sort_by = [unit_N, *(names_of(table.obs, key) for key in ("plate", "well"))] if of_wells else [unit_N]
+    kept = _sorted(np.flatnonzero(kept_N), sort_by)
     notes = {
         "n_profiles": len(kept),
         "n_without_direction": int((treated_N & ~usable_N).sum()),
@@ -153,6 +152,16 @@ def select_profiles(
     }
     of_kept = {name: values[kept] for name, values in named.items()}
     return Profiles(u_ND[kept], of_kept, unit_N[kept], control_N[kept], kept, notes)
+
+
+def _empty(named: Mapping[str, Names], columns: Sequence[str], among_N: npt.NDArray[np.bool_]) -> list[str]:
+    """Return the columns in which none of some profiles has a name."""
+    return [column for column in columns if among_N.any() and (named[column][among_N] == "").all()]
+
+
+def _sorted(kept: IntArray, sort_by: Sequence[Names]) -> IntArray:
+    """Return rows in the order of their names, the first of ``sort_by`` before the next."""
+    return kept[np.lexsort([pd.factorize(names, sort=True)[0][kept] for names in reversed(sort_by)])]
 
 
 def _values(x: Any) -> npt.NDArray[Any]:

@@ -72,28 +72,21 @@ def assemble(
     time, times = _time(kept, entry.get("time_point"), folder)
     chosen = [image for image in kept if image.time == time]
     stacks = _stacks(chosen, names)
-    problems = _duplicates(stacks, folder)
-    raise_all(problems)
+    raise_all(_duplicates(stacks, folder))
     records = _records(stacks, [info.name for info in infos], entry.get("z", "max"), folder)
-    # Names, not paths: with a hundred thousand files this is most of the time that an inventory takes.
-    start = len(str(folder / "_")) - 1
-    used = {str(plane.path)[start:] for record in records for planes in record.planes.values() for plane in planes}
-    # Images of other channels, times and depths belong to the plate, though not to its store.
-    known = used | {*metadata} | {str(image.plane.path)[start:] for image in images if image.plane is not None}
-    listed = sorted(files, key=lambda file: file.name)
+    used, unknown = _sorted_out(files, records, images, metadata, folder)
     depths = {len({image.z for image in stack if image.z is not None}) for stack in stacks.values()}
-    notes = [f"{times} time points; {time} is used"] if times > 1 else []
     return Inventory(
         records,
         infos,
         size,
-        tuple(file for file in listed if file.name in used),
-        tuple(file.name for file in listed if file.name not in known),
+        used,
+        unknown,
         promised=len(chosen) if counted else None,
         found=sum(image.plane is not None for image in chosen),
         n_z=max(depths | {1}),
         n_times=times,
-        notes=tuple(notes),
+        notes=(f"{times} time points; {time} is used",) if times > 1 else (),
     )
 
 
@@ -193,6 +186,24 @@ def _records(
     if records and all(not planes for record in records for planes in record.planes.values()):
         raise InputError("no image of the plate is there", str(folder), "copy the images, or choose another `z`")
     return tuple(records)
+
+
+def _sorted_out(
+    files: Iterable[RawFile],
+    records: Iterable[FieldRecord],
+    images: Iterable[Image],
+    metadata: Iterable[str],
+    folder: Path,
+) -> tuple[tuple[RawFile, ...], tuple[str, ...]]:
+    """Return the files that become the store, and the names of those that nothing tells of, both in order."""
+    # Names, not paths: with a hundred thousand files this is most of the time that an inventory takes.
+    start = len(str(folder / "_")) - 1
+    used = {str(plane.path)[start:] for record in records for planes in record.planes.values() for plane in planes}
+    # Images of other channels, times and depths belong to the plate, though not to its store.
+    known = used | {*metadata} | {str(image.plane.path)[start:] for image in images if image.plane is not None}
+    listed = sorted(files, key=lambda file: file.name)
+    kept = tuple(file for file in listed if file.name in used)
+    return kept, tuple(file.name for file in listed if file.name not in known)
 
 
 def _at_depth(stack: Sequence[Image], z: str | int) -> Sequence[Image]:

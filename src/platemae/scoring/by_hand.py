@@ -75,7 +75,20 @@ def score_by_hand(
     path = map_path or wells_path
     if path is None:
         raise ConfigError("nothing to score was given", "--map, --wells", "name a map, or wells, as .h5ad")
-    aggregate = AggregateSettings(entity=ENTITIES[entity], doses=doses)
+    scored, notes = _opened(map_path, wells_path, columns, AggregateSettings(entity=ENTITIES[entity], doses=doses))
+    benchmark = resolve_benchmark(kind)
+    try:
+        table = benchmark.score(scored, settings_of(benchmark.Settings, entry.model_dump(mode="json"), Path()))
+    except KeyError as error:
+        what = f"the benchmark {kind} needs a column that is not there: {error.args[0]}"
+        raise ContractError(what, str(path), "add it to obs; a map that platemae builds of --wells has it") from None
+    return stamp(table.assign(benchmark=entry.name), path.stem, "as given", OVERLAP), notes
+
+
+def _opened(
+    map_path: Path | None, wells_path: Path | None, columns: Columns, aggregate: AggregateSettings
+) -> tuple[Scored, list[str]]:
+    """Return the files as a benchmark reads them, the map made of the wells where it is not given, and notes."""
     # Beside a map --gene-column names the map's rows, not a column of the wells.
     of_wells = columns if map_path is None else columns.without("gene")
     wells, notes = read_wells(wells_path, of_wells) if wells_path else (None, [])
@@ -86,14 +99,7 @@ def score_by_hand(
         assert wells is not None
         return build_gene_map(wells.X, wells.obs, aggregate)
 
-    scored = Scored(the_map, None if wells is None else lambda: wells, aggregate)
-    benchmark = resolve_benchmark(kind)
-    try:
-        table = benchmark.score(scored, settings_of(benchmark.Settings, entry.model_dump(mode="json"), Path()))
-    except KeyError as error:
-        what = f"the benchmark {kind} needs a column that is not there: {error.args[0]}"
-        raise ContractError(what, str(path), "add it to obs; a map that platemae builds of --wells has it") from None
-    return stamp(table.assign(benchmark=entry.name), path.stem, "as given", OVERLAP), notes
+    return Scored(the_map, None if wells is None else lambda: wells, aggregate), notes
 
 
 def entry_of(kind: str, values: Mapping[str, Any]) -> Benchmark:
