@@ -61,7 +61,7 @@ class Browser(Block):
     type: ClassVar[str] = "browser"
     key: ClassVar[str] = "browser"
     side: ClassVar[int] = int(SIDE_UM)
-    scripts: ClassVar[tuple[str, ...]] = (*BOKEH, "browser.js")
+    scripts: ClassVar[tuple[str, ...]] = (*BOKEH, "points.js", "browser.js")
     data: Mapping[str, Any]
     unit: str
     pictures: Mapping[str, bytes] = field(default_factory=dict)

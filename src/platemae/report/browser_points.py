@@ -15,19 +15,10 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from platemae.report.browser_umap import umap_of_some
+from platemae.report.shares import most_fitted, most_points
 from platemae.report.source import Source
 from platemae.report.umap import MIN_WELLS, PCA_ABOVE
 from platemae.tables import read_wells
-
-MAX_POINTS = 50_000
-COORDINATE_BYTES = 5_500_000
-"""Of all coordinates on the page: with the thumbnails, the plotting library and the other pages below 15 MB."""
-
-POINT_BYTES = 2 * 2 * 2 * 4 / 3
-"""Two methods, two axes, 16 bits, in base64."""
-
-UMAP_ROWS, UMAP_ROWS_EACH = 60_000, 10_000
-"""Rows that UMAP is fitted on, of all views together and of one: 10,000 take about half a minute on one core."""
 
 Features = npt.NDArray[np.float32]
 
@@ -85,10 +76,8 @@ def all_points(source: Source) -> Iterator[Points]:
     having = [model for model in source.models if embedded(source, model)]
     found = {model: corrections_of(source, model) for model in having}
     n_views = sum(1 + len(names) for names in found.values())
-    most = int(min(MAX_POINTS, COORDINATE_BYTES / POINT_BYTES / max(n_views, 1)))
-    fitted = min(UMAP_ROWS_EACH, UMAP_ROWS // max(n_views, 1))
     for model, names in found.items():
-        yield _points(source, model, names, most, fitted)
+        yield _points(source, model, names, most_points(n_views), most_fitted(n_views))
 
 
 def embedded(source: Source, model: str) -> list[Path]:

@@ -7,7 +7,7 @@ import pytest
 
 from platemae.contracts import OBS_COLUMNS
 from platemae.layout import Results
-from platemae.report import browser_points, browser_umap
+from platemae.report import browser_umap, shares
 from platemae.report.browser_points import all_points, stratified
 from platemae.report.browser_umap import umap_of_some
 from platemae.report.source import Source
@@ -64,7 +64,7 @@ def test_before_and_each_correction_have_both_methods(source):
 
 
 def test_too_many_rows_are_thinned_by_plate_control_type_and_gene(source, monkeypatch):
-    monkeypatch.setattr(browser_points, "MAX_POINTS", 30)
+    monkeypatch.setattr(shares, "MAX_POINTS", 30)
     (points,) = all_points(source)
     assert (points.total, len(points.obs)) == (60, 30)
     assert points.obs["Metadata_Plate"].value_counts().to_dict() == {"P1": 20, "P2": 10}
@@ -89,7 +89,7 @@ def test_rows_that_a_correction_lacks_are_not_drawn_and_are_counted(source):
 
 
 def test_more_views_leave_fewer_points_so_that_the_page_stays_small(source, monkeypatch):
-    monkeypatch.setattr(browser_points, "COORDINATE_BYTES", 10 * 2 * browser_points.POINT_BYTES)
+    monkeypatch.setattr(shares, "COORDINATE_BYTES", 10 * 2 * shares.POINT_BYTES)
     (points,) = all_points(source)
     assert len(points.obs) == 10  # of 20 in all, two views
 

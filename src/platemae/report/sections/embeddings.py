@@ -9,10 +9,11 @@ import numpy as np
 from platemae.contracts import CONTROL_TYPES
 from platemae.report.blocks import Block, Figure, Fold, Section, Text
 from platemae.report.browser import browser, row_unit
-from platemae.report.browser_points import UMAP_ROWS_EACH, Points, View, all_points
+from platemae.report.browser_points import Points, View, all_points
 from platemae.report.browser_thumbnails import Album
 from platemae.report.browser_umap import AMONG
 from platemae.report.figures import looks, scatter
+from platemae.report.shares import UMAP_ROWS_EACH
 from platemae.report.source import Source
 from platemae.report.style import BLACK, BLUE, RED
 from platemae.report.takeaway import file_name
