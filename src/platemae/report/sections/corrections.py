@@ -7,6 +7,7 @@ from typing import Any
 
 from platemae.report.blocks import Block, Fold, Heading, Items, Section, Table, Text, grid
 from platemae.report.origin import Cell, counted
+from platemae.report.plate_shift import shift_blocks
 from platemae.report.sections.scores import score_table
 from platemae.report.source import Record, Source
 from platemae.report.verdicts import LOWER_IS_BETTER, judge
@@ -48,8 +49,8 @@ def build(source: Source) -> Section:
         "column fitted on says otherwise; all wells would take biology away, too. With fewer controls than dimensions "
         "it keeps the rank that they span; a ridge bounds how much a direction is amplified."
     )
-    blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits), *_mixing(source)]
-    blocks += _plates(source)
+    blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits)]
+    blocks += [*shift_blocks(source), *_mixing(source), *_plates(source)]
     return Section("corrections", "Corrections", blocks)
 
 
