@@ -135,6 +135,7 @@ def _config(surveys: Sequence[Survey], readers: dict[str, dict[str, Any]], out: 
         "#   - {name: pairs, kind: known_relations, relations: pairs.csv}",
         "benchmarks:",
         "  - {name: replicates, kind: replicate_consistency}",
+        *(["  - {name: mixing, kind: batch_mixing}"] if len(surveys) > 1 else []),
         "",
         "# Rows of the map: gene, compound, or perturbation as the layouts name them.",
         "map: {entity: perturbation}",

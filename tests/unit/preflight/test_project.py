@@ -75,6 +75,7 @@ def test_plates_of_one_form_share_a_reader_and_their_layouts_wait_to_be_filled_i
     )
     config = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
     assert [reader["name"] for reader in config["readers"]] == ["pattern"]
+    assert [entry["kind"] for entry in config["benchmarks"]] == ["replicate_consistency", "batch_mixing"]
     assert config["readers"][0]["pixel_size_um"] == 0.3
     assert [c["stain"] for c in config["readers"][0]["channels"]] == ["DNA", "GFP"]
     rows = list(csv.DictReader((tmp_path / "out" / "plates.tsv").open(), delimiter="\t"))

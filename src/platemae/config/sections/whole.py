@@ -9,7 +9,12 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from platemae.config.sections.base import Section
-from platemae.config.sections.benchmarks import BenchmarkEntry, KnownRelationsEntry, ReplicateConsistencyEntry
+from platemae.config.sections.benchmarks import (
+    BatchMixingEntry,
+    BenchmarkEntry,
+    KnownRelationsEntry,
+    ReplicateConsistencyEntry,
+)
 from platemae.config.sections.corrections import CorrectionEntry
 from platemae.config.sections.embedding import EmbedSection
 from platemae.config.sections.maps import AnnotationsSection, MapSection, ReportSection
@@ -24,6 +29,7 @@ def _demo_benchmarks() -> list[BenchmarkEntry]:
     return [
         KnownRelationsEntry(name="planted", kind="known_relations", relations="relations.csv"),
         ReplicateConsistencyEntry(name="replicates", kind="replicate_consistency"),
+        BatchMixingEntry(name="mixing", kind="batch_mixing"),
     ]
 
 
