@@ -72,12 +72,12 @@ rule measure_all:
 
 rule intensity_all:
     input:
-        expand("intensity/{intensity}.manifest.json", intensity=names("intensity")),
+        expand("intensity/{intensity}.manifest.json", intensity=CONFIG.used_intensity),
 
 
 rule datasets_all:
     input:
-        expand("datasets/{dataset}.manifest.json", dataset=names("datasets")),
+        expand("datasets/{dataset}.manifest.json", dataset=CONFIG.used_datasets),
 
 
 rule models_all:

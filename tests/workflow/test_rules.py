@@ -59,6 +59,18 @@ def test_lint_is_silent(project, tiny_project):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_run_makes_no_training_set_and_no_intensity_map_that_no_model_uses(project, tiny_project, tmp_path):
+    """The stages before the training are called by name, so what they make must be what the report asks for."""
+    means = "models: [{name: means, kind: profiles, source: intensity_means}]\n"
+    (tmp_path / "config.yaml").write_text(tiny_project.read_text() + means)
+    call = ("datasets_all", "intensity_all", "--dry-run", "--configfile")
+    done = snakemake(project, *call, str(tmp_path / "config.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert not re.search("build_dataset|fit_intensity", done.stdout + done.stderr)
+    used = snakemake(project, *call, str(tiny_project))
+    assert {"build_dataset", "fit_intensity"} <= set(re.findall(r"^\w+", used.stdout + used.stderr, re.M))
+
+
 def test_no_attempt_asks_for_more_than_the_run_was_told_that_slurm_has(project, tiny_project, tmp_path):
     asks = {
         "memory": 'memory("render_report")(None, attempt=n)',

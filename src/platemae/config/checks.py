@@ -28,10 +28,10 @@ def check_images(config: Config, plates: Sequence[Plate]) -> None:
 
 def needs_controls(config: Config) -> bool:
     """Return whether a map or a correction is fitted on negative controls."""
-    of_maps = any(entry.kind == "quantile" and entry.fit_on == "negcon" for entry in config.intensity)
-    images = any(entry.intensity for entry in config.models)
+    maps = [config.entry("intensity", name) for name in config.used_intensity]
+    of_maps = any(entry.kind == "quantile" and entry.fit_on == "negcon" for entry in maps)
     of_corrections = any(e.fit_on == "negcon" and e.kind != "none" and not e.basis for e in config.corrections)
-    return (of_maps and images) or of_corrections
+    return of_maps or of_corrections
 
 
 def check_cells(config: Config, plates: Sequence[Plate]) -> None:

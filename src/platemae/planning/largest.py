@@ -51,7 +51,7 @@ def with_largest(
 def _reads(stage: str, config: Config, plates: PlateTable, results: Results, mapped: Sequence[str]) -> Iterator[Read]:
     """Yield what each job of a stage reads."""
     if stage == "fit_intensity":
-        for name in (entry.name for entry in config.intensity):
+        for name in config.used_intensity:
             entry = stage_config(config, plates, stage, intensity=name)["intensity"]
             yield entry["fit_plates"], CONTROL_SHARE if entry["fit_on"] == "negcon" else 1.0
         return

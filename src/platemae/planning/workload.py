@@ -81,8 +81,8 @@ def count_jobs(config: Config, plates: PlateTable) -> dict[str, int]:
         "ingest_plate": n,
         "qc_plate": n,
         "measure_plate": m if any(row.kind == "classical" for row in rows) else 0,
-        "fit_intensity": len({row.intensity for row in networks}),
-        "build_dataset": len({row.dataset for row in networks}),
+        "fit_intensity": len(config.used_intensity),
+        "build_dataset": len(config.used_datasets),
         "train_model": len(networks),
         "embed_plate": m * len(networks),
         "import_profiles": m * tables,
@@ -152,14 +152,13 @@ def _of_models(
     config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results, mapped: Sequence[str]
 ) -> Iterator[Work]:
     """Yield all that is made for a dataset, an intensity map, a model or a correction."""
-    networks = [row for row in config.rows if row.kind not in TABLE_KINDS]
-    for name in sorted({str(row.intensity) for row in networks}):
+    for name in config.used_intensity:
         if not results.manifest("fit_intensity", intensity=name).exists():
             entry = stage_config(config, plates, "fit_intensity", intensity=name)["intensity"]
             share = CONTROL_SHARE if entry["fit_on"] == "negcon" else 1.0  # a fixed map, too
             read = share * sum(sizes[p].pixel_bytes for p in entry["fit_plates"] if p in sizes) / 1e9
             yield Work("fit_intensity", 1, read, write_bytes=1e4, name=name)
-    for name in sorted({str(row.dataset) for row in networks}):
+    for name in config.used_datasets:
         if not results.manifest("build_dataset", dataset=name).exists():
             yield Work("build_dataset", 1, fixed_seconds=1 + 0.01 * len(plates), write_bytes=1e6, name=name)
     twins = earlier_twins(config, plates)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from platemae.config.plates import Plate, read_plates
 from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
-from platemae.preflight.across import channel_problems, control_problems
+from platemae.preflight.across import channel_problems, control_problems, empty_map, too_few_wells
 from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
@@ -51,6 +51,10 @@ class Checkup:
         Its imaged wells that are negative controls; None where the layout cannot be read.
     selected
         ``fit_on`` of a correction -> imaged wells that it selects, as far as the layout tells.
+    wells
+        Its imaged wells; None where the plate cannot be read.
+    on_map
+        Its imaged wells that are treated and name a row of the map; None where the layout cannot be read.
     """
 
     plate: str
@@ -62,6 +66,8 @@ class Checkup:
     store_folders: int = 0
     negcon: int | None = None
     selected: Mapping[str, int] = field(default_factory=dict)
+    wells: int | None = None
+    on_map: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what is known of the plate, without its problems, as JSON takes it."""
@@ -149,6 +155,8 @@ def check_run(
     problems += channel_problems(config, {c.plate: c.channels for c in checkups})
     negcon = {c.plate: c.negcon for c in checkups if c.negcon is not None}
     problems += control_problems(config, plates, negcon, {c.plate: c.selected for c in checkups})
+    problems += too_few_wells(config, plates, {c.plate: c.wells for c in checkups if c.wells is not None})
+    problems += empty_map(config, plates, {c.plate: c.on_map for c in checkups if c.on_map is not None})
     new = [c for c in checkups if not results.manifest("ingest_plate", plate=c.plate).exists()]
     need, files = sum(c.store_bytes for c in new), sum(c.store_files for c in new)
     folders = sum(c.store_folders for c in new)
@@ -175,11 +183,14 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     wells = {record.well for record in inventory.records}
     kinds = Counter(labels["control_type"] for well, labels in layout.items() if well in wells)
     negcon = kinds["negcon"] if layout else None
-    selected = _selected(config, plate, {well: labels for well, labels in layout.items() if well in wells})
+    imaged = {well: labels for well, labels in layout.items() if well in wells}
+    selected = _selected(config, plate, imaged)
+    on_map = sum(_on_map(labels, config.map.entity) for labels in imaged.values()) if layout else None
+    counted = Checkup(plate.plate, "", negcon=negcon, selected=selected, wells=len(wells), on_map=on_map)
     if not inventory.channels:
         line = f"{plate.plate}: {len(wells)} wells, no images"
         line += "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
-        return Checkup(plate.plate, line, tuple(problems), negcon=negcon, selected=selected)
+        return replace(counted, line=line, problems=tuple(problems))
     shape, dtype = _first_image(inventory, problems)
     depth = 1 if config.ingest.dtype == "uint8" else np.dtype(dtype or "uint8").itemsize
     size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * depth
@@ -195,8 +206,21 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     if config.ingest.dtype == "uint8":
         names = [channel.name for channel in inventory.channels]
         problems += _refused(lambda: EightBit(config.ingest.uint8_range, names, "ingest.uint8_range"))
-    inodes = _inodes(inventory, config.ingest.form)
-    return Checkup(plate.plate, line, tuple(problems), channels, size, *inodes, negcon, selected)
+    files, folders = _inodes(inventory, config.ingest.form)
+    return replace(
+        counted,
+        line=line,
+        problems=tuple(problems),
+        channels=channels,
+        store_bytes=size,
+        store_files=files,
+        store_folders=folders,
+    )
+
+
+def _on_map(labels: Mapping[str, str], entity: str) -> bool:
+    """Return whether a well is treated and names a row of the map; ``entity`` names one column, or two."""
+    return labels["control_type"] == "treatment" and any(labels[column] for column in entity.split("_and_"))
 
 
 def _selected(config: Config, plate: Plate, layout: Mapping[str, Mapping[str, str]]) -> dict[str, int]:

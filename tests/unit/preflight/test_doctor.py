@@ -21,7 +21,7 @@ from platemae.sharing.root import SHARED
 from platemae.stages import ingest_plate
 
 WELLS = ("A01", "A02", "B01")
-LAYOUT = "well\tperturbation\tcontrol_type\nA01\t\tnegcon\nA02\tg1\ttreatment\nB01\tg2\ttreatment\n"
+LAYOUT = "well\tperturbation\tgene\tcontrol_type\nA01\t\t\tnegcon\nA02\tg1\tTP53\ttreatment\nB01\tg2\tMYC\ttreatment\n"
 
 
 def write_plate(folder, channels=("dna", "er")):
@@ -208,11 +208,37 @@ def test_controls_that_are_lacking_are_told_before_a_network_is_trained(project)
     one = {"name": "tvn", "kind": "tvn", "few_controls": "pool", "fit_plates": ["P1"]}
     assert change(project, corrections=[one])[1] == ["fewer than 2 negative controls on all fit plates"]
     layout = project.parent / "layout.tsv"
-    layout.write_text(LAYOUT.replace("negcon", "empty") + "H12\tDMSO\tempty\n")
+    layout.write_text(LAYOUT.replace("negcon", "empty") + "H12\tDMSO\t\tempty\n")
     found = doctor(project)
     lines, problems = found.lines(), list(found.problems)
     assert lines[0].endswith("1 empty, 2 treatment")  # H12 was not imaged
     assert [p.what for p in problems] == ["no imaged well of the whole run is a negative control"]
+
+
+def one_well(project):
+    """Reduce plate P1 to a well of the negative control, and the screen to P1."""
+    for path in (project.parent / "raw/P1").glob("*.tif"):
+        if not path.name.startswith("A01"):
+            path.unlink()
+    for name in ("plates.tsv", "layout.tsv"):
+        path = project.parent / name
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+
+
+def test_a_screen_of_one_control_well_is_told_that_it_trains_nothing_and_maps_nothing(project):
+    one_well(project)
+    means = [{"name": "means", "kind": "profiles", "source": "intensity_means"}]
+    no_row = "no imaged well is a treatment and names a gene, so the map would have no row"
+    assert change(project)[1] == ["the training set has 1 imaged well, and two are needed", no_row]
+    assert change(project, models=means)[1] == [no_row], "a training set that no model uses is not made"
+
+
+def test_treated_wells_that_name_no_row_of_the_map_are_told(project):
+    no_row = "no imaged well is a treatment and names a {}, so the map would have no row"
+    project.parent.joinpath("layout.tsv").write_text(LAYOUT.replace("TP53", "").replace("MYC", ""))
+    for entity, name in (("gene", "gene"), ("gene_and_compound", "gene or a compound")):
+        assert change(project, map={"entity": entity})[1] == [no_row.format(name)]
+    assert change(project, map={"entity": "perturbation"})[1] == []
 
 
 def test_wells_that_fit_on_selects_are_counted_before_a_network_is_trained(project):

@@ -22,7 +22,7 @@ from platemae.config.sections.models import ModelEntry, Snapshot
 from platemae.config.sections.plates import IngestSection, LayoutsSection, ReaderEntry
 from platemae.config.sections.quality import IntensityEntry, MeasureSection, QcSection
 from platemae.config.sections.training import DatasetEntry, TrainSection
-from platemae.contracts import POOLINGS
+from platemae.contracts import POOLINGS, TABLE_KINDS
 
 
 def _demo_benchmarks() -> list[BenchmarkEntry]:
@@ -90,6 +90,17 @@ class Config(Section):
     def rows(self) -> list[ModelEntry]:
         """The models of the tables: every entry of ``models``, its snapshots before it."""
         return [row for entry in self.models for row in (*Snapshot.of(entry), entry)]
+
+    @property
+    def used_intensity(self) -> list[str]:
+        """Intensity maps that a model looks through, by name; a run makes no others."""
+        return sorted({row.intensity for row in self.rows if row.kind not in TABLE_KINDS and row.intensity})
+
+    @property
+    def used_datasets(self) -> list[str]:
+        """Training sets of the models, and the one that maps are held out of, by name; a run makes no others."""
+        trained = {row.dataset for row in self.rows if row.kind not in TABLE_KINDS}
+        return sorted(name for name in trained | {self.map.held_out_of} if name)
 
     def entry(self, section: str, name: str) -> Any:
         """Return the entry of a list section by its name; of models, snapshots are found, too.
