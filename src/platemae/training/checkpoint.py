@@ -1,4 +1,7 @@
-"""Training state on disk: complete or not there at all, the newest two kept."""
+"""Training state on disk: complete or not there at all, the newest two kept.
+
+Shape legend: B crops of this process, C channels, H W pixels.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from pathlib import Path
 from pickle import UnpicklingError  # what torch.load raises when a file holds more than tensors and plain values
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from platemae.errors import TrainingError
 
@@ -84,6 +89,26 @@ class CheckpointStore:
         what = f"none of {len(files)} checkpoints can be continued"
         remedy = "See the warnings above; move the folder away to train from the start."
         raise TrainingError(what, str(self.folder), remedy)
+
+    def keep_batch(self, step: int, rank: int, x_BCHW: Tensor) -> Path:
+        """Write the crops of a step that diverged beside the checkpoints, and return the file.
+
+        Parameters
+        ----------
+        step
+            Finished steps.
+        rank
+            Process that had the crops.
+        x_BCHW
+            (B, C, H, W) crops.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"bad-batch-step-{step:09d}-rank-{rank}.npy"
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as stream:
+            np.save(stream, x_BCHW.cpu().numpy(), allow_pickle=False)
+        temporary.replace(path)
+        return path
 
     def _read(self, path: Path) -> tuple[int, dict[str, Any]]:
         try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -25,10 +24,10 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from platemae.errors import DivergedError, MachineError, TrainingError
 from platemae.training import distributed
 from platemae.training.checkpoint import CheckpointStore
+from platemae.training.losses import Losses
 from platemae.training.monitor import Monitor, Row
 from platemae.training.network import Network, exported_weights
 from platemae.training.preempt import Interrupted, StopRequest, catch_signals
-from platemae.training.randomness import TRAIN, VALIDATE, draw
 from platemae.training.schedule import one_cycle_lr
 from platemae.training.settings import TrainSettings
 from platemae.training.sharding import whole
@@ -101,12 +100,7 @@ def train(
     """
     mine = distributed.ranks()
     device = distributed.choose_device(settings.device, mine)
-    mine.micro_batches(settings.global_batch, settings.accumulate)
-    if settings.accumulate > 1 and getattr(module, "batch_statistics", False):
-        what = f"accumulate {settings.accumulate} would give each micro-batch statistics of its own"
-        # No matter of the machine, but like one it is no part of the training's key: a corrected value must be tried.
-        remedy = "Take accumulate: 1 for this model; activation_checkpointing and more processes save memory, too."
-        raise MachineError(what, "train: accumulate", remedy)
+    _check_micro_batches(module, settings, mine)
     report = on_event if mine.is_main else _silent
     with distributed.process_group(mine, device), catch_signals() as stop:
         run = _Run(module.to(device), validation, settings, state_dir, mine, device, report, step_flops)
@@ -114,6 +108,15 @@ def train(
         run.start()
         run.steps(batches, stop)
         return run.monitor.history
+
+
+def _check_micro_batches(module: nn.Module, settings: TrainSettings, mine: distributed.Ranks) -> None:
+    mine.micro_batches(settings.global_batch, settings.accumulate)
+    if settings.accumulate > 1 and getattr(module, "batch_statistics", False):
+        what = f"accumulate {settings.accumulate} would give each micro-batch statistics of its own"
+        # No matter of the machine, but like one it is no part of the training's key: a corrected value must be tried.
+        remedy = "Take accumulate: 1 for this model; activation_checkpointing and more processes save memory, too."
+        raise MachineError(what, "train: accumulate", remedy)
 
 
 def _silent(_event: Event) -> None:
@@ -136,7 +139,7 @@ class _Run:
     ) -> None:
         self.module, self.validation, self.settings = module, validation, settings
         self.mine, self.device, self.report = mine, device, report
-        self.bfloat16 = distributed.choose_bfloat16(settings.precision, device)
+        self.losses = Losses(settings, mine, device, module.noise_sizes)  # type: ignore[arg-type]
         network = {"n_channels": module.n_channels} | module.architecture()  # type: ignore[operator]
         identity = {f"architecture {key}": value for key, value in network.items()} | settings.identity()
         self.store = CheckpointStore(state_dir, identity)
@@ -205,7 +208,7 @@ class _Run:
 
     def _report_start(self, compiled: bool = False, sharded: bool = False) -> None:
         facts: Event = {"step": self.step, "steps": self.settings.steps, "world_size": self.mine.world_size}
-        precision = "bfloat16" if self.bfloat16 else "float32"
+        precision = "bfloat16" if self.losses.bfloat16 else "float32"
         facts |= {"device": str(self.device), "precision": precision, "compiled": compiled, "sharded": sharded}
         self.report({"event": "start", **facts, "history": list(self.monitor.history)})
 
@@ -230,45 +233,22 @@ class _Run:
 
     def _gradients(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Leave the gradient of the batch in the parameters; return the losses of this process's part."""
-        micros, noise = self.mine.micro_batches(self.settings.global_batch, self.settings.accumulate), self._noise()
+        micros, noise = self._micro_batches(), self.losses.training_noise(self.step)
         means = []
         for micro in micros:
             with self.network.gathering(micro is micros[-1]):
-                losses = self._training_losses(self.network.model, inputs, noise, micro)
+                losses = self.losses.of_rows(self.network.model, inputs, noise, micro)
                 (losses[0] / len(micros)).backward()
             means.append(torch.stack([part.detach() for part in losses]))
         return torch.stack(means).mean(0)
 
-    def _noise(self) -> tuple[Tensor, Tensor | None]:
-        """Draw the random numbers of the step for this process's part: they belong to places in the global batch."""
-        batch, part = self.settings.global_batch, self.mine.part(self.settings.global_batch)
-        return draw(self.settings.seed, TRAIN, self.step, batch, self._noise_sizes(), part)
-
-    def _training_losses(
-        self, model: nn.Module, inputs: tuple[Tensor, ...], noise: tuple[Tensor, Tensor | None], micro: slice
-    ) -> tuple[Tensor, ...]:
-        """Compute the losses of some rows of this process's part."""
-        noise_BN, path_noise_BL = noise
-        path_noise_BL = None if path_noise_BL is None else path_noise_BL[micro]
-        return self._losses(model, tuple(values[micro] for values in inputs), noise_BN[micro], path_noise_BL)
-
-    def _noise_sizes(self) -> tuple[int, int]:
-        sizes: tuple[int, int] = self.module.noise_sizes  # type: ignore[assignment]
-        return sizes
-
-    def _losses(
-        self, model: nn.Module, inputs: tuple[Tensor, ...], noise_BN: Tensor, path_noise_BL: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        (x_BCHW, *more), noise_BN = inputs, noise_BN.to(self.device)
-        path_noise_BL = None if path_noise_BL is None else path_noise_BL.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            losses: tuple[Tensor, ...] = model(x_BCHW, noise_BN, path_noise_BL, self.settings.objective, *more)
-        return losses
+    def _micro_batches(self) -> list[slice]:
+        return self.mine.micro_batches(self.settings.global_batch, self.settings.accumulate)
 
     def _try(self, inputs: tuple[Tensor, ...], model: nn.Module) -> None:
         """Run a network forward and backward on the first micro-batch."""
-        micro = self.mine.micro_batches(self.settings.global_batch, self.settings.accumulate)[0]
-        self._training_losses(model, inputs, self._noise(), micro)[0].backward()
+        noise = self.losses.training_noise(self.step)
+        self.losses.of_rows(model, inputs, noise, self._micro_batches()[0])[0].backward()
 
     def _clipped_norm(self) -> float:
         parameters = [p for p in self.network.body.parameters() if p.grad is not None]
@@ -307,8 +287,7 @@ class _Run:
         sums = [0.0, 0.0, 0.0, 0.0]
         for index in range(self.mine.rank, len(self.validation), self.mine.world_size):
             inputs = self._on_device(self.validation[index])
-            noise_BN, _ = draw(self.settings.seed, VALIDATE, index, len(inputs[0]), self._noise_sizes(), slice(None))
-            losses = self._losses(self.module, inputs, noise_BN, None)
+            losses = self.losses.of_validation(self.module, inputs, index)
             values = [*torch.stack(list(losses)).tolist(), 1.0]
             sums = [total + value * len(inputs[0]) for total, value in zip(sums, values, strict=True)]
         self.module.train()
@@ -334,12 +313,7 @@ class _Run:
     def _give_up(self, x_BCHW: Tensor, loss: float, grad_norm: float) -> None:
         """Keep the last good state and the batch, then raise; the weights have not seen this batch."""
         self.save()
-        self.store.folder.mkdir(parents=True, exist_ok=True)
-        path = self.store.folder / f"bad-batch-step-{self.step:09d}-rank-{self.mine.rank}.npy"
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as stream:
-            np.save(stream, x_BCHW.cpu().numpy(), allow_pickle=False)
-        temporary.replace(path)
+        path = self.store.keep_batch(self.step, self.mine.rank, x_BCHW)
         self._wait()
         n_bad = int((~torch.isfinite(x_BCHW.float())).sum())
         pixels = f"{n_bad} pixels of this batch are not finite" if n_bad else "all pixels of this batch are finite"
