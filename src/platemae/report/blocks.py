@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from platemae.report.drawing import Drawing
 from platemae.report.origin import Cell
@@ -17,7 +17,7 @@ from platemae.report.takeaway import Takeaway, of_figure, of_table
 CONTENTS_FROM = 5
 """A page with so many headings starts with a list of them."""
 
-Tone = Literal["plain", "note", "warning"]
+Tone = Literal["plain", "note", "warning", "small"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Text(Block):
-    """A paragraph; ``note`` and ``warning`` are boxed."""
+    """A paragraph; ``note`` and ``warning`` are boxed, ``small`` is small print."""
 
     type: ClassVar[str] = "text"
     text: str | Cell
@@ -67,12 +67,33 @@ class Items(Block):
     tone: Tone = "plain"
 
 
+class Statement(NamedTuple):
+    """Sentences under a few words in bold.
+
+    Parameters
+    ----------
+    about
+        What they are about.
+    text
+        The sentences.
+    meaning
+        What is measured, in plain words, in front of them.
+    names
+        Sentences with long lists of names, behind a line that opens.
+    """
+
+    about: str
+    text: str | Cell
+    meaning: str = ""
+    names: Sequence[str] = ()
+
+
 @dataclass(frozen=True)
 class Statements(Block):
-    """Sentences under a few words in bold that say what they are about."""
+    """Sentences, each under what it is about."""
 
     type: ClassVar[str] = "statements"
-    statements: Sequence[tuple[str, str | Cell]]
+    statements: Sequence[Statement]
 
 
 @dataclass(frozen=True)

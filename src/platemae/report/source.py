@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, TABLE_KINDS, Manifest, check_columns
+from platemae.contracts import FIELDS_COLUMNS, QC_COLUMNS, TABLE_KINDS, TRAINED_KINDS, Manifest, check_columns
 from platemae.errors import MissingError
 from platemae.layout import MANIFESTS, Results
 from platemae.report.scores import read_scores
@@ -82,6 +83,30 @@ class Source:
         return [name for name in self.networks if name not in snapshots]
 
     @cached_property
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """What ``model.json`` tells of each network that has one."""
+        paths = {name: self.results.model(name) / "model.json" for name in self.networks}
+        return {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+
+    @cached_property
+    def untrained(self) -> list[str]:
+        """Networks with random weights: of kind untrained, or trained for no step."""
+        random = {model["name"] for model in self.cfg["models"] if model["kind"] == "untrained"}
+        stopped = {
+            model["name"]
+            for model in self.cfg["models"]
+            if model["kind"] in TRAINED_KINDS and _steps(self.facts.get(model["name"], {})) == 0
+        }
+        return [name for name in self.networks if name in random | stopped]
+
+    def twins(self, model: str) -> list[str]:
+        """Return the networks with random weights that are built like a model: its own floors."""
+        built = _built(self.facts.get(model, {}))
+        return [
+            name for name in self.untrained if built and name != model and _built(self.facts.get(name, {})) == built
+        ]
+
+    @cached_property
     def records(self) -> list[Record]:
         """The manifests of all jobs upstream, in the order of the pipeline."""
         return [Record(stage, wildcards, self._manifest(stage, wildcards)) for stage, wildcards in self._jobs()]
@@ -141,3 +166,16 @@ class Source:
             return Manifest.read(self.results.manifest(stage, **wildcards))
         except MissingError:
             return None
+
+
+def _steps(facts: Mapping[str, Any]) -> int | None:
+    steps: int | None = facts.get("training", {}).get("steps")
+    return steps
+
+
+def _built(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what makes two networks the same but for their weights; nothing where it is not recorded."""
+    if "architecture" not in facts:
+        return ()
+    kind = "mae" if facts["kind"] == "untrained" else facts["kind"]
+    return kind, facts["architecture"], facts.get("channels")

@@ -10,6 +10,7 @@ import pandas as pd
 
 from platemae.fingerprint import digest_bytes
 from platemae.report.drawing import Drawing
+from platemae.report.spreadsheet import UNDO, csv_bytes
 from platemae.report.tables import latex_table
 
 FOLDER = "files"
@@ -49,23 +50,24 @@ def file_name(*parts: str) -> str:
 def of_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Takeaway:
     """Return a table as CSV and TeX, cells as the page shows them."""
     frame = pd.DataFrame([list(row) for row in rows], columns=list(columns))
-    files = {f"{name}.csv": _csv(frame), f"{name}.tex": latex_table(frame, caption).encode()}
-    return Takeaway(files, _read_csv(name, "table"))
+    content, guarded = csv_bytes(frame)
+    files = {f"{name}.csv": content, f"{name}.tex": latex_table(frame, caption).encode()}
+    return Takeaway(files, _read_csv(name, "table", guarded))
 
 
 def of_figure(name: str, drawing: Drawing) -> Takeaway:
     """Return a figure in its forms, and what it shows as CSV."""
     files = {f"{name}.{ending}": content for ending, content in drawing.forms.items()}
     if drawing.data is not None:
-        return Takeaway(files | {f"{name}.csv": _csv(drawing.data)}, _read_csv(name, "drawn"))
+        content, guarded = csv_bytes(drawing.data)
+        return Takeaway(files | {f"{name}.csv": content}, _read_csv(name, "drawn", guarded))
     snippet = f'from PIL import Image\n\npicture = Image.open("{FOLDER}/{name}.png")\n'
     return Takeaway(files, snippet)
 
 
-def _csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode()
-
-
-def _read_csv(name: str, variable: str) -> str:
+def _read_csv(name: str, variable: str, guarded: bool) -> str:
     read = f'pd.read_csv("{FOLDER}/{name}.csv", keep_default_na=False, na_values="")'  # NA may be a gene
-    return f"import pandas as pd\n\n{variable} = {read}\n"
+    undone = (
+        f"# names that a spreadsheet would run as formulas begin with an apostrophe\n{variable} = {variable}{UNDO}\n"
+    )
+    return f"import pandas as pd\n\n{variable} = {read}\n{undone if guarded else ''}"

@@ -16,8 +16,13 @@ ABOVE, BELOW, AT = "above chance", "below chance", "at chance"
 SHUFFLED = "_shuffled"
 """Ending of metrics measured on shuffled labels: a check of the benchmark, on which no model can be better."""
 
-LOWER_IS_BETTER = ("same_batch_share", "batch_silhouette", "batch_variance")
+MIXING = ("same_batch_share", "batch_silhouette", "batch_variance")
 """Metrics of what a correction takes away."""
+
+LOWER_IS_BETTER = (*MIXING, "mean_angle")
+
+INLINE = 3
+"""Rows that a sentence names; more are counted, and named apart."""
 
 NO_INTERVAL, NO_CHANCE, NOT_MEASURED = "no interval", "no chance level", "not measured"
 
@@ -32,12 +37,15 @@ class Verdict:
         The rows.
     headline
         One or two sentences for the overview.
+    names
+        The rows that the headline only counts, by name.
     details
         Further sentences: models under each correction, corrections of each model.
     """
 
     group: Group
     headline: str
+    names: list[str] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
 
     def cell(self, sentence: str) -> Cell:
@@ -64,9 +72,13 @@ def judge(scores: pd.DataFrame, n_plates: int) -> list[Verdict]:
             continue
         headline = " ".join(filter(None, [chance_sentence(rows), highest_sentence(rows, subject), *_reasons(group)]))
         if group.metric in LOWER_IS_BETTER:
-            headline += " Lower is better: batches are mixed where it is at chance."
-        verdicts.append(Verdict(group, headline, [*_by_correction(rows, subject), *_by_model(rows)]))
+            headline += " Lower is better" + (": batches are mixed where it is at chance." if _mixes(group) else ".")
+        verdicts.append(Verdict(group, headline, _names(rows), [*_by_correction(rows, subject), *_by_model(rows)]))
     return verdicts
+
+
+def _mixes(group: Group) -> bool:
+    return group.metric in MIXING
 
 
 @dataclass(frozen=True)
@@ -141,28 +153,56 @@ def tie(a: Row, b: Row) -> bool:
 
 
 def chance_sentence(rows: Sequence[Row]) -> str:
-    """Say how many rows are clear of chance, and name those that are not."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(against_chance(row), []).append(row)
+    """Say how many rows are clear of chance, and name those that are not, or count them where they are many."""
+    found = _by_standing(rows)
     level = sorted({number(row.chance) for row in rows} - {""})
     parts = []
     if level and found.keys() != {NOT_MEASURED}:
         chance = level[0] if len(level) == 1 else f"{level[0]} to {level[-1]}"
         parts.append(f"{len(found.get(ABOVE, []))} of {len(rows)} rows lie clear above chance ({chance})")
-    endings = {
-        AT: "not clear of chance",
-        BELOW: "below chance",
-        NO_INTERVAL: "without interval, so not judged",
-        NO_CHANCE: "without a chance level, so not judged against it",
-        NOT_MEASURED: "not measured",
-    }
-    for kind, ending in endings.items():
+    for kind, ending in ENDINGS.items():
         names = [row.name for row in found.get(kind, [])]
         if names:
-            parts.append(f"{ending}: {'all rows' if len(names) == len(rows) else listed(names)}")
-    sentence = "; ".join(parts)
-    return sentence[:1].upper() + sentence[1:] + "." if parts else ""
+            parts.append(f"{ending}: {'all rows' if len(names) == len(rows) else _few(names)}")
+    return _sentence("; ".join(parts))
+
+
+ENDINGS = {
+    AT: "at chance",
+    BELOW: "below chance",
+    NO_INTERVAL: "without interval, so not judged",
+    NO_CHANCE: "without a chance level, so not judged against it",
+    NOT_MEASURED: "not measured",
+}
+
+
+def _by_standing(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(against_chance(row), []).append(row)
+    return found
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """Name the rows that the sentences on chance and on the highest row count."""
+    standing = _by_standing(rows)
+    found = {
+        ENDINGS.get(kind, kind): [row.name for row in standing[kind]] for kind in (*ENDINGS, ABOVE) if kind in standing
+    }
+    measured = [row for row in rows if np.isfinite(row.value)]
+    if measured and not _all_tie(measured):
+        top = max(measured, key=lambda row: row.value)
+        found[f"not set apart from {top.name}"] = [row.name for row in measured if row is not top and tie(top, row)]
+    counted_only = {what: names for what, names in found.items() if INLINE < len(names) < len(rows)}
+    return [_sentence(f"{what}: {listed(names, len(names))}") for what, names in counted_only.items()]
+
+
+def _few(names: Sequence[str]) -> str:
+    return listed(names) if len(names) <= INLINE else f"{len(names)} rows"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "." if text else ""
 
 
 def shuffled_sentence(rows: Sequence[Row]) -> str:
@@ -203,12 +243,13 @@ def highest_sentence(rows: Sequence[Row], subject: str) -> str:
 
 
 def _standing(top: Row, others: Sequence[Row], names: Sequence[str], what: str) -> str:
+    say = _few if what == "rows" else listed
     tied = [name for row, name in zip(others, names, strict=True) if tie(top, row)]
     unjudged = [n for r, n in zip(others, names, strict=True) if not tie(top, r) and not (top.bounded and r.bounded)]
     if tied:
-        return f"not set apart from {listed(tied)}, as intervals overlap"
+        return f"not set apart from {say(tied)}, as intervals overlap"
     if unjudged:
-        return f"without intervals it cannot be set apart from {listed(unjudged)}"
+        return f"without intervals it cannot be set apart from {say(unjudged)}"
     return f"its interval is clear of the {'other ' + what[:-1] if len(others) == 1 else 'other ' + what}"
 
 

@@ -14,14 +14,41 @@ FAILED_SHARE = 0.2
 
 NAMED = 8
 
+Found = dict[str, list[str]]
+"""Model -> corrections; none where the worry is of the model itself."""
+
 
 def worries(source: Source, leading: list[Verdict]) -> list[str | Cell]:
-    """Return sentences; ``leading`` is the first verdict of each benchmark."""
+    """Return sentences, each worry once for all models, corrections and benchmarks that it concerns.
+
+    Parameters
+    ----------
+    source
+        The results.
+    leading
+        The first verdict of each benchmark.
+    """
     judged = [v for v in leading if not v.group.metric.endswith(SHUFFLED) and v.group.metric not in LOWER_IS_BETTER]
-    found: list[str | Cell] = [*_failed_plates(source), *_one_batch(source)]
-    for verdict in judged:
-        found += [*_no_better_than_untrained(source, verdict), *_worse_than_before(source, verdict), *_taught(verdict)]
-    return found
+    standing = [(v.group.title, *_beside_random(source, v)) for v in judged]
+    every = source.corrections
+    return [
+        *_failed_plates(source),
+        *_one_batch(source),
+        *_told("Below a network with random weights", [(title, below) for title, below, _ in standing], every),
+        *_told(
+            "Not set apart from a network with random weights, so training may have added nothing",
+            [(title, level) for title, _, level in standing],
+            every,
+        ),
+        *_told(
+            "Lower than without correction, with intervals apart",
+            [(v.group.title, _lost(source, v)) for v in judged],
+            every,
+        ),
+        *_told(
+            "Learned from the labels that are scored, so no test", [(v.group.title, _taught(v)) for v in judged], every
+        ),
+    ]
 
 
 def _failed_plates(source: Source) -> Iterator[Cell]:
@@ -41,46 +68,64 @@ def _one_batch(source: Source) -> Iterator[str]:
         yield "All plates are of one batch: nothing here tells whether results hold on another day."
 
 
-def _no_better_than_untrained(source: Source, verdict: Verdict) -> Iterator[str]:
-    kinds = {model["name"]: model["kind"] for model in source.cfg["models"]}
-    below: dict[str, list[str]] = {}
-    level: dict[str, list[str]] = {}
+def _told(what: str, found: list[tuple[str, Found]], every: list[str]) -> Iterator[str]:
+    """Say one worry once: who it concerns, with the benchmarks where it is the same behind."""
+    where: dict[str, list[str]] = {}
+    for title, models in found:
+        if models:
+            where.setdefault(_who(models, every), []).append(title)
+    if where:
+        yield f"{what}: {'; '.join(f'{who} ({listed(titles, NAMED)})' for who, titles in where.items())}."
+
+
+def _who(found: Found, every: list[str]) -> str:
+    """Return models under corrections in words, models of the same corrections together."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for model, corrections in found.items():
+        together.setdefault(tuple(corrections), []).append(model)
+    return ", ".join(f"{listed(models, NAMED)}{_under(names, every)}" for names, models in together.items())
+
+
+def _under(corrections: tuple[str, ...], every: list[str]) -> str:
+    if not corrections:
+        return ""
+    named = (
+        f"all {len(every)} corrections" if len(every) > 1 and len(corrections) == len(every) else listed(corrections)
+    )
+    return f" under {named}"
+
+
+def _beside_random(source: Source, verdict: Verdict) -> tuple[Found, Found]:
+    """Return the models below random weights, and those not set apart from them: those of their own network, if any."""
+    below: Found = {}
+    level: Found = {}
     for correction in source.corrections:
         rows = [row for row in rows_of(verdict.group) if row.correction == correction]
-        floors = [row for row in rows if kinds.get(row.model) == "untrained"]
         for row in rows:
-            if row in floors or row.model not in source.networks:
+            if row.model in source.untrained or row.model not in source.networks:
                 continue
+            random = source.twins(row.model) or source.untrained
+            floors = [other for other in rows if other.model in random]
             if any(row.value < floor.value and not tie(row, floor) for floor in floors):
                 below.setdefault(row.model, []).append(correction)
             elif any(tie(row, floor) for floor in floors):
                 level.setdefault(row.model, []).append(correction)
-    if below:
-        yield f"{verdict.group.title}: below a network with random weights: {_under(below)}."
-    if level:
-        yield (
-            f"{verdict.group.title}: not set apart from a network with random weights: {_under(level)}. "
-            "The training may have added nothing."
-        )
+    return below, level
 
 
-def _under(found: dict[str, list[str]]) -> str:
-    return listed([f"{model} (under {listed(corrections)})" for model, corrections in found.items()])
-
-
-def _worse_than_before(source: Source, verdict: Verdict) -> Iterator[str]:
+def _lost(source: Source, verdict: Verdict) -> Found:
+    """Return the models that a correction lowers."""
     plain = [c["name"] for c in source.cfg["corrections"] if c["kind"] == "none"]
     rows = rows_of(verdict.group)
     before = {row.model: row for row in rows if row.correction in plain}
-    for correction in source.corrections:
-        after = [row for row in rows if row.correction == correction and row.model in before]
-        lost = [row.model for row in after if row.value < before[row.model].value and not tie(row, before[row.model])]
-        if lost:
-            yield f"{verdict.group.title}: {correction} lowers {listed(lost)}, with intervals apart."
+    found: Found = {}
+    for row in rows:
+        base = before.get(row.model)
+        if base is not None and row.value < base.value and not tie(row, base):
+            found.setdefault(row.model, []).append(row.correction)
+    return found
 
 
-def _taught(verdict: Verdict) -> Iterator[str]:
+def _taught(verdict: Verdict) -> Found:
     rows = verdict.group.rows
-    models = [str(model) for model in rows.loc[rows["overlap"] == "labels", "model"].unique()]
-    if models:
-        yield f"{verdict.group.title}: {listed(models)} learned from the labels that are scored: no test of them."
+    return {str(model): [] for model in rows.loc[rows["overlap"] == "labels", "model"].unique()}

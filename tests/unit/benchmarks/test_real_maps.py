@@ -246,7 +246,7 @@ def test_the_verdict_of_a_weak_expression_screen_is_not_above_chance() -> None:
     judged = judge(stamp(scores, "expression", "tvn", "none"), n_plates=3)
     said = [v.headline for v in judged if v.group.metric == "recall" and float(v.group.threshold) == 0.05]
     assert len(said) == 2
-    assert all("0 of 1 rows lie clear above chance (0.100); not clear of chance" in s for s in said)
+    assert all("0 of 1 rows lie clear above chance (0.100); at chance" in s for s in said)
 
 
 def test_shipped_relation_files_have_their_published_counts() -> None:

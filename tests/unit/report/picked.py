@@ -71,6 +71,7 @@ def wrong_numbers(page: str, results: Path) -> tuple[list[str], int]:
 
 MEASURED = re.compile(r"(-?\d\.\d+) \[(-?\d\.\d+), (-?\d\.\d+)\](?:, n = (\d+))?")
 COUNTED = re.compile(r"(\d+) of (\d+) rows lie clear above chance")
+AT_CHANCE = re.compile(r"at chance: (\d+) rows")
 HIGHEST = re.compile(
     r"(?:[Hh]ighest (?:row is|recall among trained models:|of random weights:)) (\S+) (?:with|under) (\S+), (\S+)"
 )
@@ -93,9 +94,11 @@ def _wrong_sentence(told: Told, results: Path) -> list[str]:
             held &= rows["n"] == int(n)
         wrong += [] if held.any() else [f"no row holds {numbers}, n = {n}: {told.text!r}"]
     for clear, of in COUNTED.findall(told.text):
-        plate = rows["plate_ci_low"].isna() | (rows["plate_ci_low"] > rows["chance"])
-        expected = (int(((rows["ci_low"] > rows["chance"]) & plate).sum()), len(rows))
+        expected = (int(_clear(rows, "low", 1).sum()), len(rows))
         wrong += [] if (int(clear), int(of)) == expected else [f"{expected} rows are clear: {told.text!r}"]
+    for count in AT_CHANCE.findall(told.text):
+        expected = int((~_clear(rows, "low", 1) & ~_clear(rows, "high", -1)).sum())
+        wrong += [] if int(count) == expected else [f"{expected} rows are at chance: {told.text!r}"]
     for model, correction, shown in HIGHEST.findall(told.text):
         own = rows[(rows["model"] == model) & (rows["correction"] == correction)][value]
         top = any(_same(shown.rstrip(",;"), cell) and cell == rows[value].max() for cell in own)
@@ -103,6 +106,12 @@ def _wrong_sentence(told: Told, results: Path) -> list[str]:
     for size in [int(n) for found in SIZE.findall(told.text) for n in found if n]:
         wrong += [] if (rows["n"] == size).any() else [f"n = {size} is of no row: {told.text!r}"]
     return wrong
+
+
+def _clear(rows: pd.DataFrame, end: str, side: int) -> pd.Series:
+    """Tell which rows lie on one side of chance with both of their intervals."""
+    own, plate = side * (rows[f"ci_{end}"] - rows["chance"]) > 0, rows[f"plate_ci_{end}"]
+    return own & (plate.isna() | (side * (plate - rows["chance"]) > 0))
 
 
 def _numbers(text: str) -> list[str]:

@@ -11,6 +11,7 @@ from platemae.report.blocks import (
     Items,
     Page,
     Section,
+    Statement,
     Statements,
     Table,
     Text,
@@ -31,11 +32,12 @@ def one(*blocks: Block, key: str = "a") -> list[Page]:
 def test_every_text_is_escaped() -> None:
     hostile = '"><img src=x onerror=alert(1)></script>'
     blocks = [Text(hostile), Items([hostile]), grid([[hostile]], [hostile], hostile, name="t")]
-    blocks += [Statements([(hostile, Cell(hostile, Origin(hostile, hostile, hostile)))]), Fold(hostile, blocks[:1])]
+    statement = Statement(hostile, Cell(hostile, Origin(hostile, hostile, hostile)), hostile, [hostile])
+    blocks += [Statements([statement]), Fold(hostile, blocks[:1])]
     page = render(hostile, [Page("a", hostile, [Section("b", hostile, blocks)])])
     assert "<img" not in page
     assert page.count("</script>") == page.count("<script>") == 1
-    assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 12
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") > 14
 
 
 def test_volatile_blocks_are_shown_but_not_digested() -> None:

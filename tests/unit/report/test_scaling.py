@@ -59,7 +59,7 @@ def source(tmp_path):
     models = [model | {"kind": "mae"} for model in models] + [{"name": "zero", "kind": "untrained"}]
     floor = scores[scores["model"] == "mae"].assign(model="zero", value=0.7, ci_low=0.6, ci_high=0.8)
     scores = pd.concat([scores, floor], ignore_index=True)
-    return SimpleNamespace(results=results, cfg={"models": models}, scores=(scores, []))
+    return SimpleNamespace(results=results, cfg={"models": models}, scores=(scores, []), untrained=["zero"])
 
 
 def test_random_weights_above_every_training_are_told_and_drawn(source):

@@ -89,7 +89,7 @@ def test_a_clear_winner_is_named_with_interval_and_n() -> None:
     table = scores(("mae", "none", 0.2, 0.15, 0.25), ("mae", "tvn", 0.6, 0.5, 0.7), ("zero", "tvn", 0.11, 0.08, 0.14))
     verdict = only(judge(table, 4))
     assert verdict.headline == (
-        "2 of 3 rows lie clear above chance (0.100); not clear of chance: zero with tvn. "
+        "2 of 3 rows lie clear above chance (0.100); at chance: zero with tvn. "
         "The highest row is mae with tvn, 0.600 [0.500, 0.700], n = 50; its interval is clear of the other rows."
     )
     assert verdict.details == [
@@ -118,6 +118,21 @@ def test_rows_that_all_tie_cannot_be_told_apart() -> None:
 def test_ties_with_the_highest_row_are_named_though_not_all_rows_tie() -> None:
     table = scores(("a", "tvn", 0.6, 0.5, 0.7), ("b", "tvn", 0.55, 0.45, 0.65), ("c", "tvn", 0.2, 0.15, 0.25))
     assert "not set apart from b with tvn, as intervals overlap." in only(judge(table, 1)).headline
+
+
+def test_many_rows_are_counted_in_the_sentence_and_named_apart() -> None:
+    table = scores(*[(name, "tvn", 0.12 + 0.01 * place, 0.05, 0.3) for place, name in enumerate("abcd")], *[
+        ("clear", "tvn", 0.28, 0.2, 0.4), ("top", "tvn", 0.9, 0.8, 1.0)
+    ])  # fmt: skip
+    verdict = only(judge(table, 1))
+    assert verdict.headline.startswith(
+        "2 of 6 rows lie clear above chance (0.100); at chance: 4 rows. The highest row is"
+    )
+    assert verdict.names == ["At chance: a with tvn, b with tvn, c with tvn and d with tvn."]
+    low = scores(("low", "tvn", 0.02, 0.01, 0.03))
+    tied = only(judge(pd.concat([table[:-1], low], ignore_index=True), 1))
+    assert "not set apart from 4 rows, as intervals overlap" in tied.headline
+    assert tied.names[-1] == "Not set apart from clear with tvn: a with tvn, b with tvn, c with tvn and d with tvn."
 
 
 def test_values_without_intervals_are_not_set_apart() -> None:
@@ -156,4 +171,6 @@ def test_lists_in_words() -> None:
 def test_where_lower_is_better_it_is_said() -> None:
     lines = scores(("a", "none", 0.9, 0.8, 1.0), ("a", "tvn", 0.3, 0.2, 0.4), metric="same_batch_share")
     assert "Lower is better" in only(judge(lines, 3)).headline
+    angle = only(judge(lines.assign(metric="mean_angle"), 3)).headline
+    assert angle.endswith("Lower is better.")  # of replicates: no batches are mixed
     assert "Lower is better" not in only(judge(lines.assign(metric="recall"), 3)).headline

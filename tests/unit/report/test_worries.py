@@ -19,7 +19,12 @@ def score(model: str, correction: str, value: float, overlap: str = "none") -> d
     return keys | plates | interval | {"model": model, "correction": correction, "value": value, "overlap": overlap}
 
 
-def told(scores: list[dict], plates: dict[str, tuple[int, int]], batches: list[str]) -> list[str]:
+def told(
+    scores: list[dict],
+    plates: dict[str, tuple[int, int]],
+    batches: list[str],
+    twins: dict[str, list[str]] | None = None,
+) -> list[str]:
     records = [
         SimpleNamespace(wildcards={"plate": name}, manifest=SimpleNamespace(counts={"failed": f, "fields": n}))
         for name, (f, n) in plates.items()
@@ -28,6 +33,8 @@ def told(scores: list[dict], plates: dict[str, tuple[int, int]], batches: list[s
         cfg={"models": MODELS, "corrections": CORRECTIONS},
         corrections=["raw", "tvn"],
         networks=["mae", "zero"],
+        untrained=["zero"],
+        twins=lambda model: (twins or {}).get(model, []),
         plates=list(plates),
         fields=pd.DataFrame({"batch": batches}),
         of=lambda stage: records,
@@ -42,10 +49,10 @@ def test_all_that_a_quick_look_would_miss_is_told() -> None:
     assert told(scores, {"P1": (30, 100), "P2": (20, 100)}, ["b1", "b1"]) == [
         "30.0% of the fields of plate P1 failed QC.",
         "All plates are of one batch: nothing here tells whether results hold on another day.",
-        f"{title}: not set apart from a network with random weights: mae (under tvn). The training may have added "
-        "nothing.",
-        f"{title}: tvn lowers mae, with intervals apart.",
-        f"{title}: cp learned from the labels that are scored: no test of them.",
+        "Not set apart from a network with random weights, so training may have added nothing: "
+        f"mae under tvn ({title}).",
+        f"Lower than without correction, with intervals apart: mae under tvn ({title}).",
+        f"Learned from the labels that are scored, so no test: cp ({title}).",
     ]
 
 
@@ -61,9 +68,25 @@ def test_the_failed_share_leaves_empty_wells_out_of_both_sides() -> None:
 def test_a_network_below_random_weights_is_called_so_and_no_tie() -> None:
     scores = [score("mae", "raw", 0.2), score("zero", "raw", 0.3), score("mae", "tvn", 0.1), score("zero", "tvn", 0.3)]
     assert told(scores, {}, ["b1", "b2"]) == [
-        "corum · CORUM · recall at 0.05: below a network with random weights: mae (under raw and tvn).",
-        "corum · CORUM · recall at 0.05: tvn lowers mae, with intervals apart.",
+        "Below a network with random weights: mae under all 2 corrections (corum · CORUM · recall at 0.05).",
+        "Lower than without correction, with intervals apart: mae under tvn (corum · CORUM · recall at 0.05).",
     ]
+
+
+def test_a_worry_is_said_once_for_all_models_corrections_and_benchmarks() -> None:
+    first = [score(m, c, 0.3) for m in ("mae", "zero") for c in ("raw", "tvn")]
+    more = [row | {"benchmark": "humap", "source": "HUMAP"} for row in first]
+    assert told(first + more, {}, ["b1", "b2"]) == [
+        "Not set apart from a network with random weights, so training may have added nothing: mae under all 2 "
+        "corrections (corum · CORUM · recall at 0.05 and humap · HUMAP · recall at 0.05)."
+    ]
+
+
+def test_a_network_is_held_against_the_same_network_with_random_weights() -> None:
+    scores = [score("mae", "raw", 0.3), score("zero", "raw", 0.3), score("cp", "raw", 0.1)]
+    (said,) = told(scores, {}, ["b1", "b2"], {"mae": ["zero"]})
+    assert "mae under raw" in said
+    assert told(scores, {}, ["b1", "b2"], {"mae": ["cp"]}) == []
 
 
 def test_a_sound_run_worries_nobody() -> None:

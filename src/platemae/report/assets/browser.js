@@ -281,7 +281,9 @@
     }
 
     function save() {
-      const quoted = (value) => `"${value.replaceAll('"', '""')}"`;
+      // As report/spreadsheet.py: text that a spreadsheet would run gets an apostrophe, numbers stay.
+      const formula = (value) => /^'*[=+\-@\t\r]/.test(value) && !/^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/.test(value);
+      const quoted = (value) => `"${formula(value) ? "'" : ""}${value.replaceAll('"', '""')}"`;
       const lines = held.rows.map((row) => now.table.columns.map((entry) => quoted(text(entry, row))).join(","));
       const head = now.table.columns.map((entry) => quoted(entry.name)).join(",");
       const link = element("a", "", { download: `selected-${data.unit}s.csv` });

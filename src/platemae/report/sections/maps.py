@@ -18,6 +18,7 @@ from platemae.report.packed import packed
 from platemae.report.scores import groups, number, with_interval
 from platemae.report.sections.embeddings import corrected_by
 from platemae.report.source import Source
+from platemae.report.spreadsheet import csv_bytes
 from platemae.report.takeaway import file_name
 from platemae.report.verdicts import AT, against_chance, rows_of
 
@@ -154,7 +155,7 @@ def _csv(names: list[str], places_GK: npt.NDArray[np.int64], cosine_GK: npt.NDAr
         "neighbour": named[places_GK.ravel()],
         "cosine": cosine_GK.ravel().round(6),
     }
-    return pd.DataFrame(table).to_csv(index=False, lineterminator="\n").encode()
+    return csv_bytes(pd.DataFrame(table))[0]
 
 
 def _picture(one: Shown) -> Figure:

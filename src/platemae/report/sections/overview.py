@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from platemae.layout import MANIFESTS
-from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Statements, Text, grid
+from platemae.report.blocks import Block, Facts, Fold, Heading, Items, Section, Statement, Statements, Text, grid
+from platemae.report.in_short import in_short
+from platemae.report.meanings import meaning
 from platemae.report.origin import Cell, counted
 from platemae.report.qc import FAIL, with_verdict
 from platemae.report.source import Source
@@ -14,6 +16,10 @@ from platemae.report.verdicts import SHUFFLED, Verdict, judge
 from platemae.report.worries import worries
 
 SHOWN_WARNINGS = 8
+ROWS = (
+    "A row is one model under one correction. Brackets hold 95 % intervals, n is how many were scored. Chance is what "
+    "vectors give that know nothing; a row is at chance unless its intervals are clear of it."
+)
 CORRECTION_SETTINGS = ("fit_on", "batch_unit", "ridge", "n_components", "few_controls")
 OF_KIND: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -26,7 +32,12 @@ OF_OTHERS = ("fit_on", "batch_unit", "few_controls")
 
 def build(source: Source) -> Section:
     """Return key numbers, verdicts, models, and warnings."""
-    blocks: list[Block] = [Facts(_facts(source)), *_verdicts(source), *_worries(source), *_absent(source)]
+    scores, _ = source.scores
+    verdicts = judge(scores, len(source.map_plates)) if len(scores) else []
+    leading = _leading(verdicts)
+    short = in_short(source, leading)
+    blocks: list[Block] = [Statements([short])] if short else []
+    blocks += [Facts(_facts(source)), *_said(leading, len(verdicts)), *_worries(source, leading), *_absent(source)]
     return Section("overview", "Overview", [*blocks, Heading("What was run"), *_entries(source)])
 
 
@@ -61,17 +72,16 @@ def _counts(source: Source, stage: str) -> list[Mapping[str, Any]]:
     return [record.manifest.counts for record in source.of(stage) if record.manifest is not None]
 
 
-def _verdicts(source: Source) -> list[Block]:
-    scores, _ = source.scores
+def _said(leading: list[Verdict], count: int) -> list[Block]:
+    """Return the first verdict of each benchmark, of so many in all."""
     heading = Heading("What the scores say")
-    if not len(scores):
+    if not count:
         return [heading, Text("No score was measured, so nothing can be said about the models.", "note")]
-    verdicts = judge(scores, len(source.map_plates))
-    leading = _leading(verdicts)
-    more = len(verdicts) - len(leading)
+    more = count - len(leading)
     text = "1 more verdict stands" if more == 1 else f"{more} more verdicts stand"
     rest = [Text(f"{text} on the page Benchmarks.", "note")] if more else []
-    return [heading, Statements([(verdict.group.title, verdict.cell(verdict.headline)) for verdict in leading]), *rest]
+    statements = [Statement(v.group.title, v.cell(v.headline), meaning(v.group), v.names) for v in leading]
+    return [heading, Text(ROWS, "small"), Statements(statements), *rest]
 
 
 def _leading(verdicts: list[Verdict]) -> list[Verdict]:
@@ -83,11 +93,9 @@ def _leading(verdicts: list[Verdict]) -> list[Verdict]:
     return list(first.values())
 
 
-def _worries(source: Source) -> list[Block]:
+def _worries(source: Source, leading: list[Verdict]) -> list[Block]:
     """Return what the tables show that a reader should mind, then what the stages warned of."""
-    scores, _ = source.scores
-    verdicts = judge(scores, len(source.map_plates)) if len(scores) else []
-    found = worries(source, _leading(verdicts))
+    found = worries(source, leading)
     return [Heading("What to worry about"), *([Items(found, "warning")] if found else []), *_warnings(source)]
 
 

@@ -9,7 +9,19 @@ from platemae.contracts import canonical
 from platemae.errors import ContractError, PlatemaeError
 from platemae.ledger import in_force
 from platemae.methods.text import methods_text
-from platemae.report.blocks import Block, Document, Fold, Heading, Items, Section, Statements, Table, Text, grid
+from platemae.report.blocks import (
+    Block,
+    Document,
+    Fold,
+    Heading,
+    Items,
+    Section,
+    Statement,
+    Statements,
+    Table,
+    Text,
+    grid,
+)
 from platemae.report.source import Record, Source
 
 LIBRARIES = (
@@ -68,7 +80,9 @@ def _methods(source: Source, versions: dict[str, str]) -> list[Block]:
     except PlatemaeError as error:
         return [heading, Text(f"The methods section waits for a finished run: {error.what} ({error.where}).", "note")]
     # The last paragraph names versions, which a digest leaves out.
-    texts = [Statements([paragraph], volatile=paragraph[0] == "Software") for paragraph in methods.paragraphs]
+    texts = [
+        Statements([Statement(*paragraph)], volatile=paragraph[0] == "Software") for paragraph in methods.paragraphs
+    ]
     document = Document({"methods.md": methods.markdown(), "references.bib": methods.bibtex()}, volatile=True)
     return [
         heading,

@@ -37,7 +37,9 @@ def build(source: Source) -> Section:
     else:
         blocks.append(Text(INTRO))
         for (benchmark, origin, threshold), rows in scaling.groupby(["benchmark", "source", "threshold"], sort=False):
-            blocks += _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
+            *said, figure = _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
+            first = not any(isinstance(block, Figure) for block in blocks)
+            blocks += [*said, figure if first or not isinstance(figure, Figure) else Fold("Figure", [figure])]
         tables = [
             grid(_cells(frame), SHOWN, text, NUMERIC, name=f"scaling-{place + 1}")
             for place, (text, frame) in enumerate(studied(scaling))
@@ -104,9 +106,8 @@ def _benchmark(source: Source, rows: pd.DataFrame, title: str) -> list[Block]:
 def _untrained(source: Source, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the score rows of networks with random weights that measure what ``rows`` do."""
     scores, _ = source.scores
-    names = [model["name"] for model in source.cfg["models"] if model["kind"] == "untrained"]
     first = rows.iloc[0]
-    same = scores["model"].isin(names) & (scores["metric"] == "recall") & np.isfinite(scores["value"])
+    same = scores["model"].isin(source.untrained) & (scores["metric"] == "recall") & np.isfinite(scores["value"])
     for column in ("benchmark", "source", "threshold"):
         same &= scores[column] == first[column]
     return scores[same]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from platemae.report.blocks import Block, Figure, Fold, Heading, Items, Section, Table, Text, grid
 from platemae.report.figures import curves, forest
+from platemae.report.meanings import meaning
 from platemae.report.origin import SCORES, Cell, cell
 from platemae.report.published import PUBLISHED_COLUMNS
 from platemae.report.scores import INTERVALS, Group, number, on_curve, plain, with_interval
@@ -40,15 +41,19 @@ def build(source: Source) -> Section:
     )
     blocks.append(Text(intro))
     if (scores["plate_ci_low"].notna()).any():
-        blocks.append(Text(_plate_intervals(scores), "note"))
+        blocks.append(Fold("Why an interval of plates may not hold its value", [Text(_plate_intervals(scores))]))
     subsets: list[Block] = []
+    whole: set[str] = set()
     for verdict in judge(scores, len(source.map_plates)):
-        (subsets if "[" in verdict.group.source else blocks).extend(_group(verdict, source.corrections))
+        subset, first = "[" in verdict.group.source, verdict.group.benchmark not in whole
+        (subsets if subset else blocks).extend(_group(verdict, source.corrections, shown=subset or first))
+        whole |= set() if subset else {verdict.group.benchmark}
+    blocks += _published(source)
     if subsets:
         count = sum(isinstance(block, Heading) for block in subsets)
         blocks.append(Fold(f"Parts of the known sets, each scored alone: {count} tables", subsets))
     blocks += _curves(scores[on_curve(scores)], source.corrections)
-    return Section("scores", "Scores", [*blocks, _all_rows(scores), *_published(source)])
+    return Section("scores", "Scores", [*blocks, _all_rows(scores)])
 
 
 def _plate_intervals(scores: pd.DataFrame) -> Cell:
@@ -86,20 +91,18 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, npt.ArrayLike, npt.ArrayLike]]
     return [*lines, ("chance", chance["threshold"].to_numpy(), chance["chance"].to_numpy())] if lines else []
 
 
-def _group(verdict: Verdict, corrections: list[str]) -> list[Block]:
+def _group(verdict: Verdict, corrections: list[str], shown: bool) -> list[Block]:
+    """Return one group of rows: its verdict, then figure and table, which are behind a fold unless they are shown."""
     group = verdict.group
-    blocks: list[Block] = [Heading(group.title), Text(verdict.cell(verdict.headline))]
-    if np.isfinite(group.rows["value"]).any():
-        blocks.append(_forest(verdict, corrections))
+    meant = [Text(text, "small")] if (text := meaning(group)) else []
+    said: list[Block] = [Heading(group.title), *meant, Text(verdict.cell(verdict.headline))]
+    blocks: list[Block] = [_forest(verdict, corrections)] if np.isfinite(group.rows["value"]).any() else []
     blocks.append(score_table(group, corrections))
-    if verdict.details:
-        blocks.append(
-            Fold(
-                "Models under each correction, corrections of each model",
-                [Items([verdict.cell(text) for text in verdict.details])],
-            )
-        )
-    return blocks
+    details: list[Block] = [Items(verdict.names)] if verdict.names else []
+    details += [Items([verdict.cell(text) for text in verdict.details])] if verdict.details else []
+    if details:
+        blocks.append(Fold("Rows by name, models under each correction, corrections of each model", details))
+    return [*said, *blocks] if shown else [*said, Fold("Figure and table", blocks)]
 
 
 def _forest(verdict: Verdict, corrections: list[str]) -> Figure:
