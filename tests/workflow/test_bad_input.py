@@ -49,7 +49,7 @@ def image(project, well, channel, plate="P1"):
 
 def test_unknown_config_key(bad):
     bad.edit("config.yaml", "train: {steps", "train: {stepz: 1, steps")
-    refuses(bad, "unknown key train.stepz", "config.yaml", "allowed here")
+    refuses(bad, "unknown key train.stepz; did you mean steps?", "config.yaml", "allowed in train")
 
 
 def test_plate_without_layout(bad):

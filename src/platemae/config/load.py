@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from platemae.config.sections import Config
+from platemae.config.wrong_values import wrong_value
 from platemae.errors import ConfigError, raise_all
 
 
@@ -24,28 +25,9 @@ def load_config(values: Mapping[str, Any], where: str = "config") -> Config:
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
-        problems = [_problem(item, where) for item in error.errors(include_url=False)]
+        problems = [wrong_value(item, values, where) for item in error.errors(include_url=False)]
     raise_all(problems)
     raise AssertionError("a ValidationError holds at least one problem")
-
-
-def _problem(item: Any, where: str) -> ConfigError:
-    key = ".".join(str(part) for part in item["loc"]) or "(top level)"
-    if item["type"] == "extra_forbidden":
-        known = ", ".join(_known_keys(item["loc"]))
-        return ConfigError(f"unknown key {key}", where, f"allowed here: {known}")
-    return ConfigError(f"{key}: {item['msg']}", where, "see the comments in config.yaml")
-
-
-def _known_keys(loc: tuple[str | int, ...]) -> list[str]:
-    """Return the keys allowed beside the unknown one, found by walking the schema."""
-    schema = Config.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in loc[:-1]:
-        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
-        while "$ref" in node:
-            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    return sorted(node.get("properties", {}))
 
 
 def read_config(path: Path) -> Config:

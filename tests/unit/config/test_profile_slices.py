@@ -61,7 +61,7 @@ def test_classical_needs_neither_dataset_nor_intensity():
 @pytest.mark.parametrize(
     ("measure", "message"),
     [
-        ({"features": ["costes"]}, "measure.features.0"),
+        ({"features": ["costes"]}, "measure.features: there is no costes"),
         ({"features": []}, "measure.features"),
         ({"min_nucleus_um": 50}, "min_nucleus_um must be below max_nucleus_um"),
         ({"bits": 4}, "measure.bits"),

@@ -55,6 +55,57 @@ def test_unknown_keys_and_values_are_all_named_at_once():
 
 
 @pytest.mark.parametrize(
+    ("values", "what", "remedy"),
+    [
+        (
+            {"intensitiy": []},
+            "unknown key intensitiy; did you mean intensity?",
+            "allowed here: annotations, benchmarks",
+        ),
+        ({"train": {"step": 1}}, "unknown key train.step; did you mean steps?", "allowed in train: accumulate,"),
+        ({"train": {"zzz": 1}}, "unknown key train.zzz", "allowed in train: accumulate,"),
+        (
+            {"map": {"entity": "genes"}},
+            "map.entity: there is no genes; did you mean gene?",
+            "map.entity: gene, compound",
+        ),
+        (
+            {"benchmarks": [{"name": "r", "kind": "known_relation"}]},
+            "benchmarks.r.kind: there is no known_relation; did you mean known_relations?",
+            "benchmarks.r.kind: known_relations, ",
+        ),
+        (
+            {"benchmarks": [{"name": "r", "kind": "replicate_consistency", "n_bootstraps": 9}]},
+            "unknown key benchmarks.r.n_bootstraps; did you mean n_bootstrap?",
+            "allowed in benchmarks.r: alpha, kind, ",
+        ),
+        (
+            {"corrections": [{"kind": "tvm"}]},
+            "corrections.entry 1.kind: there is no tvm; did you mean tvn?",
+            "none, center",
+        ),
+        (
+            {"models": [{"name": "a", "kind": "mae", "train": {"step": 3}}]},
+            "unknown key models.a.train.step; did you mean steps?",
+            "allowed in models.a.train: accumulate,",
+        ),
+        (
+            {"datasets": [{"name": "screen", "hold_out": {"by": "gene", "fracton": 0.2}}]},
+            "unknown key datasets.screen.hold_out.fracton; did you mean fraction?",
+            "allowed in datasets.screen.hold_out: by, fraction",
+        ),
+    ],
+)
+def test_a_typo_is_told_with_what_was_meant_and_what_is_allowed_there(values, what, remedy):
+    with pytest.raises(ConfigError) as error:
+        load_config(values, "my.yaml")
+    told = f"{error.value.what}\n"
+    assert what in told
+    assert told[told.index(what) + len(what)] in " \n", "nothing was meant where no key is near"
+    assert remedy in error.value.remedy
+
+
+@pytest.mark.parametrize(
     ("values", "word"),
     [
         ({"models": [{"name": "a", "kind": "mae", "dataset": "nope", "intensity": "controls"}]}, "nope"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from platemae.config.sections.base import Name, Section
 from platemae.config.sections.embedding import EmbedSection
@@ -119,9 +119,19 @@ class ModelEntry(Section):
             raise ValueError(f"snapshots belong to the kinds that are trained here: {', '.join(TRAINED_KINDS)}")
         if self.kind not in TABLE_KINDS and not (self.dataset and self.intensity):
             raise ValueError(f"a model of kind {self.kind} needs dataset and intensity")
-        TrainSection(**self.train)
-        EmbedSection(**self.embed)
         return self
+
+    @field_validator("train")
+    @classmethod
+    def _fits_train(cls, train: dict[str, Any]) -> dict[str, Any]:
+        TrainSection(**train)
+        return train
+
+    @field_validator("embed")
+    @classmethod
+    def _fits_embed(cls, embed: dict[str, Any]) -> dict[str, Any]:
+        EmbedSection(**embed)
+        return embed
 
 
 class Snapshot(ModelEntry):
