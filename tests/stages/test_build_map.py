@@ -11,6 +11,7 @@ import pytest
 from platemae.benchmarks.shift import plate_shifts
 from platemae.errors import InputError
 from platemae.layout import Results
+from platemae.report.papers import _map
 from platemae.stages import build_map
 from platemae.standing.content import content_digest
 from platemae.store.parquet import write_parquet
@@ -67,6 +68,20 @@ def test_how_far_plates_stand_apart_lies_beside_the_map_and_counts_in_its_digest
     assert content_digest(results, again, {"model": "m", "correction": "none"}) == again.digest
     write_parquet(table.assign(shift=0.0), results.plate_shifts("m", "none"))
     assert content_digest(results, manifest, {"model": "m", "correction": "none"}) != again.digest
+
+
+def test_cells_are_counted_beside_the_guides_in_wells_that_they_become(results):
+    plain = build_map.run(results, cfg(), model="m", correction="none")
+    assert "n_cells" not in plain.counts
+    for plate in ("P1", "P2"):
+        path = results.corrected("m", "none", plate)
+        cells = anndata.concat([anndata.read_h5ad(path)] * 3, index_unique="_")
+        cells.obs["Metadata_Cell"] = cells.obs_names
+        write_anndata(cells, path)
+    pooled = build_map.run(results, cfg(), model="m", correction="none")
+    assert (pooled.counts["n_cells"], pooled.counts["n_wells"]) == (360, 120)
+    assert _map(pooled.counts) == "360 cells, 120 pairs of guide and well, 24 rows of the map"
+    assert _map(plain.counts) == "120 wells, 24 rows of the map"
 
 
 def test_a_row_a_guide_where_asked(results):

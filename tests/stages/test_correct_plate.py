@@ -11,6 +11,7 @@ from platemae.config.sections import CorrectionEntry
 from platemae.errors import ContractError
 from platemae.layout import Results
 from platemae.stages import correct_plate
+from platemae.tables import write_anndata
 from tests.stages.screen import embedded_plate
 from tests.stages.test_fit_correction import fitted, summarized
 
@@ -68,6 +69,16 @@ def test_metadata_is_kept_and_features_are_named(results):
     assert (table.obs.astype(str) == raw.obs.astype(str)).all().all()
     assert table.uns["feature_kind"] == "embedding"
     assert manifest.counts["wells"] == table.n_obs
+
+
+def test_finer_rows_are_not_counted_as_wells(results):
+    raw = anndata.read_h5ad(results.embedding("m", "P1"))
+    cells = anndata.concat([raw] * 3, index_unique="_")
+    cells.uns = raw.uns
+    write_anndata(cells, results.embedding("m", "P1"))
+    table, manifest = corrected(results, "P1", ["P1"])
+    assert (manifest.counts["wells"], manifest.counts["n_rows"], table.n_obs) == (60, 180, 180)
+    assert manifest.counts["n_controls"] == 36
 
 
 def test_none_leaves_values_as_they_are(results):

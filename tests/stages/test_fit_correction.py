@@ -117,7 +117,7 @@ def test_fit_on_a_query_takes_just_these_wells(results):
 
 def test_a_query_without_wells_on_one_plate_follows_the_policy(results):
     query = "Metadata_Plate != 'P2' and Metadata_Control_Type == 'negcon'"
-    with pytest.raises(ConfigError, match="0 control wells") as caught:
+    with pytest.raises(ConfigError, match="0 controls") as caught:
         fitted(results, fit_on=query)
     assert caught.value.where == "batch unit P2"
     assert fitted(results, fit_on=query, few_controls="skip").counts["n_controls"] == 12

@@ -25,7 +25,7 @@ Policy = Literal["own", "pool", "skip", "global"]
 
 MIN_CONTROLS = 2
 _NO_CONTROLS_REMEDY = (
-    "mark negative controls in the layouts (control type negcon), fit on other wells (fit_on), or use the kind none"
+    "mark negative controls (control type negcon), fit on other wells or cells (fit_on), or use the kind none"
 )
 
 
@@ -130,7 +130,7 @@ def pool_controls(
 
     pooled = ControlStats.merge(counted(), "all fit plates")
     if pooled.n < MIN_CONTROLS:
-        found = "no control well" if pooled.n == 0 else "a single control well"
+        found = "no control" if pooled.n == 0 else "a single control"
         raise ConfigError(f"{found} in all {len(stats_by_plate)} plates", "corrections: fit_on", _NO_CONTROLS_REMEDY)
     if few_controls == "error":
         raise_all(_few_error(unit, n) for unit, n in n_by_unit.items() if n < MIN_CONTROLS)
@@ -161,8 +161,8 @@ def check_varies(pooled: ControlStats) -> None:
         Saying so.
     """
     if not pooled.std.any():
-        remedy = "check that different control wells were embedded"
-        raise ConfigError(f"all {pooled.n} control wells have the same embedding", "control statistics", remedy)
+        remedy = "check that different controls were embedded"
+        raise ConfigError(f"all {pooled.n} controls have the same embedding", "control statistics", remedy)
 
 
 def check_components(n_components: int | None) -> None:
@@ -250,6 +250,6 @@ def apply_affine(
 
 
 def _few_error(unit: str, n: int) -> PlatemaeError:
-    what = f"{n} control well{'s' if n != 1 else ''} where the alignment of a batch unit needs {MIN_CONTROLS}"
-    remedy = "set batch_unit to batch, few_controls to pool or skip, or fit_on to more wells"
+    what = f"{n} control{'s' if n != 1 else ''} where the alignment of a batch unit needs {MIN_CONTROLS}"
+    remedy = "set batch_unit to batch, few_controls to pool or skip, or fit_on to more of them"
     return ConfigError(what, f"batch unit {unit or '(unnamed)'}", remedy)

@@ -39,8 +39,8 @@ def check_finite_rows(x_ND: npt.NDArray[Any], labels: Sequence[str] | None, wher
     rows = np.flatnonzero(bad_N)
     names = [str(labels[row]) if labels is not None else f"row {row}" for row in rows[:_SHOWN]]
     more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    what = f"{len(rows)} of {len(bad_N)} wells hold NaN or infinite values: {', '.join(names)}{more}"
-    raise InputError(what, where, "leave these wells out, or embed their plate again")
+    what = f"{len(rows)} of {len(bad_N)} rows hold NaN or infinite values: {', '.join(names)}{more}"
+    raise InputError(what, where, "leave them out, or embed their plate again")
 
 
 def check_width(found: int, expected: int, where: str) -> None:

@@ -131,7 +131,7 @@ class Harmony(SavedBasis):
         doubled = len(names) - len(set(names))
         if doubled:
             remedy = "give plates names of their own"
-            raise InputError(f"{doubled} wells share their name with another", "embeddings", remedy)
+            raise InputError(f"{doubled} rows share their name with another", "embeddings", remedy)
         y_NE = np.concatenate(parts)
         if len(set(units)) > 1:  # one unit has nothing to be aligned with, and harmonypy fails on it
             y_NE = _align(harmonypy, y_NE, units, settings)
@@ -152,17 +152,17 @@ class Harmony(SavedBasis):
         ContractError
             If a well was not part of the fit, or was embedded again since, or no names are given.
         """
-        remedy = "run fit_correction again: harmony has no map for new wells"
+        remedy = "run fit_correction again: harmony has no map for new ones"
         if labels is None or len(labels) != len(x_ND):
-            raise ContractError("harmony needs the names of the wells", batch_stats.unit, remedy)
+            raise ContractError("harmony needs the names of the rows", batch_stats.unit, remedy)
         row_of = {name: row for row, name in enumerate(self.names.tolist())}
         strange = [str(name) for name in labels if str(name) not in row_of]
         if strange:
-            what = f"{len(strange)} wells were not part of the fit, such as {strange[0]}"
+            what = f"{len(strange)} rows were not part of the fit, such as {strange[0]}"
             raise ContractError(what, batch_stats.unit, remedy)
         taken_N = np.array([row_of[str(name)] for name in labels], dtype=np.int64)
         if not np.array_equal(self.checks[taken_N], _check(x_ND)):
-            raise ContractError("wells were embedded again after the fit", batch_stats.unit, remedy)
+            raise ContractError("rows were embedded again after the fit", batch_stats.unit, remedy)
         return self.aligned[taken_N].astype(dtype)
 
     def facts(self) -> dict[str, Any]:

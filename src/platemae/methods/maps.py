@@ -52,25 +52,27 @@ SOURCES = {
 def map_paragraphs(quoted: Quoted, cfg: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what is said of corrections, maps and benchmarks: `methods_text` has the parameters."""
     models = [model["name"] for model in cfg["models"]]
-    corrections = " ".join(_correction(quoted, entry, models) for entry in cfg["corrections"])
+    row = quoted.value(f"embeddings/{models[0]}/{cfg['map_plates'][0]}.manifest.json", "counts.rows") or "well"
+    corrections = " ".join(_correction(quoted, entry, models, row) for entry in cfg["corrections"])
     benchmarks = " ".join(_benchmark(quoted, entry) for entry in cfg["benchmarks"])
     named = [entry["name"] for entry in cfg["corrections"]]
     found = [("Batch correction", corrections), ("Maps", _maps(quoted, models, named, cfg.get("map", {})))]
     return [*found, ("Benchmarks", benchmarks)] if benchmarks else found
 
 
-def _correction(quoted: Quoted, entry: Mapping[str, Any], models: Sequence[str]) -> str:
+def _correction(quoted: Quoted, entry: Mapping[str, Any], models: Sequence[str], row: str) -> str:
+    """Say what a correction is and what it was fitted on; ``row`` is what a row of the embeddings is."""
     start = f"Correction {quoted.words(entry['name'])} {CORRECTIONS[entry['kind']]}"
     if entry["kind"] == "none":
         return f"{start}."
     files = [f"corrections/{model}/{entry['name']}.manifest.json" for model in models]
     counts = quoted.value(files[0], "counts") or {}
-    wells = {"negcon": "negative control wells", "all": "wells"}.get(entry["fit_on"], "chosen wells")
+    fitted_on = {"negcon": f"negative control {row}", "all": row}.get(entry["fit_on"], f"chosen {row}")
     text = f"{start}; units are {'plates' if entry['batch_unit'] == 'plate' else 'batches'}."
     if entry.get("basis"):
         return f"{text} Its basis was taken from elsewhere."
     if counts.get("n_controls"):
-        text += f" It was fitted on {quoted.number(files[0], 'counts.n_controls')} {wells}"
+        text += f" It was fitted on {quoted.counted(files[0], 'counts.n_controls', fitted_on)}"
         text += f" of {quoted.counted(files[0], 'counts.n_plates', 'plate')}" if counts.get("n_plates") else ""
         text += "."
     if counts.get("steps"):
@@ -89,8 +91,13 @@ def _maps(quoted: Quoted, models: Sequence[str], corrections: Sequence[str], sec
     text = (
         f"{plural(count, 'map')}, one of each model and correction. A row is a {quoted.value(file, 'counts.entity')}; "
         f"that of {quoted.words(models[0])} and {quoted.words(corrections[0])} has "
-        f"{quoted.counted(file, 'counts.rows', 'row')}, of {quoted.counted(file, 'counts.n_wells', 'well')}"
+        f"{quoted.counted(file, 'counts.rows', 'row')}, of "
     )
+    if cells := quoted.value(file, "counts.n_cells"):
+        pairs = quoted.number(file, "counts.n_wells")
+        text += f"{quoted.counted(file, 'counts.n_cells', 'cell')} in {pairs} pairs of guide and well"
+    else:
+        text += quoted.counted(file, "counts.n_wells", "well")
     left = [
         f"{quoted.number(file, f'counts.{key}')} {words}"
         for key, words in LEFT_OUT.items()
@@ -98,7 +105,8 @@ def _maps(quoted: Quoted, models: Sequence[str], corrections: Sequence[str], sec
     ]
     text += f" less those left out: {', '.join(left)}." if left else "."
     how = section.get("aggregate")
-    text += f" Wells become guides and guides rows by {how}." if how else ""
+    first = "Cells of a guide in one well become a replicate, replicates" if cells else "Wells"
+    text += f" {first} become guides and guides rows by {how}." if how else ""
     if section.get("proximity_bias") == "chromosome_arm":
         text += " The mean of unexpressed genes on a gene's chromosome arm was subtracted [@lazar2024]."
     return text

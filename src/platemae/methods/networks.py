@@ -79,8 +79,10 @@ def _snapshot(quoted: Quoted, model: Mapping[str, Any]) -> str:
 
 def _embedding(quoted: Quoted, model: Mapping[str, Any], plates: Sequence[str]) -> str:
     files = [f"embeddings/{model['name']}/{plate}.manifest.json" for plate in plates]
+    row = quoted.value(files[0], "counts.rows") or "well"
+    rows = f"{quoted.counted(files, 'counts.n_rows', row)} in " if row != "well" else ""
     text = (
-        f"{quoted.words(model['name'])} gives {quoted.counted(files, 'counts.wells', 'well')} of "
+        f"{quoted.words(model['name'])} gives {rows}{quoted.counted(files, 'counts.wells', 'well')}, of "
         f"{quoted.counted(files[0], 'counts.dimensions', 'dimension')}"
     )
     tiles = any(quoted.value(file, "counts.tiles") for file in files)

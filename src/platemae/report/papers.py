@@ -53,7 +53,7 @@ class MeasuredFacts:
     training
         Of each trained model: ``family``, ``preset``, ``dataset``, ``crops``, ``parameters``, as far as known.
     maps
-        Of each (model, correction): ``n_wells`` read, ``rows`` of the map.
+        Of each (model, correction): ``n_wells`` read, ``rows`` of the map; of cells also ``n_cells``.
     """
 
     training: Mapping[str, Mapping[str, Any]]
@@ -109,7 +109,10 @@ def _trained(model: str, training: Mapping[str, Any] | None) -> str:
 
 
 def _map(counts: Mapping[str, Any]) -> str:
-    known = [(counts.get("n_wells"), "wells"), (counts.get("rows"), "rows of the map")]
+    cells = counts.get("n_cells")
+    pooled = [(cells, "cells"), (counts.get("n_wells"), "pairs of guide and well")]
+    known = pooled if cells is not None else [(counts.get("n_wells"), "wells")]
+    known.append((counts.get("rows"), "rows of the map"))
     return ", ".join(f"{int(count):,} {words}" for count, words in known if count is not None)
 
 

@@ -52,6 +52,8 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, b
     gene_map = build_gene_map(wells.X, wells.obs, AggregateSettings.of(cfg["map"], partial(resolve, base=base)))
     warnings = _embed(gene_map, cfg["map"].get("embed"))
     notes = dict(gene_map.uns["notes"])
+    if "n_rows" in wells.obs:  # then a "well" is a guide in a well
+        notes["n_cells"] = int(wells.obs["n_rows"].sum())
     write_anndata(gene_map, results.map(model, correction))
     write_parquet(shifts, results.plate_shifts(model, correction))
     named = {words: notes.pop(key, []) for key, words in _NAMED.items()}

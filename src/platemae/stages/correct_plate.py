@@ -1,4 +1,4 @@
-"""correct_plate: align a plate's wells with the basis and the control statistics of its own batch unit."""
+"""correct_plate: align a plate's rows with the basis and the control statistics of its own batch unit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from platemae.tables import feature_table, read_wells, write_anndata
 
 
 def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, plate: str) -> Manifest:
-    """Write the aligned wells of one plate.
+    """Write the aligned wells of one plate, or the finer rows that were embedded.
 
     Raises
     ------
     PlatemaeError
-        When a well is not finite, or the unit has too few controls under the policy ``error``.
+        When a row is not finite, or the unit has too few controls under the policy ``error``.
     """
     wells = read_wells(results.embedding(model, plate))
     fit_on = selection_name(cfg["correction"]["fit_on"])
@@ -31,5 +31,5 @@ def run(results: Results, cfg: dict[str, Any], *, model: str, correction: str, p
     facts = fitted.batch_facts(unit)
     replaced = facts.get("policy") in ("pool", "skip")
     warnings = [f"plate {plate}: {facts['policy']} used in place of its own controls"] if replaced else []
-    counts = {"wells": aligned.n_obs, "dims": aligned.n_vars} | facts
-    return Manifest("correct_plate", digest_anndata(aligned), counts, warnings)
+    counts = {"wells": int(aligned.obs["Metadata_Well"].nunique()), "n_rows": aligned.n_obs, "dims": aligned.n_vars}
+    return Manifest("correct_plate", digest_anndata(aligned), counts | facts, warnings)

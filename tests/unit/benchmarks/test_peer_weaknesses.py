@@ -115,7 +115,7 @@ def test_a_nan_names_its_well_in_a_correction_and_is_left_out_of_a_map(tmp_path:
 def test_an_absent_control_label_is_an_error_with_a_remedy_or_a_reason() -> None:
     """There: "Found array with 0 sample(s)"."""
     table = wells(controls=0)
-    with pytest.raises(ConfigError, match="no control well") as caught:
+    with pytest.raises(ConfigError, match="no control in all 3 plates") as caught:
         TVN.fit(stats_of(table), {f"P{i}": "b" for i in range(3)}, TVNSettings(few_controls="pool"))
     assert caught.value.remedy
     magnitude = Magnitude.score(scored_of(table), MagnitudeSettings())

@@ -86,7 +86,7 @@ def test_no_control_at_all() -> None:
 def test_nan_names_the_well() -> None:
     x = rows(5, 3)
     x[3, 1] = np.nan
-    with pytest.raises(InputError, match=r"1 of 5 wells hold NaN or infinite values: p1:D04") as caught:
+    with pytest.raises(InputError, match=r"1 of 5 rows hold NaN or infinite values: p1:D04") as caught:
         ControlStats.from_rows(x, "p1", [f"p1:{c}04" for c in "ABCDE"])
     assert caught.value.where == "p1"
 

@@ -98,11 +98,11 @@ def test_nan_and_other_widths_are_refused_by_name(kind: str, stats: dict[str, Co
 def test_no_negative_control_in_the_run_names_the_remedy(kind: str) -> None:
     correction = registry.resolve(kind)
     empty = {name: ControlStats.empty(5, name) for name in "ab"}
-    with pytest.raises(ConfigError, match="no control well in all 2 plates") as caught:
+    with pytest.raises(ConfigError, match="no control in all 2 plates") as caught:
         correction.fit(empty, BATCH, correction.Settings())
     assert "negcon" in caught.value.remedy
     empty["a"] = ControlStats.from_rows(wells(0, n=1), "a")
-    with pytest.raises(ConfigError, match="a single control well"):
+    with pytest.raises(ConfigError, match="a single control"):
         correction.fit(empty, BATCH, correction.Settings(few_controls="pool"))
 
 
@@ -151,7 +151,7 @@ def test_centerscale_counts_a_zero_deviation_as_one() -> None:
 def test_centerscale_few_control_policies(stats: dict[str, ControlStats]) -> None:
     stats["b"] = ControlStats.from_rows(wells(1, n=1), "b")
     x = wells(5)
-    with pytest.raises(ConfigError, match="1 control well where") as caught:
+    with pytest.raises(ConfigError, match="1 control where") as caught:
         CenterScale.fit(stats, BATCH, MomentSettings())
     assert caught.value.where == "batch unit b"
     pool = CenterScale.fit(stats, BATCH, MomentSettings(few_controls="pool"))

@@ -83,12 +83,12 @@ def test_new_and_changed_wells_are_refused(screen: Screen) -> None:
     made, rows = fitted(screen)
     x, labels = rows["p0"]
     stats = screen.stats()["p0"]
-    with pytest.raises(ContractError, match="1 wells were not part of the fit, such as p9_0") as caught:
+    with pytest.raises(ContractError, match="1 rows were not part of the fit, such as p9_0") as caught:
         made.transform(x[:1], stats, ["p9_0"])
     assert "fit_correction again" in caught.value.remedy
     with pytest.raises(ContractError, match="embedded again"):
         made.transform(x + 1, stats, labels)
-    with pytest.raises(ContractError, match="names of the wells"):
+    with pytest.raises(ContractError, match="names of the rows"):
         made.transform(x, stats)
 
 

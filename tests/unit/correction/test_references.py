@@ -243,5 +243,5 @@ def test_bad_settings_are_named(kind: str, bad: dict) -> None:
 @pytest.mark.parametrize("kind", ["tvn", "pca_cs", "sphere"])
 def test_identical_controls_everywhere_are_refused(kind: str) -> None:
     stats = {"p": ControlStats.from_rows(np.full((9, 4), 0.3), "p")}
-    with pytest.raises(ConfigError, match="all 9 control wells have the same embedding"):
+    with pytest.raises(ConfigError, match="all 9 controls have the same embedding"):
         resolve(kind).fit(stats, {"p": "p"}, resolve(kind).Settings())

@@ -159,7 +159,7 @@ def test_a_new_plate_without_controls_stops_the_transform_by_name() -> None:
     screen = Screen(2, 15, 6)
     stats = screen.stats()
     fitted = TVN.fit(stats, {name: name for name in stats}, TVNSettings())
-    with pytest.raises(ConfigError, match="0 control wells") as caught:
+    with pytest.raises(ConfigError, match="0 controls") as caught:
         fitted.transform(screen.x, ControlStats.empty(6, "late plate"))
     assert caught.value.where == "batch unit late plate"
 
@@ -188,7 +188,7 @@ def test_ridge_zero_on_a_thin_plate_is_refused_by_name() -> None:
 
 def test_identical_controls_everywhere_are_refused() -> None:
     stats = {"p": ControlStats.from_rows(np.full((9, 4), 0.3), "p")}
-    with pytest.raises(ConfigError, match="all 9 control wells have the same embedding"):
+    with pytest.raises(ConfigError, match="all 9 controls have the same embedding"):
         TVN.fit(stats, {"p": "p"}, TVNSettings())
 
 

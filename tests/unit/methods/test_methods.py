@@ -129,6 +129,21 @@ def test_wells_in_no_row_units_and_reasons_are_told(results):
     assert "27 of 2,421 fields failed (by reason, of which a field may have several: focus 23)" in text
 
 
+def test_cells_are_called_cells(results):
+    """Of a pooled screen 10 controls are cells, and a map is of guides in wells."""
+    for file, more in (
+        *((f"embeddings/mae1/{plate}.manifest.json", {"rows": "cell", "n_rows": 4000}) for plate in CFG["plates"]),
+        ("maps/mae1/raw.manifest.json", {"n_cells": 7900}),
+    ):
+        counts = json.loads((results.root / file).read_text())["counts"]
+        write(results.root, file, {"counts": counts | more})
+    text = methods_text(results, CFG, {}).markdown()
+    assert "It was fitted on 10 negative control cells of 2 plates." in text
+    assert "mae1 gives 8,000 cells in 115 wells, of 128 dimensions" in text
+    assert "33 rows, of 7,900 cells in 115 pairs of guide and well less those left out" in text
+    assert "Cells of a guide in one well become a replicate, replicates become guides and guides rows by mean." in text
+
+
 def test_people_read_references_without_latex():
     for reference in REFERENCES.values():
         assert not set("{}\\") & set(reference.plain)

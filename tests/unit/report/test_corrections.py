@@ -98,6 +98,17 @@ def test_without_controls_wells_stand_alone_and_it_is_said(tmp_path):
     assert wrong_numbers(page_of(source), tmp_path)[0] == []
 
 
+def test_rows_that_are_cells_are_called_so(tmp_path):
+    source = made(tmp_path)
+    assert "Rows of an embedding" not in page_of(source)
+    for rows in ("well", "cell"):
+        embedded = Manifest("embed_plate", "0", {"rows": rows})
+        embedded.write(source.results.manifest("embed_plate", model="mae", plate="P1"))
+        page = page_of(Source(source.results, CFG))
+        assert ("Rows of an embedding are cells here" in page) == (rows == "cell")
+        assert ("a guide in a well as one well" in page) == (rows == "cell")
+
+
 @pytest.mark.parametrize("how", ["no map", "one plate"])
 def test_what_was_not_measured_is_said(tmp_path, how):
     source = made(tmp_path)

@@ -10,7 +10,7 @@ from platemae.report.origin import Cell, counted
 from platemae.report.plate_shift import shift_blocks
 from platemae.report.sections.scores import score_table
 from platemae.report.source import Record, Source
-from platemae.report.verdicts import LOWER_IS_BETTER, judge
+from platemae.report.verdicts import MIXING, judge
 
 FIT = {
     "fit_on": "fitted on",
@@ -49,22 +49,34 @@ def build(source: Source) -> Section:
         "column fitted on says otherwise; all wells would take biology away, too. With fewer controls than dimensions "
         "it keeps the rank that they span; a ridge bounds how much a direction is amplified."
     )
-    blocks = [Text(intro), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits)]
+    blocks = [Text(intro), *_finer(source), _table(fits, FIT, ("correction", "model"), "Fits"), *_steps(fits)]
     blocks += [*shift_blocks(source), *_mixing(source), *_plates(source)]
     return Section("corrections", "Corrections", blocks)
+
+
+def _finer(source: Source) -> list[Block]:
+    """Say so where rows are finer than wells."""
+    kinds = {str(_counts(record).get("rows", "well")) for record in source.of("embed_plate")} - {"well"}
+    if not kinds:
+        return []
+    named = " or ".join(f"{kind}s" for kind in sorted(kinds))
+    text = f"Rows of an embedding are {named} here, and what fits count as controls are such rows, not wells."
+    pooled = " Shift and mixing count a guide in a well as one well." if "cell" in kinds else ""
+    return [Text(text + pooled, "note")]
 
 
 def _mixing(source: Source) -> list[Block]:
     """Return how well batches mix before and after each correction, as score_map measured it."""
     scores, _ = source.scores
     judged = judge(scores, len(source.map_plates)) if len(scores) else []
-    found = [verdict for verdict in judged if verdict.group.metric in LOWER_IS_BETTER]
+    found = [verdict for verdict in judged if verdict.group.metric in MIXING]
     heading = Heading("Mixing of batches")
     if not found:
         return [heading, Text("Not measured: no benchmark of kind batch_mixing is configured.", "note")]
     blocks: list[Block] = [heading]
     for verdict in found:
         blocks += [Text(verdict.cell(verdict.headline)), score_table(verdict.group, source.corrections)]
+        blocks += [Fold("Rows by name", [Items(verdict.names)])] if verdict.names else []
     return blocks
 
 
