@@ -111,7 +111,12 @@ def fake_model(results: Results, model: str, kind: str) -> None:
         arrays = {"target": target, "masked": masked, "reconstruction": 0.8 * target}
         arrays |= {"ratios": [0.25, 0.75], "ratio_masked": np.stack([masked[:2]] * 2)}
         arrays |= {"ratio_reconstruction": np.stack([target[:2]] * 2), "worst": np.stack([target, masked, target], 1)}
-        arrays |= {"worst_error": [3.21, 2.0, 1.5], "median_error": 0.8, "worst_plate": ["P1", "P2", "P2"]}
+        arrays |= {
+            "worst_error": [3.21, 2.0, 1.5],
+            "median_error": 0.8,
+            "validation_crops": 128,
+            "worst_plate": ["P1", "P2", "P2"],
+        }
         np.savez(folder / "reconstructions.npz", **arrays, worst_group=["B/2/1", "C/3/0", "D/4/0"])
     write_manifest(results, "train_model", {"model": model}, {"params": 5_500_000}, [])
 

@@ -144,6 +144,7 @@ def test_numbers_and_words_of_the_tables(page: Page) -> None:
     assert "z-score on all controls; PCA on all controls." in page.text
     assert "There is no training curve for untrained (kind untrained). As it is: val mse 1.002." in page.text
     assert "training: val mse share 0.7213 0.7213" in page.text
+    assert "Worst-reconstructed crops of mae_tiny: the worst 3 of 128 validation crops" in page.text
     assert "P1 B02 1 3.210 4.01" in page.text  # the worst crop: well, field, error, times the median
     assert "With shuffled labels all 9 rows are at chance, as they must be." in page.text
     assert "Without reconstructions: untrained, intensity_means." in page.text

@@ -47,7 +47,8 @@ def worst(model: Model) -> dict[str, np.ndarray]:
     Returns
     -------
     ``worst`` (K, 3, C, H, W) float16: target, masked, reconstruction; ``worst_error`` (K,); ``worst_plate`` and
-    ``worst_group`` (K,), the field in its plate store; ``median_error``, of all validation crops.
+    ``worst_group`` (K,), the field in its plate store; ``median_error``, of all validation crops;
+    ``validation_crops``, how many these are.
     """
     ratio, batches = model.settings.mask_ratio, model.validation
     error_B = np.concatenate([_errors(*_images(model, crops, index, ratio)) for index, crops in enumerate(batches)])
@@ -67,6 +68,7 @@ def worst(model: Model) -> dict[str, np.ndarray]:
         "worst_plate": np.array(plates, dtype=np.str_),
         "worst_group": np.array(groups, dtype=np.str_),
         "median_error": np.array(np.median(error_B)),
+        "validation_crops": np.array(len(error_B)),
     }
 
 

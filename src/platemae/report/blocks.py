@@ -272,7 +272,7 @@ def stable(blocks: Iterable[Block]) -> list[Block]:
 def grid(
     rows: Sequence[Sequence[object]],
     columns: Sequence[str],
-    caption: str = "",
+    caption: str | Cell = "",
     numeric: Sequence[str] = (),
     name: str = "",
 ) -> Table:

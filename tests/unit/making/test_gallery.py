@@ -46,6 +46,7 @@ def test_the_worst_crops_are_those_of_the_largest_error_and_name_their_fields(mo
     found = gallery(model)
     np.testing.assert_allclose(found["worst_error"], error[worst], rtol=1e-4)
     np.testing.assert_allclose(found["median_error"], np.median(error), rtol=1e-4)
+    assert found["validation_crops"] == len(crops)
     np.testing.assert_allclose(found["worst"][:, 0], crops[worst], rtol=1e-3, atol=1e-3)
     named = list(zip(found["worst_plate"].tolist(), found["worst_group"].tolist(), strict=True))
     assert named == [FIELDS[place % 3] for place in worst]  # more crops than fields: field after field

@@ -13,7 +13,7 @@ import numpy as np
 from platemae.errors import ContractError
 from platemae.report.blocks import Block, Figure, Heading, Section, Table, Text, grid
 from platemae.report.mosaic import crop
-from platemae.report.origin import cell
+from platemae.report.origin import Cell, cell
 from platemae.report.source import Source
 from platemae.report.takeaway import file_name
 
@@ -110,8 +110,17 @@ def _worst_table(model: str, arrays: Arrays) -> Table:
         for index, error in enumerate(arrays["worst_error"])
     ]
     columns = ("plate", "well", "field", "error", "times the median")
-    caption = f"Worst-reconstructed crops of {model}"
+    caption = _of_how_many(model, arrays, path)
     return grid(rows, columns, caption, columns[3:], name=file_name("worst", model))
+
+
+def _of_how_many(model: str, arrays: Arrays, path: str) -> str | Cell:
+    """Say of how many validation crops they are the worst; a training of an earlier version did not keep the count."""
+    if "validation_crops" not in arrays:
+        return f"Worst-reconstructed crops of {model}"
+    worst, of = len(arrays["worst_error"]), int(arrays["validation_crops"])
+    text = f"Worst-reconstructed crops of {model}: the worst {worst} of {of} validation crops"
+    return cell(text, path, ["validation_crops"])
 
 
 def _place(arrays: Arrays, index: int) -> tuple[str, str, str]:
