@@ -93,6 +93,17 @@ def test_search_finds_the_wells_of_a_gene(page, report):
     assert selected(page) == 0
 
 
+def test_the_search_offers_names_that_begin_with_what_is_typed(page, report):
+    known = wells(page, report)
+    assert part(page, "names").locator("option").count() == 0
+    typed = sorted(set(known["Metadata_Gene"]) - {"", GENE})[2][:-1]
+    part(page, "search").press_sequentially(typed.upper())
+    offered = part(page, "names").locator("option").evaluate_all("options => options.map(option => option.value)")
+    columns = ("Metadata_Gene", "Metadata_Perturbation", "Metadata_Compound")
+    expected = {name for column in columns for name in known[column] if name.upper().startswith(typed.upper())}
+    assert sorted(offered) == sorted(expected)
+
+
 def test_one_selection_follows_another(page, report):
     hint = part(page, "status").inner_text()
     assert "drag over points" in hint

@@ -79,6 +79,7 @@ MAY_IMPORT = {
         "run",
         "job",
         "holding",
+        "report",
     },
     "standing": LOW
     | {

@@ -22,6 +22,7 @@ from platemae.planning.asked import CONTROL_SHARE
 from platemae.planning.networks import NetworkCost, network_cost
 from platemae.planning.sizes import PlateSize
 from platemae.preflight.doctor import store_inodes
+from platemae.report.shares import most_fitted, most_points
 
 JOB_INODES = 7
 """Files of any job: manifest, output, log, benchmark, provenance, and two records of Snakemake."""
@@ -30,6 +31,8 @@ MODEL_BYTES = 24
 PLATE_ROWS = 16
 SCORED_WELL_SECONDS = 1e-3
 """Core seconds of a benchmark for each well of the map, assumed: benchmarks differ by far more than that."""
+REPORT_SECONDS, READ_SECONDS, DRAWN_SECONDS, FITTED_SECONDS = 15.0, 0.02, 1.5e-3, 2e-3
+"""Core seconds of a report (UMAP compiles for 12), and of each file read, row drawn and row that UMAP is fitted on."""
 STANDS_FOR_FILE_NOTE = "models of kind checkpoint count as CA-MAE-S/16: their file is not read"
 
 
@@ -105,11 +108,23 @@ def pending_work(
     mapped = map_plates(config, plates)
     yield from _of_plates(config, plates, sizes, results, mapped)
     yield from _of_models(config, plates, sizes, results, mapped)
-    wells = sum(sizes[name].wells for name in mapped if name in sizes)
-    report = 20.0 + 0.02 * len(mapped) * len(config.rows)
-    for stage, seconds, memory in (("compare_models", 10.0, 1000.0), ("render_report", report, 1000 + wells * 0.005)):
-        if not results.manifest(stage).exists():
-            yield Work(stage, 1, fixed_seconds=seconds, memory_mb=memory, write_bytes=5e6)
+    for work in (
+        Work("compare_models", 1, fixed_seconds=10.0, memory_mb=1000.0, write_bytes=5e6),
+        _report(config, sizes, mapped),
+    ):
+        if not results.manifest(work.stage).exists():
+            yield work
+
+
+def _report(config: Config, sizes: Mapping[str, PlateSize], mapped: Sequence[str]) -> Work:
+    """Return the report: a file a plate and view is read, UMAP fitted, and a thumbnail made of each row drawn."""
+    views = len(config.rows) * (1 + sum(correction.kind != "none" for correction in config.corrections))
+    every = [sizes[name] for name in mapped if name in sizes]
+    drawn = min(sum(rows_of(size, config.embed.rows, size.fields) for size in every), most_points(views))
+    fitted = views * min(drawn, most_fitted(views))
+    seconds = REPORT_SECONDS + READ_SECONDS * len(mapped) * views + DRAWN_SECONDS * drawn + FITTED_SECONDS * fitted
+    memory = 1000 + sum(size.wells for size in every) * 0.005
+    return Work("render_report", 1, fixed_seconds=seconds, memory_mb=memory, write_bytes=3e6 + 600.0 * drawn)
 
 
 def missing_plates(results: Results, stage: str, names: Sequence[str], **wildcards: str) -> list[str]:

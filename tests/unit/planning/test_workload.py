@@ -5,6 +5,8 @@ import json
 import pytest
 
 from platemae.config import Config
+from platemae.config.plate_table import PlateTable
+from platemae.config.plates import Plate
 from platemae.layout import Results
 from platemae.models.flops import encoder_flops, training_flops
 from platemae.models.settings import architecture
@@ -71,6 +73,18 @@ def test_an_embedding_costs_its_tiles_without_a_mask(plates, tmp_path):
     assert work.jobs == 4
     assert work.flops == 20 * tiles * encoder_flops(TINY, 2, TINY.n_patches)
     assert work.read_gb == pytest.approx(20 * 2 * 100 * 64 * 2 / 1e9)
+
+
+@pytest.mark.parametrize(("wells", "measured"), [(500, 16.6), (5_000, 60.3)])
+def test_a_report_costs_what_it_was_measured_to_cost_within_a_factor_of_two(tmp_path, wells, measured):
+    """Core seconds of whole reports, two models before and after TVN: docs/decisions.md, The report."""
+    names = [f"P{i}" for i in range(-(-wells // 384))]
+    sizes = {name: PlateSize(wells // len(names), 2 * wells // len(names), 4, 256, 256, 2) for name in names}
+    table = PlateTable([Plate(name, "B1", "synthetic", "raw", "layout.tsv") for name in names])
+    corrections = [{"name": kind, "kind": kind} for kind in ("none", "tvn")]
+    config = Config.model_validate({"models": [model(), model(name="other")], "corrections": corrections})
+    (work,) = [w for w in pending_work(config, table, sizes, Results(tmp_path)) if w.stage == "render_report"]
+    assert 0.5 < work.fixed_seconds / measured < 2
 
 
 @pytest.mark.parametrize(
