@@ -18,8 +18,11 @@ from platemae.report.source import Source
 from platemae.report.takeaway import file_name
 from platemae.store.parquet import read_parquet
 
-LEAST_DRAWN, MAX_DRAWN, MAX_PLATES = 4, 3, 500
-"""Plates that are worth a figure; models that are drawn; rows of a table of plates."""
+LEAST_DRAWN, MAX_DRAWN = 4, 3
+"""Plates that are worth a figure; models that are drawn."""
+
+MAX_ROWS, LEAST_ROWS = 1000, 5
+"""Rows of all tables of plates together, some 1 kB each, and the least of one of them."""
 
 SOURCES = {"negcon": "controls", "wells": "wells"}
 """Sources of the table of shifts and what the page calls them."""
@@ -28,8 +31,8 @@ INTRO = (
     "The shift of a plate is how far the mean of its wells lies from that of all plates: root mean square over "
     "features, in standard deviations within plates. By chance it is what as many wells have where plates do not "
     "differ. Controls means negative controls here, wells all but empty ones. A correction that centres each plate by "
-    "its own controls brings the shift of controls to 0 by its making; whether it helped the others is told by the "
-    "wells, which also differ where plates hold other treatments."
+    "its own controls brings their shift to 0 by its making; what it did to the plate is told by the wells, which also "
+    "differ where plates hold other treatments."
 )
 
 
@@ -64,7 +67,8 @@ def shift_blocks(source: Source) -> list[Block]:
     for model in list(dict.fromkeys(shifts.model for shifts in found))[:MAX_DRAWN]:
         own = [shifts for shifts in found if shifts.model == model]
         blocks += _figure(model, own, source.map_plates)
-    return blocks + [_by_plate(shifts) for shifts in found]
+    most = max(MAX_ROWS // len(found), LEAST_ROWS)
+    return [*blocks, Fold("Shift of every plate", [_by_plate(shifts, most) for shifts in found], raw=True)]
 
 
 def _read(source: Source) -> Iterator[Shifts]:
@@ -77,24 +81,23 @@ def _read(source: Source) -> Iterator[Shifts]:
 
 
 def _summary(found: list[Shifts]) -> Table:
-    """Return a row a model and correction: median and largest shift of controls and of wells, beside chance."""
+    """Return a row a model, correction and kind of wells: median and largest shift of its plates, beside chance."""
     rows = []
     for shifts in found:
-        rows.append([shifts.model, shifts.correction, *(part for name in SOURCES for part in _overall(shifts, name))])
-    told = [f"{title}: {what}" for title in SOURCES.values() for what in ("median", "by chance", "largest", "of plate")]
-    numeric = [title for title in told if not title.endswith("of plate")]
+        for name, title in SOURCES.items():
+            if len(table := shifts.of(name)):
+                rows.append([shifts.model, shifts.correction, title, *_overall(shifts, table)])
+    numeric = ["median", "by chance", "largest"]
     caption = "Shift of plates, in standard deviations within plates: median, and the plate that stands furthest off"
-    return grid(rows, ["model", "correction", *told], caption, numeric, name="plate-shift")
+    return grid(rows, ["model", "correction", "of", *numeric, "of plate"], caption, numeric, name="plate-shift")
 
 
-def _overall(shifts: Shifts, name: str) -> list[str | Cell]:
-    """Return median shift and chance, the largest shift, and whose it is."""
-    table = shifts.of(name)
-    if not len(table):
-        return ["", "", "", ""]
+def _overall(shifts: Shifts, table: pd.DataFrame) -> list[str | Cell]:
+    """Return median shift and chance, the largest shift, and whose it is where it is more than none."""
     medians = (shifts.cell(table[c].median(), c, list(table.index), "median") for c in ("shift", "chance"))
     top = int(table["shift"].to_numpy().argmax())
-    return [*medians, shifts.cell(table["shift"].iloc[top], "shift", [table.index[top]]), str(table["plate"].iloc[top])]
+    largest = shifts.cell(table["shift"].iloc[top], "shift", [table.index[top]])
+    return [*medians, largest, str(table["plate"].iloc[top]) if float(str(largest)) else ""]
 
 
 def _figure(model: str, own: list[Shifts], plates: Sequence[str]) -> Iterator[Figure]:
@@ -117,12 +120,12 @@ def _figure(model: str, own: list[Shifts], plates: Sequence[str]) -> Iterator[Fi
         yield Figure(drawing, text, text, 280 * len(panels), len(panels) > 1, name=file_name("plate-shift", model))
 
 
-def _by_plate(shifts: Shifts) -> Fold:
+def _by_plate(shifts: Shifts, most: int) -> Table:
     """Return the plates of one model and correction, those that stand furthest off first."""
     wide = {name: shifts.of(name).assign(row=lambda t: t.index).set_index("plate") for name in SOURCES}
     order = sorted(set().union(*(table.index for table in wide.values())), key=lambda plate: _furthest(wide, plate))
     rows = []
-    for plate in order[:MAX_PLATES]:
+    for plate in order[:most]:
         row: list[object] = [plate]
         for table in wide.values():
             here = table.loc[plate] if plate in table.index else None
@@ -130,10 +133,12 @@ def _by_plate(shifts: Shifts) -> Fold:
             row += ["" if here is None else shifts.cell(here[c], c, [here["row"]]) for c in named]
         rows.append(row)
     columns = [f"{title}: {what}" for title in SOURCES.values() for what in ("n", "shift", "by chance", "spread")]
-    more = f" (the {MAX_PLATES} furthest off; {shifts.path} has all)" if len(order) > MAX_PLATES else ""
-    caption = "Spread: standard deviation of the plate's wells over that within plates, root mean square over features"
-    block = grid(rows, ["plate", *columns], caption, columns)
-    return Fold(f"{shifts.model}, {shifts.correction}: shift of {len(order)} plates{more}", [block], raw=True)
+    more = f" (the {most} furthest off; {shifts.path} has all)" if len(order) > most else ""
+    caption = (
+        f"{shifts.model}, {shifts.correction}: shift of {len(order)} plates{more}. Spread is the standard deviation of "
+        "the plate's wells over that within plates, root mean square over features"
+    )
+    return grid(rows, ["plate", *columns], caption, columns)
 
 
 def _furthest(wide: dict[str, pd.DataFrame], plate: str) -> tuple[float, ...]:

@@ -56,16 +56,19 @@ def tables(source: Source) -> list[Table]:
     return [block for block in walk([page]) if isinstance(block, Table)]
 
 
+def summary(source: Source) -> Table:
+    return next(table for table in tables(source) if "median" in table.columns)
+
+
 def test_plates_stand_apart_before_and_not_after(tmp_path):
     source = made(tmp_path)
-    summary = next(table for table in tables(source) if "controls: median" in table.columns)
-    before, after = ([str(cell) for cell in row] for row in summary.rows)
-    assert before[:2] == ["mae", "none"]
-    assert before[5] == before[9] == HOSTILE
+    before, wells_before, after, wells_after = ([str(cell) for cell in row] for row in summary(source).rows)
+    assert (before[:3], wells_after[:3]) == (["mae", "none", "controls"], ["mae", "center", "wells"])
     controls = plate_shifts(*wells(4))[:4]
-    assert before[2:5] == [f"{v:.2f}" for v in (controls["shift"].median(), 0.43, controls["shift"].max())]
-    assert after[2:5] == ["0.00", "0.43", "0.00"]
-    assert 0 < float(after[6]) < float(before[6])
+    expected = [f"{value:.2f}" for value in (controls["shift"].median(), 0.43, controls["shift"].max())]
+    assert before[3:] == [*expected, HOSTILE]
+    assert after[3:] == ["0.00", "0.43", "0.00", ""]
+    assert 0 < float(wells_after[3]) < float(wells_before[3])
 
 
 def test_every_plate_has_its_row_the_furthest_off_first(tmp_path):
@@ -84,7 +87,8 @@ def test_numbers_equal_their_table_and_names_are_text(tmp_path):
 
 
 def test_many_plates_are_cut_and_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(plate_shift, "MAX_PLATES", 3)
+    monkeypatch.setattr(plate_shift, "MAX_ROWS", 6)
+    monkeypatch.setattr(plate_shift, "LEAST_ROWS", 1)
     source = made(tmp_path)
     assert "shift of 4 plates (the 3 furthest off; maps/mae/none.plates.parquet has all)" in page_of(source)
     assert all(len(table.rows) == 3 for table in tables(source) if table.columns[0] == "plate")
@@ -92,8 +96,7 @@ def test_many_plates_are_cut_and_said(tmp_path, monkeypatch):
 
 def test_without_controls_wells_stand_alone_and_it_is_said(tmp_path):
     source = made(tmp_path, controls=0)
-    summary = next(table for table in tables(source) if "controls: median" in table.columns)
-    assert list(summary.rows[0][2:6]) == ["", "", "", ""]
+    assert [row[2] for row in summary(source).rows] == ["wells", "wells"]
     assert "No two plates have negative controls" in page_of(source)
     assert wrong_numbers(page_of(source), tmp_path)[0] == []
 
