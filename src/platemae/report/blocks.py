@@ -194,12 +194,25 @@ class Document(Block):
 
 @dataclass(frozen=True)
 class Fold(Block):
-    """Blocks behind a line that opens; with ``raw`` it stays closed on paper, as it would fill pages with rows."""
+    """Blocks behind a line that opens.
+
+    Parameters
+    ----------
+    summary
+        The line.
+    blocks
+        What it opens.
+    raw
+        It stays closed on paper, as it would fill pages with rows.
+    quiet
+        Without a frame, for what belongs to the text above it.
+    """
 
     type: ClassVar[str] = "fold"
     summary: str
     blocks: Sequence[Block]
     raw: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,10 @@ def build(source: Source) -> Section:
         for (benchmark, origin, threshold), rows in scaling.groupby(["benchmark", "source", "threshold"], sort=False):
             *said, figure = _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
             first = not any(isinstance(block, Figure) for block in blocks)
-            blocks += [*said, figure if first or not isinstance(figure, Figure) else Fold("Figure", [figure])]
+            blocks += [
+                *said,
+                figure if first or not isinstance(figure, Figure) else Fold("Figure", [figure], quiet=True),
+            ]
         tables = [
             grid(_cells(frame), SHOWN, text, NUMERIC, name=f"scaling-{place + 1}")
             for place, (text, frame) in enumerate(studied(scaling))

@@ -41,7 +41,9 @@ def build(source: Source) -> Section:
     )
     blocks.append(Text(intro))
     if (scores["plate_ci_low"].notna()).any():
-        blocks.append(Fold("Why an interval of plates may not hold its value", [Text(_plate_intervals(scores))]))
+        blocks.append(
+            Fold("Why an interval of plates may not hold its value", [Text(_plate_intervals(scores))], quiet=True)
+        )
     subsets: list[Block] = []
     whole: set[str] = set()
     for verdict in judge(scores, len(source.map_plates)):
@@ -101,8 +103,10 @@ def _group(verdict: Verdict, corrections: list[str], shown: bool) -> list[Block]
     details: list[Block] = [Items(verdict.names)] if verdict.names else []
     details += [Items([verdict.cell(text) for text in verdict.details])] if verdict.details else []
     if details:
-        blocks.append(Fold("Rows by name, models under each correction, corrections of each model", details))
-    return [*said, *blocks] if shown else [*said, Fold("Figure and table", blocks)]
+        blocks.append(
+            Fold("Rows by name, models under each correction, corrections of each model", details, quiet=True)
+        )
+    return [*said, *blocks] if shown else [*said, Fold("Figure and table", blocks, quiet=True)]
 
 
 def _forest(verdict: Verdict, corrections: list[str]) -> Figure:
@@ -138,7 +142,7 @@ def score_table(group: Group, corrections: list[str]) -> Table:
     ]
     right = frozenset(range(1, len(corrections) + 1))
     name = file_name("table", *_name(group))
-    text = cell(caption(group), SCORES, ["n", "chance", "threshold"], group.rows.index)
+    text = cell(caption(group), SCORES, ["n", "chance", "threshold", "source"], group.rows.index)
     return Table([str(c) for c in table.columns], rows, text, right, frozenset(faint), name=name)
 
 
