@@ -89,7 +89,7 @@ def run_pipeline(
         When the configuration or a table is wrong, or another run holds the results folder.
     """
     project = find_project()
-    configfile = (configfile or project / "config.yaml").resolve()
+    configfile = find_config(configfile, project)
     config = check_inputs(configfile, project)
     results = Results(project / config.results)
     phases = [target] if dry_run or target not in PHASES else PHASES[: PHASES.index(target) + 1]
@@ -98,6 +98,8 @@ def run_pipeline(
         check_at_rest(results)
         return _snakemake([*command, "--dry-run", "--nolock", *phases], project)
     variables: dict[str, str] = {}
+    if not _submits(command) and target in PHASES:
+        check_raw_folders(config, project)
     if _submits(command):
         cleared = _cleared(configfile, command, limits, target)
         command, variables = [*command, *cleared.words], cleared.variables
@@ -133,6 +135,12 @@ def find_project() -> Path:
     raise ConfigError("there is no platemae Snakefile here", str(Path.cwd()), "run inside the project's folder")
 
 
+def find_config(configfile: Path | None, project: Path) -> Path:
+    """Return the configuration: the one named, else config.yaml of the working directory, else the checkout's."""
+    here = Path("config.yaml")
+    return (configfile or (here if here.is_file() else project / here)).resolve()
+
+
 def check_inputs(configfile: Path, project: Path) -> Config:
     """Check the configuration, plates.tsv and all layouts before anything starts.
 
@@ -143,11 +151,7 @@ def check_inputs(configfile: Path, project: Path) -> Config:
     """
     config = read_config(configfile)
     shared_root()
-    table = project / config.plates
-    if not table.exists() and config.plates == Config().plates:
-        raise ConfigError(
-            "the synthetic screen is not there yet", str(table), f"platemae synthesize-screen {table.parent}"
-        )
+    table = plate_table(config, project)
     plates = read_plates(table, [reader.name for reader in config.readers])
     check_images(config, plates)
     check_cells(config, plates)
@@ -156,6 +160,40 @@ def check_inputs(configfile: Path, project: Path) -> Config:
     options = layout_options(config.layouts.model_dump(mode="json"), table.parent)
     check_layouts(plates, table.parent, options, needs_controls=needs_controls(config))
     return config
+
+
+def plate_table(config: Config, project: Path) -> Path:
+    """Return the path of plates.tsv.
+
+    Raises
+    ------
+    ConfigError
+        When the default one is meant, and not there yet.
+    """
+    table = project / config.plates
+    if not table.exists() and config.plates == Config().plates:
+        remedy = f"platemae synthesize-screen {table.parent}; or, for a project of your own, give --configfile FILE"
+        raise ConfigError("the synthetic screen is not there yet", str(table), remedy)
+    return table
+
+
+def check_raw_folders(config: Config, project: Path) -> None:
+    """Check that the folders of the plates still to ingest are there; of a cluster only its nodes may see them.
+
+    Raises
+    ------
+    MissingError
+        With all that are not.
+    """
+    table, results = project / config.plates, Results(project / config.results)
+    problems = []
+    for plate in read_plates(table, [reader.name for reader in config.readers]):
+        folder = resolve(plate.path, table.parent)
+        bare = config.entry("readers", plate.reader).kind == "none"
+        if not bare and not folder.exists() and not results.manifest("ingest_plate", plate=plate.plate).exists():
+            remedy = f"correct column path of {table}, or PLATEMAE_DATA"
+            problems.append(MissingError(f"the folder of plate {plate.plate} is missing", str(folder), remedy))
+    raise_all(problems)
 
 
 def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) -> list[ConfigError]:

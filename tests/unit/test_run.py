@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from platemae.config import Config, load_config
 from platemae.contracts import write_text
-from platemae.run import AGAIN_SECONDS
+from platemae.errors import ConfigError, MissingError
+from platemae.run import AGAIN_SECONDS, check_raw_folders, find_config, plate_table
 
 BACKGROUND = """
 import signal, sys
@@ -109,3 +112,37 @@ def test_a_second_ctrl_c_is_passed_on(tmp_path: Path) -> None:
         time.sleep(AGAIN_SECONDS + 0.1)
         os.killpg(run.pid, signal.SIGINT)
         appears(tmp_path / "asked", "SIGINT SIGINT")
+
+
+def test_the_configuration_of_the_working_directory_comes_before_that_of_the_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout, screen = tmp_path / "checkout", tmp_path / "screen"
+    for folder in (checkout, screen):
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+    monkeypatch.chdir(screen)
+    assert find_config(None, checkout) == screen / "config.yaml"
+    assert find_config(Path("other.yaml"), checkout) == screen / "other.yaml"
+    (screen / "config.yaml").unlink()
+    assert find_config(None, checkout) == checkout / "config.yaml"
+
+
+def test_a_default_screen_that_is_not_there_says_how_to_name_another(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="synthetic screen is not there yet") as told:
+        plate_table(Config(), tmp_path)
+    assert "--configfile FILE" in told.value.remedy
+
+
+def test_folders_of_plates_to_ingest_are_missed_before_anything_runs(tmp_path: Path) -> None:
+    header = "plate\tbatch\treader\tpath\tlayout\n"
+    rows = [f"P{i}\tb\t{'bare' if i == 5 else 'scope'}\traw/P{i}\tlayout.tsv\n" for i in range(1, 6)]
+    (tmp_path / "plates.tsv").write_text(header + "".join(rows))
+    (tmp_path / "layout.tsv").write_text("well\tperturbation\tcontrol_type\nA01\t\tnegcon\n")
+    (tmp_path / "raw/P1").mkdir(parents=True)
+    readers = [{"name": "scope", "kind": "operetta"}, {"name": "bare", "kind": "none"}]
+    config = load_config({"plates": "plates.tsv", "results": "results", "readers": readers})
+    write_text(tmp_path / "results/plates/P2.manifest.json", "{}")  # ingested; its folder is gone since
+    with pytest.raises(MissingError, match="2 problems") as told:
+        check_raw_folders(config, tmp_path)
+    assert re.findall(r"the folder of plate (\w+) is missing", told.value.what) == ["P3", "P4"]

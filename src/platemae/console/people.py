@@ -13,7 +13,7 @@ from platemae.answers import as_json
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument(
-        "--configfile", type=Path, default=None, help="configuration (default: config.yaml beside the Snakefile)"
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
     )
     parser.add_argument("--profile", default="local", help="local, slurm, or a folder with a Snakemake profile")
     parser.add_argument("--cores", type=int, default=None, help="cores of this machine to use (default: all)")
@@ -95,7 +95,7 @@ def _new(arguments: argparse.Namespace) -> int:
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(command=_doctor)
 
@@ -113,7 +113,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def add_refresh(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("plate", help="plate id")
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
     parser.set_defaults(command=_refresh)
 
 
@@ -131,7 +131,7 @@ def add_export_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, default=None, help="results folder (default: that of the configuration)"
     )
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml)")
+    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
     parser.set_defaults(command=_export_model)
 
 

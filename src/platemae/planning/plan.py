@@ -184,7 +184,7 @@ def _assumptions(
         f"intensity maps read {CONTROL_SHARE:.0%} of their plates' pixels (control wells)",
         "classical features cost 100 times QC; a benchmark takes 2 s and 1 ms a well",
         "disk: stores without compression; a trained model with two checkpoints",
-        "finished jobs are those with a manifest; what is stale is not counted (see `platemae run --dry-run`)",
+        "finished jobs are those with a manifest; what is stale is not counted (`platemae explain` says it)",
     ]
     if gpu:
         found.insert(2, f"GPU: {gpu.source}; {options.mfu:.0%} of it is reached (MFU, assumed)")

@@ -24,7 +24,7 @@ from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
-from platemae.run import find_project, missing_file_problems, named_plate_problems
+from platemae.run import find_config, find_project, missing_file_problems, named_plate_problems, plate_table
 from platemae.selection import select_rows, selection_columns
 from platemae.sharing.root import check_writing
 from platemae.store.eight_bit import EightBit
@@ -127,8 +127,8 @@ def read_project(configfile: Path | None) -> tuple[Config, PlateTable, Path, Res
         When one of them cannot be read.
     """
     project = find_project()
-    config = read_config((configfile or project / "config.yaml").resolve())
-    table = project / config.plates
+    config = read_config(find_config(configfile, project))
+    table = plate_table(config, project)
     plates = PlateTable(read_plates(table, [reader.name for reader in config.readers]))
     return config, plates, table.parent, Results(project / config.results)
 

@@ -21,10 +21,10 @@ def cite(configfile: Path | None) -> Methods:
     PlatemaeError
         When configuration or plates.tsv are wrong, or a job is not done.
     """
-    from platemae.run import find_project
+    from platemae.run import find_config, find_project
 
     project = find_project()
-    config = read_config(configfile or project / "config.yaml")
+    config = read_config(find_config(configfile, project))
     plates = read_plates(project / config.plates, [reader.name for reader in config.readers])
     results = Results(project / config.results)
     return methods_text(results, stage_config(config, plates, "render_report"), versions(job_records(results)))
@@ -47,10 +47,10 @@ def crate(root: Path | None, configfile: Path | None, licence: str | None) -> Pa
         When there is no finished job, or a run works there.
     """
     from platemae.holding.hold import check_at_rest
-    from platemae.run import find_project
+    from platemae.run import find_config, find_project
 
     project = find_project()
-    config = read_config(configfile or project / "config.yaml")
+    config = read_config(find_config(configfile, project))
     results = Results(root or project / config.results)
     check_at_rest(results)
     return write_crate(results, project, config.report.title, licence or UNSTATED)

@@ -21,7 +21,7 @@ from platemae.holding.hold import hold
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, append
 from platemae.preflight.doctor import read_project
-from platemae.run import find_project
+from platemae.run import find_config, find_project
 from platemae.standing.code import note_code
 from platemae.standing.explain import LOST, own_reasons
 from platemae.standing.jobs import Job, pending_jobs
@@ -58,7 +58,7 @@ def accept(
     stage = stage.replace("-", "_")
     _check(stage, wildcards, why)
     project = find_project()
-    configfile = (configfile or project / "config.yaml").resolve()
+    configfile = find_config(configfile, project)
     config, plates, _, results = read_project(configfile)
     with hold(results):
         jobs = pending_jobs(project, configfile, profile, "all")

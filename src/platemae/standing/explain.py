@@ -22,7 +22,7 @@ from platemae.fingerprint import code_digest, module_digests
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, in_force
 from platemae.preflight.doctor import read_project
-from platemae.run import find_project
+from platemae.run import find_config, find_project
 from platemae.standing.code import code_change
 from platemae.standing.jobs import Job, pending_jobs
 from platemae.standing.record import libraries, made_with
@@ -60,7 +60,8 @@ class Cause:
         labels = ", ".join(job.label for job in self.jobs[:SHOWN]) + (" ..." if len(self.jobs) > SHOWN else "")
         many = f" ({len(self.jobs)} jobs)" if len(self.jobs) > 1 else ""
         after = ", ".join(f"{stage} {count}" for stage, count in self.follow.items())
-        follow = f"\n  {sum(self.follow.values())} jobs follow: {after}" if self.follow else ""
+        count = sum(self.follow.values())
+        follow = f"\n  {count} job{'s follow' if count > 1 else ' follows'}: {after}" if count else ""
         return f"{self.stage} {labels}{many}: {'; '.join(self.reasons)}{follow}"
 
 
@@ -105,7 +106,7 @@ def explain(configfile: Path | None, target: str = "all", profile: str = "local"
         When configuration or tables are wrong, or Snakemake cannot plan.
     """
     project = find_project()
-    configfile = (configfile or project / "config.yaml").resolve()
+    configfile = find_config(configfile, project)
     config, plates, _, results = read_project(configfile)
     jobs = pending_jobs(project, configfile, profile, target)
     found = causes(config, plates, results, jobs)

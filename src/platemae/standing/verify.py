@@ -79,11 +79,11 @@ def verify_results(root: Path | None, configfile: Path | None, quick: bool = Fal
     PlatemaeError
         When there is no such folder, or a run works in it.
     """
-    from platemae.run import find_project
+    from platemae.run import find_config, find_project
 
     if root is None:
         project = find_project()
-        root = project / read_config(configfile or project / "config.yaml").results
+        root = project / read_config(find_config(configfile, project)).results
     check_at_rest(Results(root))
     return verify(root, quick)
 

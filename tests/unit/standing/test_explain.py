@@ -59,7 +59,7 @@ def test_reasons_of_its_own_and_what_follows(results):
     (cause,) = causes(CONFIG, PLATES, results, [last, first])
     assert cause.reasons == (f"qc.max_edge was 9, is {cfg['qc']['max_edge']}",)
     assert cause.follow == {"build_dataset": 1}
-    assert "1 jobs follow: build_dataset 1" in str(cause)
+    assert "1 job follows: build_dataset 1" in str(cause)
 
 
 def test_equal_reasons_are_one_cause_and_what_waits_is_none(results):
