@@ -65,6 +65,7 @@ config: env ## write config.yaml and its JSON schema from the pydantic sections
 	@$(BIN)/platemae write-config .
 
 env: $(VENV)/.done ## the environment of the lock file
+	@$(if $(filter env,$(MAKECMDGOALS)),echo "next: source $(BIN)/activate",:)
 
 $(VENV)/.done: pyproject.toml $(LOCK)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -74,13 +74,17 @@ def _quality(quoted: Quoted, plates: Sequence[str], excluded: bool) -> str:
 
 def _intensity(quoted: Quoted, name: str) -> str:
     file = f"intensity/{name}.manifest.json"
+    if not quoted.value(file, "counts.units"):
+        return (
+            f"The intensity map {quoted.words(name)} takes fixed limits of each channel to {quoted.words('0..255')}, "
+            "as networks expect; they are the same for all plates, and fitted on none."
+        )
     fields = quoted.value(file, "counts.fields")
     total = sum(fields.values()) if isinstance(fields, dict) else fields or 0
-    count = plural(quoted.of(total, (file,), "counts.fields"), "field") if total else ""
-    fitted = f"was fitted on {count}" if total else "has the range of its limits"
+    count = plural(quoted.of(total, (file,), "counts.fields"), "field")
     return (
         f"The intensity map {quoted.words(name)} takes each channel to {quoted.words('0..255')}, as networks expect; "
-        f"it {fitted}, with {quoted.counted(file, 'counts.units', 'map')}{_of_units(quoted, file)}."
+        f"it was fitted on {count}, with {quoted.counted(file, 'counts.units', 'map')}{_of_units(quoted, file)}."
     )
 
 

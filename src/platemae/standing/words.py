@@ -6,19 +6,22 @@ from typing import Any
 
 LONGEST = 60
 """Characters of a value that are shown."""
+NAMES = ("name", "model")
+"""Keys that tell the entries of a list apart."""
 
 
 def differences(before: Any, now: Any, key: str = "") -> list[str]:
     """Return a phrase a difference, such as ``train.lr was 0.001, is 0.0003``.
 
-    Entries of lists are told apart by their ``name`` where they have one; of other lists what came and what went is
-    said.
+    Entries of lists are told apart by their name, or by the model that they speak of, where they have one; of other
+    lists what came and what went is said.
     """
     if isinstance(before, dict) and isinstance(now, dict):
         return _of_dicts(before, now, key)
     if isinstance(before, list) and isinstance(now, list):
-        if _named(before) and _named(now):
-            return _of_dicts({e["name"]: e for e in before}, {e["name"]: e for e in now}, key)
+        for name in NAMES:
+            if _named(before, name) and _named(now, name):
+                return _of_dicts({e[name]: e for e in before}, {e[name]: e for e in now}, key)
         return _of_lists(before, now, key)
     same = before == now and type(before) is type(now)
     return [] if same else [f"{key} was {_shown(before)}, is {_shown(now)}"]
@@ -46,8 +49,8 @@ def _of_lists(before: list[Any], now: list[Any], key: str) -> list[str]:
     return [] if before == now else [f"{key} was {_shown(before)}, is {_shown(now)}"]
 
 
-def _named(values: list[Any]) -> bool:
-    named = [value["name"] for value in values if isinstance(value, dict) and "name" in value]
+def _named(values: list[Any], key: str) -> bool:
+    named = [value[key] for value in values if isinstance(value, dict) and key in value]
     return bool(values) and len(set(named)) == len(values)
 
 

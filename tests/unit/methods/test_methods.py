@@ -129,6 +129,13 @@ def test_wells_in_no_row_units_and_reasons_are_told(results):
     assert "27 of 2,421 fields failed (by reason, of which a field may have several: focus 23)" in text
 
 
+def test_a_map_of_fixed_limits_is_not_called_fitted(results):
+    write(results.root, "intensity/controls.manifest.json", {"counts": {"fields": {"P1": 41, "P2": 42}, "units": []}})
+    text = methods_text(results, CFG, {}).markdown()
+    assert "The intensity map controls takes fixed limits of each channel to 0..255" in text
+    assert "83 fields" not in text
+
+
 def test_cells_are_called_cells(results):
     """Of a pooled screen 10 controls are cells, and a map is of guides in wells."""
     for file, more in (

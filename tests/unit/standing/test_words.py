@@ -14,6 +14,7 @@ from platemae.standing.words import differences
         ({"plates": ["P1", "P2"]}, {"plates": ["P2", "P3"]}, ["plates: now with P3, without P1"]),
         ({"plates": ["P1", "P2"]}, {"plates": ["P2", "P1"]}, ["plates was ['P1', 'P2'], is ['P2', 'P1']"]),
         ({"b": [{"name": "x", "n": 1}]}, {"b": [{"name": "x", "n": 2}]}, ["b.x.n was 1, is 2"]),
+        ({"s": [{"model": "x", "n": 1}]}, {"s": [{"model": "x", "n": 2}]}, ["s.x.n was 1, is 2"]),
         ({"b": [{"name": "x"}, {"name": "y"}]}, {"b": [{"name": "y"}, {"name": "x"}]}, ["b: the order changed"]),
         ({"on": True}, {"on": 1}, ["on was True, is 1"]),
         ({"same": [1, {"x": None}]}, {"same": [1, {"x": None}]}, []),
