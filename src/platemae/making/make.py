@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,28 @@ from platemae.training.loop import log_event, train
 def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads: int, base: Path = Path()) -> None:
     """Fit a model and write its files into the folder ``made``, which appears complete; rank 0 writes."""
     torch.set_num_threads(threads)
-    entry, mine = cfg["model"], distributed.ranks()
-    settings, spec = settings_of(cfg["train"]), architecture_of(entry)
-    memory = default_cache_bytes(mine.neighbours)
+    entry = cfg["model"]
+    model = _drawn(results, cfg)
+    batches = _batches(results, model, cfg["train"], threads)
+    checked = model.validation if model.labels is None else _labelled_validation(model)
+    if is_optimised(entry["kind"], model.settings.steps):
+        _optimise(results, cfg, model, batches, checked, state, threads)
+        if not distributed.ranks().is_main:
+            return
+    elif entry["kind"] == "tile_pca":
+        _fit_tile_pca(model, batches(0))
+    elif entry["kind"] == "pretrained":
+        model.module.take_weights(None if entry["file"] is None else resolve_path(entry["file"], base), entry["sha256"])
+    else:
+        model.module.to(device(model.settings))
+        model.history = [untrained_row(model, checked)]
+    write_files(made, model, facts_of(results, model), gallery(model))
+
+
+def _drawn(results: Results, cfg: dict[str, Any]) -> Model:
+    """Return the network as it was drawn, with what it learns from."""
+    entry, settings, spec = cfg["model"], settings_of(cfg["train"]), architecture_of(cfg["model"])
+    memory = default_cache_bytes(distributed.ranks().neighbours)
     data = open_training_set(
         results, entry["dataset"], entry["intensity"], spec["crop_px"], memory, cache=_cache(cfg["train"])
     )
@@ -45,41 +65,47 @@ def make(results: Results, cfg: dict[str, Any], state: Path, made: Path, threads
     spec |= {} if labels is None else {"n_classes": len(labels.classes)}
     module = build(entry["kind"], spec, len(data.channels), settings.seed)
     validation = data.validation_batches(VALIDATION_CROPS, min(64, settings.global_batch), settings.seed)
-    model = Model(entry, settings, data, module, validation, labels)
-    here = distributed.choose_device(settings.device, mine)
+    return Model(entry, settings, data, module, validation, labels)
+
+
+def _batches(results: Results, model: Model, train: dict[str, Any], threads: int) -> Callable[[int], Iterator[Any]]:
+    """Return the batches of this process from a step on."""
+    mine = distributed.ranks()
+    here = distributed.choose_device(model.settings.device, mine)
     # On a CPU the step needs the cores itself; beside a GPU all of them decode.
     readers = threads if here.type == "cuda" else max(1, threads // 4)
-    batches = training_batches(
-        data.train,
-        _sampler(results, model, cfg["train"]),
+    return training_batches(
+        model.data.train,
+        _sampler(results, model, train),
         rank=mine.rank,
         world=mine.world_size,
         threads=readers,
-        labels=None if labels is None else labels.of_F["train"],
+        labels=None if model.labels is None else model.labels.of_F["train"],
         device=here,
     )
-    checked = validation if labels is None else _labelled_validation(model)
-    if is_optimised(entry["kind"], settings.steps):
-        watch = Watch(state, _about(model), threads, log_event, lambda: crops_so_far(model))
-        keep = Keeper(results, model, checked, state, watch)
-        try:
-            flops = step_flops(model)
-            model.history = list(train(module, batches, checked, settings, state, keep, flops, asked(state)))
-        except DivergedError as error:
-            if cfg["train"]["on_divergence"] == "stop":
-                raise
-            model.history, model.diverged_at = list(error.history), error.step
-        if not mine.is_main:
-            return
-        model.extra = watch.cost() | ({} if labels is None else accuracy(model, checked))
-    elif entry["kind"] == "tile_pca":
-        _fit_tile_pca(model, batches(0))
-    elif entry["kind"] == "pretrained":
-        model.module.take_weights(None if entry["file"] is None else resolve_path(entry["file"], base), entry["sha256"])
-    else:
-        module.to(device(settings))
-        model.history = [untrained_row(model, checked)]
-    write_files(made, model, facts_of(results, model), gallery(model))
+
+
+def _optimise(
+    results: Results,
+    cfg: dict[str, Any],
+    model: Model,
+    batches: Callable[[int], Iterator[Any]],
+    checked: list[Any],
+    state: Path,
+    threads: int,
+) -> None:
+    """Train step by step, and note on the main process what it cost; a divergence is noted where that is asked for."""
+    watch = Watch(state, _about(model), threads, log_event, lambda: crops_so_far(model))
+    keep = Keeper(results, model, checked, state, watch)
+    try:
+        flops = step_flops(model)
+        model.history = list(train(model.module, batches, checked, model.settings, state, keep, flops, asked(state)))
+    except DivergedError as error:
+        if cfg["train"]["on_divergence"] == "stop":
+            raise
+        model.history, model.diverged_at = list(error.history), error.step
+    if distributed.ranks().is_main:
+        model.extra = watch.cost() | ({} if model.labels is None else accuracy(model, checked))
 
 
 def _about(model: Model) -> dict[str, str]:

@@ -97,18 +97,9 @@ def run(
     PlatemaeError
         When model, data and machine do not fit together, now or in an earlier attempt under the same code.
     """
-    entry = cfg["model"]
     target = results.model(model)
-    if not is_optimised(entry["kind"], cfg["train"]["steps"]):
-        made = target.with_name(f".{model}.making")
-        shutil.rmtree(made, ignore_errors=True)  # of a job that was killed
-        if reader_of(entry["kind"]):
-            take(results, cfg, made, base, threads)
-        else:
-            make(results, cfg, made, made, threads, base)
-        manifest = export(made, target, [])
-        shutil.rmtree(made)
-        return manifest
+    if not is_optimised(cfg["model"]["kind"], cfg["train"]["steps"]):
+        return _make_at_once(results, cfg, model, target, base, threads)
     key = training_key(results, cfg)
     folder = training_folder(results.training_state(digest_json(key)[:32]), apart=retrain)
     state = TrainingState(folder, code, run_id)
@@ -131,6 +122,21 @@ def run(
             state.raise_if_failed(records=cfg["train"]["on_divergence"] == "record")
             _attempt(results, cfg, state, Machines(threads, processes, nodes))
         return _export(state, cfg, model, target)
+
+
+def _make_at_once(
+    results: Results, cfg: dict[str, Any], model: str, target: Path, base: Path, threads: int
+) -> Manifest:
+    """Make a model that has no optimiser, and so no state that another job could go on from."""
+    made = target.with_name(f".{model}.making")
+    shutil.rmtree(made, ignore_errors=True)  # of a job that was killed
+    if reader_of(cfg["model"]["kind"]):
+        take(results, cfg, made, base, threads)
+    else:
+        make(results, cfg, made, made, threads, base)
+    manifest = export(made, target, [])
+    shutil.rmtree(made)
+    return manifest
 
 
 def _export(state: TrainingState, cfg: dict[str, Any], model: str, target: Path) -> Manifest:
