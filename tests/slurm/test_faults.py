@@ -104,29 +104,18 @@ def test_a_training_whose_node_is_lost_goes_on(calm, table):
     table("a node lost with all on it, marked down", "SLURM started the job again elsewhere; it went on", calm, 2)
 
 
-def test_a_slurmd_that_is_killed_and_comes_back_loses_nothing(calm, table):
+@pytest.mark.parametrize("daemon", ["slurmd", "slurmctld"])
+def test_a_daemon_that_is_killed_and_comes_back_loses_nothing(calm, table, daemon):
     run = calm.start()
     job = calm.training(run)
-    _, daemon = calm.node_daemon(job)
-    os.kill(daemon, signal.SIGKILL)
+    pid = calm.node_daemon(job)[1] if daemon == "slurmd" else calm.controller()
+    os.kill(pid, signal.SIGKILL)
     calm.restart_daemons()
     calm.go_on()
     calm.end(run)
     assert calm.digest(MODEL) == calm.expected[MODEL]
     assert calm.attempts() == 1
-    table("slurmd killed and started again", "the job worked on", calm, 1)
-
-
-def test_a_controller_that_restarts_loses_nothing(calm, table):
-    run = calm.start()
-    calm.training(run)
-    os.kill(calm.controller(), signal.SIGKILL)
-    calm.restart_daemons()
-    calm.go_on()
-    calm.end(run)
-    assert calm.digest(MODEL) == calm.expected[MODEL]
-    assert calm.attempts() == 1
-    table("slurmctld killed and started again", "the job worked on", calm, 1)
+    table(f"{daemon} killed and started again", "the job worked on", calm, 1)
 
 
 def test_jobs_of_a_killed_run_are_waited_for_and_kept(calm, table):
