@@ -10,7 +10,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, Manifest
+from platemae.contracts import FIELDS_COLUMNS, OBS_COLUMNS, QC_COLUMNS, SCORE_COLUMNS, SHIFT_COLUMNS, Manifest
 from platemae.layout import Results
 
 HOSTILE = "<script>alert('gene')</script>$x_{"
@@ -139,6 +139,12 @@ def fake_embedding(path: Path, plate: str, spread: float) -> None:
     obs = obs.assign(Metadata_Plate=plate, Metadata_Well=names, Metadata_Control_Type=kinds, Metadata_Gene=HOSTILE)
     path.parent.mkdir(parents=True, exist_ok=True)
     anndata.AnnData(x_ND.astype(np.float32), obs=obs).write_h5ad(path)
+
+
+def fake_shifts(results: Results, model: str, correction: str) -> None:
+    rng = parts(f"{model} {correction}")
+    rows = [[plate, source, 12, *rng.uniform(0, 2, 3)] for source in ("negcon", "wells") for plate in PLATES]
+    write_parquet(results.plate_shifts(model, correction), pd.DataFrame(rows, columns=list(SHIFT_COLUMNS)))
 
 
 def fake_scores(results: Results, model: str, correction: str) -> None:

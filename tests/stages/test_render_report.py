@@ -30,6 +30,7 @@ from tests.stages.fake_results import (
     fake_model,
     fake_plate,
     fake_scores,
+    fake_shifts,
     write_manifest,
 )
 from tests.unit.report.picked import wrong_numbers
@@ -59,6 +60,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
                 unit = {"unit": plate, "n_controls": 12, "rank": 11, "ridge": 0.5, "policy": "own"}
                 write_manifest(results, "correct_plate", pair | {"plate": plate}, unit, [])
             fake_scores(results, model, correction)
+            fake_shifts(results, model, correction)
             for stage in ("build_map", "score_map"):
                 write_manifest(results, stage, pair, {"genes": 60}, [])
     cfg = {"models": [name for name, _ in MODELS], "corrections": [name for name, _ in CORRECTIONS], "study": []}

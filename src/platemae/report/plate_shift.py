@@ -24,6 +24,8 @@ LEAST_DRAWN, MAX_DRAWN = 4, 3
 MAX_ROWS, LEAST_ROWS = 1000, 5
 """Rows of all tables of plates together, some 1 kB each, and the least of one of them."""
 
+DIGITS = 2
+
 SOURCES = {"negcon": "controls", "wells": "wells"}
 """Sources of the table of shifts and what the page calls them."""
 
@@ -51,7 +53,7 @@ class Shifts:
 
     def cell(self, value: float, column: str, places: Sequence[int], how: str = "") -> Cell:
         """Return a number with the rows behind it."""
-        digits = 0 if column == "n" else 2
+        digits = 0 if column == "n" else DIGITS
         return cell(number(value, digits), self.path, [column], places, how)
 
 
@@ -142,4 +144,4 @@ def _by_plate(shifts: Shifts, most: int) -> Table:
 
 
 def _furthest(wide: dict[str, pd.DataFrame], plate: str) -> tuple[float, ...]:
-    return tuple(-table["shift"].get(plate, -1.0) for table in wide.values())
+    return tuple(-round(table["shift"].get(plate, -1.0), DIGITS) for table in wide.values())
