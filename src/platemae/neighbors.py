@@ -56,6 +56,7 @@ def neighbor_graph(
             n_neighbors=min(neighbors, rows.n_obs - 1),
             use_rep="X_pca" if wide else "X",
             metric=metric,
+            transformer="sklearn",  # exact; scanpy's approximate search of many rows fails: see docs/decisions.md
             random_state=seed,
         )
     return rows
