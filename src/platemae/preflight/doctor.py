@@ -19,6 +19,7 @@ from platemae.config.plates import Plate, read_plates
 from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
+from platemae.methods.numbers import plural
 from platemae.preflight.across import channel_problems, control_problems, empty_map, too_few_wells
 from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory
@@ -162,10 +163,12 @@ def check_run(
     folders = sum(c.store_folders for c in new)
     space = os.statvfs(_existing(results.root))
     free, free_files = space.f_bavail * space.f_frsize, space.f_favail
-    lines.append(
-        f"stores of {len(new)} plates still to ingest: at most {need / 1e9:.2f} GB of {free / 1e9:.2f} GB free, "
+    stores = f"stores of {len(new)} plates" if len(new) > 1 else "store of 1 plate"
+    to_come = (
+        f"{stores} still to ingest: at most {need / 1e9:.2f} GB of {free / 1e9:.2f} GB free, "
         f"{files} files and {folders} folders" + (f" of {free_files} inodes free" if free_files else "")
     )
+    lines.append(to_come if new else "all plates are ingested")
     where, remedy = str(results.root), "let `results` lie on another disk, or free some space"
     if need > free:
         problems.append(InputError(f"the disk may be too small: {need / 1e9:.2f} GB needed", where, remedy))
@@ -188,14 +191,14 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     on_map = sum(_on_map(labels, config.map.entity) for labels in imaged.values()) if layout else None
     counted = Checkup(plate.plate, "", negcon=negcon, selected=selected, wells=len(wells), on_map=on_map)
     if not inventory.channels:
-        line = f"{plate.plate}: {len(wells)} wells, no images"
+        line = f"{plate.plate}: {plural(str(len(wells)), 'well')}, no images"
         line += "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
         return replace(counted, line=line, problems=tuple(problems))
     shape, dtype = _first_image(inventory, problems)
     depth = 1 if config.ingest.dtype == "uint8" else np.dtype(dtype or "uint8").itemsize
     size = len(inventory.records) * len(inventory.channels) * int(np.prod(shape)) * depth
     line = (
-        f"{plate.plate}: {len(wells)} wells, {len(inventory.records)} fields, {len(inventory.channels)} channels, "
+        f"{plate.plate}: {_contents(len(wells), inventory)}, "
         f"{shape[0]} x {shape[1]} {dtype}, {inventory.pixel_size_um:g} µm a pixel"
         + "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
     )
@@ -216,6 +219,11 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
         store_files=files,
         store_folders=folders,
     )
+
+
+def _contents(wells: int, inventory: Inventory) -> str:
+    numbers = {"well": wells, "field": len(inventory.records), "channel": len(inventory.channels)}
+    return ", ".join(plural(str(n), noun) for noun, n in numbers.items())
 
 
 def _on_map(labels: Mapping[str, str], entity: str) -> bool:

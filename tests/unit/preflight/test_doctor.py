@@ -258,6 +258,15 @@ def test_wells_that_fit_on_selects_are_counted_before_a_network_is_trained(proje
     assert told(fit_on="Metadata_Site == 'x'") == [], "no layout tells the fields: not judged"
 
 
+def test_of_one_thing_the_doctor_speaks_in_the_singular(project):
+    one_well(project)
+    lines = change(project)[0]
+    assert lines[0].startswith("P1: 1 well, 1 field, 2 channels")
+    assert lines[1].startswith("store of 1 plate still to ingest: at most")
+    ingest(project)
+    assert change(project)[0][1] == "all plates are ingested"
+
+
 def test_a_frozen_basis_that_is_not_there_is_told(project):
     frozen = {"name": "tvn", "kind": "tvn", "few_controls": "pool", "basis": "old/{model}.npz"}
     _, problems = change(project, corrections=[frozen])
