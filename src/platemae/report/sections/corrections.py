@@ -75,8 +75,11 @@ def _mixing(source: Source) -> list[Block]:
         return [heading, Text("Not measured: no benchmark of kind batch_mixing is configured.", "note")]
     blocks: list[Block] = [heading]
     for verdict in found:
-        blocks += [Text(verdict.cell(verdict.headline)), score_table(verdict.group, source.corrections)]
-        blocks += [Fold("Rows by name", [Items(verdict.names)])] if verdict.names else []
+        table: list[Block] = [score_table(verdict.group, source.corrections)]
+        table += [Items(verdict.names)] if verdict.names else []
+        first = verdict is found[0]
+        blocks += [Text(verdict.cell(f"{verdict.group.title}: {verdict.headline}"))]
+        blocks += table if first else [Fold("Table, and rows by name", table, quiet=True)]
     return blocks
 
 

@@ -18,7 +18,7 @@ from platemae.report.scores import INTERVALS, Group, number, on_curve, plain, wi
 from platemae.report.source import Source
 from platemae.report.tables import OVERLAP, caption, wide
 from platemae.report.takeaway import file_name
-from platemae.report.verdicts import AT, Verdict, against_chance, judge, rows_of
+from platemae.report.verdicts import AT, MIXING, Verdict, against_chance, judge, rows_of
 
 MAX_ROWS = 500
 PUBLISHED_TABLE = "tables/published.csv"
@@ -47,7 +47,8 @@ def build(source: Source) -> Section:
     subsets: list[Block] = []
     whole: set[str] = set()
     for verdict in judge(scores, len(source.map_plates)):
-        subset, first = "[" in verdict.group.source, verdict.group.benchmark not in whole
+        subset = "[" in verdict.group.source
+        first = verdict.group.benchmark not in whole and verdict.group.metric not in MIXING  # those are on Corrections
         (subsets if subset else blocks).extend(_group(verdict, source.corrections, shown=subset or first))
         whole |= set() if subset else {verdict.group.benchmark}
     blocks += _published(source)
