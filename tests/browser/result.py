@@ -16,7 +16,8 @@ from platemae.synthetic.settings import ScreenSettings
 
 GENE = "<script>window.hit='gene'</script>"
 GUIDE = "</script><script>window.hit='guide'</script>"
-COMPOUND = "<img src=x onerror=\"window.hit='compound'\">"
+COMPOUND = "=1+<img src=x onerror=\"window.hit='compound'\">"
+"""A formula, too, where a spreadsheet opens it."""
 STAIN = "<svg onload=window.hit='stain'>"
 PLATE = "<img src=x onerror=window.hit=1>"
 """Without a slash, as it is the name of a folder as well."""
