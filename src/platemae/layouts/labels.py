@@ -94,7 +94,7 @@ class Labeller:
         foreign = self._foreign()
         said = [f"unknown control type{'s' if len(foreign) > 1 else ''} {_counted(foreign, unit)}"] if foreign else []
         said += [
-            f"{_number(self.labels[label], unit)} {why} ({label!r})"
+            f"{number_of(self.labels[label], unit)} {why} ({label!r})"
             for label, why in _UNSAID.items()
             if label in self.unmapped
         ]
@@ -126,9 +126,10 @@ _UNSAID = {NO_LABEL: "with a perturbation and no control type", BLANK_LABEL: "no
 """Labels that stand in no layout, and what is so called."""
 
 
-def _number(n: int, unit: str) -> str:
-    return f"{n} {unit}{'s' if n > 1 else ''}"
+def number_of(n: int, unit: str) -> str:
+    """Return a number with what is counted: ``1 well``, ``2 wells``."""
+    return f"{n} {unit}{'' if n == 1 else 's'}"
 
 
 def _counted(counts: Counter[str], unit: str) -> str:
-    return few([f"{name!r} ({_number(n, unit)})" for name, n in counts.most_common()])
+    return few([f"{name!r} ({number_of(n, unit)})" for name, n in counts.most_common()])

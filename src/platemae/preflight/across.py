@@ -12,6 +12,7 @@ from platemae.config.plates import Plate
 from platemae.contracts import NETWORK_KINDS
 from platemae.correction.base import MIN_CONTROLS
 from platemae.errors import ConfigError
+from platemae.layouts.labels import number_of
 from platemae.stains import stain_of
 
 Channels = Mapping[str, Sequence[tuple[str, str]]]
@@ -58,7 +59,7 @@ def too_few_wells(config: Config, plates: Sequence[Plate], wells: Mapping[str, i
         members = named_plates(PlateTable.of(plates), entry.plates)
         count = sum(wells.get(name, 0) for name in members)
         if count < 2 and set(members) <= set(wells):
-            what = f"the training set has {count} imaged well{'' if count == 1 else 's'}, and two are needed"
+            what = f"the training set has {number_of(count, 'imaged well')}, and two are needed"
             remedy = "name more plates in it, or keep models of kind profiles or classical alone"
             problems.append(ConfigError(what, f"datasets: {entry.name}", remedy))
     return problems

@@ -19,7 +19,7 @@ from platemae.config.plates import Plate, read_plates
 from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError
 from platemae.layout import Results
-from platemae.methods.numbers import plural
+from platemae.layouts.labels import number_of
 from platemae.preflight.across import channel_problems, control_problems, empty_map, too_few_wells
 from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory
@@ -191,7 +191,7 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
     on_map = sum(_on_map(labels, config.map.entity) for labels in imaged.values()) if layout else None
     counted = Checkup(plate.plate, "", negcon=negcon, selected=selected, wells=len(wells), on_map=on_map)
     if not inventory.channels:
-        line = f"{plate.plate}: {plural(str(len(wells)), 'well')}, no images"
+        line = f"{plate.plate}: {number_of(len(wells), 'well')}, no images"
         line += "".join(f", {kinds[kind]} {kind}" for kind in sorted(kinds))
         return replace(counted, line=line, problems=tuple(problems))
     shape, dtype = _first_image(inventory, problems)
@@ -223,7 +223,7 @@ def _check(config: Config, plates: Sequence[Plate], plate: Plate, base: Path) ->
 
 def _contents(wells: int, inventory: Inventory) -> str:
     numbers = {"well": wells, "field": len(inventory.records), "channel": len(inventory.channels)}
-    return ", ".join(plural(str(n), noun) for noun, n in numbers.items())
+    return ", ".join(number_of(n, noun) for noun, n in numbers.items())
 
 
 def _on_map(labels: Mapping[str, str], entity: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from platemae.contracts import write_text
 from platemae.errors import InputError, raise_all
-from platemae.methods.numbers import plural
+from platemae.layouts.labels import number_of
 from platemae.preflight.layout_search import FoundLayout, find_layout
 from platemae.preflight.survey import Survey, find_plates, survey, write_rows
 from platemae.readers.base import Inventory
@@ -193,14 +193,14 @@ def _description(surveys: Sequence[Survey], pixel_size_um: float | None) -> list
             lines.append(f"{s.plate.name}: {s.plate.entry['kind']}, left out: {s.problem and s.problem.what}")
             continue
         i = s.inventory
-        wells = plural(str(len({record.well for record in i.records})), "well")
+        wells = number_of(len({record.well for record in i.records}), "well")
         size = f"{i.pixel_size_um:g} µm a pixel"
         if "pixel_size_um" in s.plate.entry and pixel_size_um is None:
             size = "pixel size unknown (written as 1.0: correct it, or give --pixel-size)"
         lines.append(
-            f"{s.plate.name}: {s.plate.entry['kind']}, {wells}, {plural(str(len(i.records)), 'field')}, "
-            f"{plural(str(len(i.channels)), 'channel')} ({', '.join(c.name for c in i.channels)}), {i.n_z} z, "
-            f"{plural(str(i.n_times), 'time point')}, {s.shape[0]} x {s.shape[1]} {s.dtype}, {size}"
+            f"{s.plate.name}: {s.plate.entry['kind']}, {wells}, {number_of(len(i.records), 'field')}, "
+            f"{number_of(len(i.channels), 'channel')} ({', '.join(c.name for c in i.channels)}), {i.n_z} z, "
+            f"{number_of(i.n_times, 'time point')}, {s.shape[0]} x {s.shape[1]} {s.dtype}, {size}"
         )
         if i.promised is not None and i.found < i.promised:
             lines.append(f"  {i.promised - i.found} of {i.promised} images that the metadata lists are missing")
@@ -226,7 +226,7 @@ def _next_steps(paths: Sequence[Path], layouts: dict[str, FoundLayout], out: Pat
         lines.append(f"found the layout of {n} plate{'s' if n > 1 else ''}: {path}")
     lines += dict.fromkeys(note for layout in layouts.values() for note in layout.notes)
     if templates:
-        tables = plural(str(len(templates)), "table")
+        tables = number_of(len(templates), "table")
         lines.append(f"wrote {out / 'layouts'}: {tables} to fill in (perturbation, control_type of each well)")
     lines.append(f"next: platemae doctor --configfile {paths[1]}")
     return lines
