@@ -54,7 +54,7 @@ def _cell(row: Mapping[Hashable, Any]) -> str:
 
 def caption(group: Group) -> str:
     """Say what the numbers are: interval, sample size, chance, and which models were trained on these labels."""
-    chance = sorted({number(value) for value in group.rows["chance"]} - {""})
+    chance = sorted({number(value) for value in group.rows["chance"]} - {""}, key=float)
     n = counted(group.rows["n"])
     level = f"; chance {' to '.join(dict.fromkeys([chance[0], chance[-1]]))}" if chance else "; no chance level"
     taught = group.rows.loc[group.rows["overlap"] == "labels", "model"].unique()
@@ -82,7 +82,7 @@ def benchmark_csv(found: Sequence[Group], corrections: Sequence[str]) -> pd.Data
 
 
 def _span(values: pd.Series) -> str:
-    known = sorted({number(value) for value in values} - {""})
+    known = sorted({number(value) for value in values} - {""}, key=float)
     return known[0] if len(known) == 1 else " to ".join([known[0], known[-1]]) if known else ""
 
 

@@ -155,7 +155,7 @@ def tie(a: Row, b: Row) -> bool:
 def chance_sentence(rows: Sequence[Row]) -> str:
     """Say how many rows are clear of chance, and name those that are not, or count them where they are many."""
     found = _by_standing(rows)
-    level = sorted({number(row.chance) for row in rows} - {""})
+    level = sorted({number(row.chance) for row in rows} - {""}, key=float)
     parts = []
     if level and found.keys() != {NOT_MEASURED}:
         chance = level[0] if len(level) == 1 else f"{level[0]} to {level[-1]}"

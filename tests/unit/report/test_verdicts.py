@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from platemae.contracts import SCORE_COLUMNS
+from platemae.report.tables import caption
 from platemae.report.verdicts import (
     ABOVE,
     AT,
@@ -118,6 +119,12 @@ def test_rows_that_all_tie_cannot_be_told_apart() -> None:
 def test_ties_with_the_highest_row_are_named_though_not_all_rows_tie() -> None:
     table = scores(("a", "tvn", 0.6, 0.5, 0.7), ("b", "tvn", 0.55, 0.45, 0.65), ("c", "tvn", 0.2, 0.15, 0.25))
     assert "not set apart from b with tvn, as intervals overlap." in only(judge(table, 1)).headline
+
+
+def test_levels_of_chance_are_told_from_the_lowest() -> None:
+    table = scores(("a", "tvn", 0.6, 0.5, 0.7), ("b", "tvn", 0.2, 0.1, 0.3)).assign(chance=[-0.003, -0.139])
+    assert "above chance (-0.139 to -0.003)" in only(judge(table, 1)).headline
+    assert "chance -0.139 to -0.003" in caption(only(judge(table, 1)).group)
 
 
 def test_many_rows_are_counted_in_the_sentence_and_named_apart() -> None:
