@@ -75,7 +75,7 @@ def test_an_embedding_costs_its_tiles_without_a_mask(plates, tmp_path):
     assert work.read_gb == pytest.approx(20 * 2 * 100 * 64 * 2 / 1e9)
 
 
-@pytest.mark.parametrize(("wells", "measured"), [(500, 16.6), (5_000, 60.3)])
+@pytest.mark.parametrize(("wells", "measured"), [(500, 16.6), (5_000, 60.3), (50_000, 187.0)])
 def test_a_report_costs_what_it_was_measured_to_cost_within_a_factor_of_two(tmp_path, wells, measured):
     """Core seconds of whole reports, two models before and after TVN: docs/decisions.md, The report."""
     names = [f"P{i}" for i in range(-(-wells // 384))]
