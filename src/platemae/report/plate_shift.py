@@ -62,7 +62,8 @@ def shift_blocks(source: Source) -> list[Block]:
     heading = Heading("Shift of each plate")
     found = [shifts for shifts in _read(source) if len(shifts.of("negcon")) or len(shifts.of("wells"))]
     if not found:
-        return [heading, Text("Not measured: two plates with wells are needed, one of them with two.", "note")]
+        why = "no map holds them. They take two plates with wells, one with two, and a map that is not older than them."
+        return [heading, Text(f"Not measured: {why}", "note")]
     blocks: list[Block] = [heading, Text(INTRO), _summary(found)]
     if not any(len(shifts.of("negcon")) for shifts in found):
         blocks.append(Text("No two plates have negative controls, so all wells alone are measured.", "note"))

@@ -122,4 +122,4 @@ def test_what_was_not_measured_is_said(tmp_path, how):
         else:
             x_ND, obs = wells(4)
             write_parquet(plate_shifts(x_ND[:10], obs[:10]), path)
-    assert "Not measured: two plates with wells are needed" in page_of(source)
+    assert "Not measured: no map holds them." in page_of(source)
