@@ -54,7 +54,7 @@ def build(source: Source) -> Section:
     blocks += _published(source)
     if subsets:
         count = sum(isinstance(block, Heading) for block in subsets)
-        blocks.append(Fold(f"Parts of the known sets, each scored alone: {count} tables", subsets))
+        blocks.append(Fold(f"Parts of the known sets, each scored alone: {count} tables", subsets, raw=True))
     blocks += _curves(scores[on_curve(scores)], source.corrections)
     return Section("scores", "Scores", [*blocks, _all_rows(scores)])
 
