@@ -104,8 +104,10 @@ def focus(x_YX: np.ndarray) -> float:
     tile = tuple(min(size, TILE) for size in x_YX.shape)
     window_YX, structure_YF, fine_YF, noise_YF = _bands(tile)
     power_YF = _power(x_YX, tile, window_YX)
-    floor = float(np.vdot(power_YF, noise_YF)) / max(float(noise_YF.sum()), 1.0)
-    fine, structure = (float(np.vdot(power_YF, band)) - floor * float(band.sum()) for band in (fine_YF, structure_YF))
+    # Not np.vdot: BLAS adds in as many parts as it has threads, and a job's threads must not move its digest.
+    floor = float((power_YF * noise_YF).sum()) / max(float(noise_YF.sum()), 1.0)
+    bands = (fine_YF, structure_YF)
+    fine, structure = (float((power_YF * band).sum()) - floor * float(band.sum()) for band in bands)
     # Where noise is all there is, what is left of either band is chance.
     if structure <= LEAST_STRUCTURE * floor * float(structure_YF.sum()):
         return 0.0

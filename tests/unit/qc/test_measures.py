@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
+from threadpoolctl import threadpool_limits
 
 from platemae.qc.measures import FINE_BAND, STRUCTURE_BAND, focus, measure, noise
 
@@ -82,6 +83,17 @@ def test_foreground_is_the_area_of_what_is_bright():
     assert found.foreground == pytest.approx(50 * 100 / 200**2, rel=0.05)
     assert found.background == pytest.approx(np.quantile(x_YX, 0.05), abs=1)
     assert found.mean == pytest.approx(x_YX.mean(), abs=0.6)
+
+
+def test_threads_move_no_measure():
+    """A job of one thread and one of two must have equal digests."""
+    rng = np.random.default_rng(0)
+    fields = rng.normal(size=(40, 160, 160)).cumsum(axis=2) * 50 + 2000
+    seen = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            seen.append([measure(field.clip(0, 60000).astype(np.uint16)) for field in fields])
+    assert seen[0] == seen[1]
 
 
 def test_an_empty_field_has_next_to_no_foreground():
