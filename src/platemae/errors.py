@@ -1,4 +1,4 @@
-"""Errors that a user can act on: what went wrong, where, and the remedy."""
+"""Errors that a user can act on: what went wrong, where, and the remedy; and how messages count."""
 
 from __future__ import annotations
 
@@ -167,3 +167,18 @@ def writing(what: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise disk_error(error, f"{what} cannot be written") from None
+
+
+def number_of(n: int | str, noun: str) -> str:
+    """Return a number with what is counted, for messages: ``1 batch``, ``2 batches``.
+
+    Parameters
+    ----------
+    n
+        The number, or as a text spells it.
+    noun
+        What is counted, in the singular.
+    """
+    if str(n) == "1":
+        return f"{n} {noun}"
+    return f"{n} {noun}{'es' if noun.endswith('ch') else 's'}"

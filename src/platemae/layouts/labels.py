@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from platemae.contracts import CONTROL_TYPES
-from platemae.errors import ConfigError
+from platemae.errors import ConfigError, number_of
 from platemae.layouts.metadata import Metadata
 from platemae.layouts.options import LayoutOptions
 from platemae.layouts.rows import few
@@ -124,11 +124,6 @@ class Labeller:
 
 _UNSAID = {NO_LABEL: "with a perturbation and no control type", BLANK_LABEL: "not filled in"}
 """Labels that stand in no layout, and what is so called."""
-
-
-def number_of(n: int, unit: str) -> str:
-    """Return a number with what is counted: ``1 well``, ``2 wells``."""
-    return f"{n} {unit}{'' if n == 1 else 's'}"
 
 
 def _counted(counts: Counter[str], unit: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from platemae.methods.numbers import Quoted, plural
+from platemae.errors import number_of
+from platemae.methods.numbers import Quoted
 
 Paragraph = tuple[str, str]
 NAMED = 6
@@ -40,7 +41,7 @@ def _plates(quoted: Quoted, plates: Sequence[str]) -> str:
     negative = quoted.of(int((wells["control_type"] == "negcon").sum()), fields, "control_type=negcon")
     channels = {name: file for file in reversed(manifests) for name in quoted.value(file, "counts.channels") or []}
     text = (
-        f"The screen has {plural(quoted.of(len(plates), (), 'plates'), 'plate')} in {plural(batches, 'batch')}: "
+        f"The screen has {number_of(quoted.of(len(plates), (), 'plates'), 'plate')} in {number_of(batches, 'batch')}: "
         f"{quoted.counted(manifests, 'counts.wells', 'well')}, of which {negative} with negative controls, and "
         f"{quoted.counted(manifests, 'counts.fields', 'field')}."
     )
@@ -81,7 +82,7 @@ def _intensity(quoted: Quoted, name: str) -> str:
         )
     fields = quoted.value(file, "counts.fields")
     total = sum(fields.values()) if isinstance(fields, dict) else fields or 0
-    count = plural(quoted.of(total, (file,), "counts.fields"), "field")
+    count = number_of(quoted.of(total, (file,), "counts.fields"), "field")
     return (
         f"The intensity map {quoted.words(name)} takes each channel to {quoted.words('0..255')}, as networks expect; "
         f"it was fitted on {count}, with {quoted.counted(file, 'counts.units', 'map')}{_of_units(quoted, file)}."

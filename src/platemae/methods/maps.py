@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from platemae.methods.numbers import Quoted, plural
+from platemae.errors import number_of
+from platemae.methods.numbers import Quoted
 
 CORRECTIONS = {
     "none": "leaves embeddings as they are",
@@ -89,8 +90,8 @@ def _maps(quoted: Quoted, models: Sequence[str], corrections: Sequence[str], sec
     file = f"maps/{models[0]}/{corrections[0]}.manifest.json"
     count = quoted.of(len(models) * len(corrections), (), "models x corrections")
     text = (
-        f"{plural(count, 'map')}, one of each model and correction. A row is a {quoted.value(file, 'counts.entity')}; "
-        f"that of {quoted.words(models[0])} and {quoted.words(corrections[0])} has "
+        f"{number_of(count, 'map')}, one of each model and correction. "
+        f"A row is a {quoted.value(file, 'counts.entity')}; that of {quoted.words(models[0])} and {quoted.words(corrections[0])} has "
         f"{quoted.counted(file, 'counts.rows', 'row')}, of "
     )
     if cells := quoted.value(file, "counts.n_cells"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from platemae.errors import ContractError, MissingError
+from platemae.errors import ContractError, MissingError, number_of
 from platemae.layout import Results
 
 
@@ -175,7 +175,7 @@ class Quoted:
         MissingError, ContractError
             As in `number`.
         """
-        return plural(self.number(files, key), noun)
+        return number_of(self.number(files, key), noun)
 
     def _json(self, file: str) -> Any:
         if file not in self._read:
@@ -191,18 +191,3 @@ class Quoted:
 
 def _not_made(path: Path) -> MissingError:
     return MissingError("nothing can be said of what is not made yet", str(path), "platemae run")
-
-
-def plural(shown: str, noun: str) -> str:
-    """Return a number with its noun: ``1 batch``, ``2 batches``.
-
-    Parameters
-    ----------
-    shown
-        The number as the text spells it.
-    noun
-        What is counted, in the singular.
-    """
-    if shown == "1":
-        return f"{shown} {noun}"
-    return f"{shown} {noun}es" if noun.endswith("ch") else f"{shown} {noun}s"

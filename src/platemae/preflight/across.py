@@ -11,8 +11,7 @@ from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate
 from platemae.contracts import NETWORK_KINDS
 from platemae.correction.base import MIN_CONTROLS
-from platemae.errors import ConfigError
-from platemae.layouts.labels import number_of
+from platemae.errors import ConfigError, number_of
 from platemae.stains import stain_of
 
 Channels = Mapping[str, Sequence[tuple[str, str]]]

@@ -17,9 +17,8 @@ from platemae.config.checks import check_cells, check_images
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate, read_plates
 from platemae.contracts import PERTURBATION_COLUMNS
-from platemae.errors import InputError, PlatemaeError
+from platemae.errors import InputError, PlatemaeError, number_of
 from platemae.layout import Results
-from platemae.layouts.labels import number_of
 from platemae.preflight.across import channel_problems, control_problems, empty_map, too_few_wells
 from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory

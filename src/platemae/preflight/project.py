@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from platemae.contracts import write_text
-from platemae.errors import InputError, raise_all
-from platemae.layouts.labels import number_of
+from platemae.errors import InputError, number_of, raise_all
 from platemae.preflight.layout_search import FoundLayout, find_layout
 from platemae.preflight.survey import Survey, find_plates, survey, write_rows
 from platemae.readers.base import Inventory
