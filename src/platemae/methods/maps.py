@@ -91,7 +91,8 @@ def _maps(quoted: Quoted, models: Sequence[str], corrections: Sequence[str], sec
     count = quoted.of(len(models) * len(corrections), (), "models x corrections")
     text = (
         f"{number_of(count, 'map')}, one of each model and correction. "
-        f"A row is a {quoted.value(file, 'counts.entity')}; that of {quoted.words(models[0])} and {quoted.words(corrections[0])} has "
+        f"A row is a {quoted.value(file, 'counts.entity')}; "
+        f"that of {quoted.words(models[0])} and {quoted.words(corrections[0])} has "
         f"{quoted.counted(file, 'counts.rows', 'row')}, of "
     )
     if cells := quoted.value(file, "counts.n_cells"):
