@@ -17,7 +17,8 @@ import pytest
 from platemae.config import Config, load_config
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError
-from platemae.run import AGAIN_SECONDS, check_raw_folders, find_config, plate_table
+from platemae.inputs import check_raw_folders, find_config, plate_table
+from platemae.run import AGAIN_SECONDS
 
 BACKGROUND = """
 import signal, sys

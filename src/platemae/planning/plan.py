@@ -11,6 +11,7 @@ from typing import Any
 from platemae.config.checks import check_cells, check_images
 from platemae.config.chosen_plates import map_plates
 from platemae.errors import MachineError, PlatemaeError
+from platemae.inputs import find_project, named_plate_problems
 from platemae.layout import Results
 from platemae.planning.asked import CONTROL_SHARE
 from platemae.planning.calibrate import calibrate
@@ -24,7 +25,7 @@ from platemae.planning.sizes import PlateSize, sizes_of, total
 from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, pending_work
 from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
 from platemae.preflight.doctor import read_project
-from platemae.run import find_project, named_plate_problems, profile_folder
+from platemae.snakemake_call import profile_folder
 
 NOWHERE = Results(Path("/nonexistent/platemae"))
 """A results folder in which nothing is done yet."""

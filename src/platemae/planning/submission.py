@@ -12,6 +12,7 @@ from pathlib import Path
 from platemae.config.chosen_plates import map_plates
 from platemae.errors import MachineError, PlatemaeError, raise_all
 from platemae.holding.note import JOB_NAMES
+from platemae.inputs import find_project
 from platemae.layout import MANIFESTS
 from platemae.planning.ceilings import as_variable, ceilings
 from platemae.planning.estimate import estimate
@@ -24,7 +25,6 @@ from platemae.planning.workload import count_jobs, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.preflight.submit_limits import others_in_queue, submit_limit
-from platemae.run import find_project
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 BY_SQUEUE = ("--slurm-status-command", "squeue")

@@ -18,13 +18,13 @@ from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate, read_plates
 from platemae.contracts import PERTURBATION_COLUMNS
 from platemae.errors import InputError, PlatemaeError, number_of
+from platemae.inputs import find_config, find_project, missing_file_problems, named_plate_problems, plate_table
 from platemae.layout import Results
 from platemae.preflight.across import channel_problems, control_problems, empty_map, too_few_wells
 from platemae.preflight.cluster import cluster_lines
 from platemae.readers.base import Inventory
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
-from platemae.run import find_config, find_project, missing_file_problems, named_plate_problems, plate_table
 from platemae.selection import select_rows, selection_columns
 from platemae.sharing.root import check_writing
 from platemae.store.eight_bit import EightBit

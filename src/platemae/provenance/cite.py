@@ -7,6 +7,8 @@ from pathlib import Path
 from platemae.config import read_config, stage_config
 from platemae.config.plates import read_plates
 from platemae.contracts import write_text
+from platemae.holding.hold import check_at_rest
+from platemae.inputs import find_config, find_project
 from platemae.layout import Results
 from platemae.methods.text import Methods, methods_text
 from platemae.provenance.crate import UNSTATED, write_crate
@@ -21,8 +23,6 @@ def cite(configfile: Path | None) -> Methods:
     PlatemaeError
         When configuration or plates.tsv are wrong, or a job is not done.
     """
-    from platemae.run import find_config, find_project
-
     project = find_project()
     config = read_config(find_config(configfile, project))
     plates = read_plates(project / config.plates, [reader.name for reader in config.readers])
@@ -46,9 +46,6 @@ def crate(root: Path | None, configfile: Path | None, licence: str | None) -> Pa
     PlatemaeError
         When there is no finished job, or a run works there.
     """
-    from platemae.holding.hold import check_at_rest
-    from platemae.run import find_config, find_project
-
     project = find_project()
     config = read_config(find_config(configfile, project))
     results = Results(root or project / config.results)

@@ -18,10 +18,10 @@ from platemae.contracts import Manifest
 from platemae.errors import ConfigError, PlatemaeError, raise_all
 from platemae.fingerprint import code_digest, digest_json
 from platemae.holding.hold import hold
+from platemae.inputs import find_config, find_project
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, append
 from platemae.preflight.doctor import read_project
-from platemae.run import find_config, find_project
 from platemae.standing.code import note_code
 from platemae.standing.explain import LOST, own_reasons
 from platemae.standing.jobs import Job, pending_jobs

@@ -19,10 +19,10 @@ from platemae.config import Config, stage_config, stage_entries
 from platemae.config.plates import Plate
 from platemae.contracts import canonical
 from platemae.fingerprint import code_digest, module_digests
+from platemae.inputs import find_config, find_project
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, in_force
 from platemae.preflight.doctor import read_project
-from platemae.run import find_config, find_project
 from platemae.standing.code import code_change
 from platemae.standing.jobs import Job, pending_jobs
 from platemae.standing.record import libraries, made_with

@@ -15,9 +15,9 @@ from platemae.config.plates import Plate
 from platemae.contracts import Manifest, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
+from platemae.inputs import find_project
 from platemae.layout import MANIFESTS, Results
 from platemae.preflight.doctor import read_project
-from platemae.run import find_project
 from platemae.standing.jobs import pending_jobs
 from platemae.standing.record import read_provenance, snakemake_record
 from platemae.standing.touch import touch

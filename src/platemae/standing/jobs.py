@@ -18,7 +18,7 @@ from typing import Any
 
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
-from platemae.run import snakemake_command
+from platemae.snakemake_call import snakemake_command
 
 LOGGER = "snakemake.logging"
 JOB_INFO = "job_info"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
-from platemae.run import job_environment, snakemake_command
+from platemae.snakemake_call import job_environment, snakemake_command
 
 CALL = 2000
 """Manifests that one call of Snakemake is given; a command line has an end."""

@@ -14,6 +14,7 @@ from platemae.config import read_config
 from platemae.contracts import Manifest
 from platemae.errors import MissingError, PlatemaeError
 from platemae.holding.hold import check_at_rest
+from platemae.inputs import find_config, find_project
 from platemae.layout import MANIFESTS, Results
 from platemae.logs import track
 from platemae.readers.files import list_files
@@ -79,8 +80,6 @@ def verify_results(root: Path | None, configfile: Path | None, quick: bool = Fal
     PlatemaeError
         When there is no such folder, or a run works in it.
     """
-    from platemae.run import find_config, find_project
-
     if root is None:
         project = find_project()
         root = project / read_config(find_config(configfile, project)).results

@@ -13,10 +13,10 @@ import yaml
 from platemae.cli import main
 from platemae.contracts import Manifest
 from platemae.errors import ConfigError, MissingError
+from platemae.inputs import check_inputs
 from platemae.layout import Results
 from platemae.preflight.doctor import doctor, read_project
 from platemae.preflight.refresh import refresh
-from platemae.run import check_inputs
 from platemae.sharing.root import SHARED
 from platemae.stages import ingest_plate
 
