@@ -80,7 +80,9 @@ def _synthesize(arguments: argparse.Namespace) -> int:
 
 def add_new(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("folder", type=Path, help="folder that holds plates, at any depth")
+    parser.add_argument(
+        "folder", type=Path, help="folder that holds plates: metadata up to six folders down, images at any depth"
+    )
     parser.add_argument("--out", type=Path, default=Path(), help="where the project is written (default: here)")
     parser.add_argument("--pixel-size", type=float, default=None, help="micrometres, where the files do not say it")
     parser.set_defaults(command=_new)
@@ -95,7 +97,9 @@ def _new(arguments: argparse.Namespace) -> int:
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(command=_doctor)
 
@@ -113,7 +117,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def add_refresh(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("plate", help="plate id")
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.set_defaults(command=_refresh)
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.add_argument("--profile", default="local", help="local, slurm, or a folder with a Snakemake profile")
     parser.add_argument("--nodes", type=_positive, default=1, help="nodes that may be used at once")
     parser.add_argument("--cores-per-node", type=_positive, default=None, help="as sinfo says, else this machine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import textwrap
 from collections import Counter
@@ -14,7 +15,7 @@ from typing import Any
 from platemae.contracts import write_text
 from platemae.errors import InputError, number_of, raise_all
 from platemae.preflight.layout_search import FoundLayout, find_layout
-from platemae.preflight.survey import Survey, find_plates, survey, write_rows
+from platemae.preflight.survey import Survey, find_plates, survey, table_text
 from platemae.readers.base import Inventory
 from platemae.stains import stain_of
 
@@ -28,9 +29,9 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
     Parameters
     ----------
     folder
-        Folder that holds plates, at any depth.
+        Folder that holds plates: metadata of an instrument up to six folders down, images at any depth.
     out
-        Where ``plates.tsv``, ``config.yaml`` and ``layouts/`` go.
+        Where ``plates.tsv``, ``config.yaml``, ``layouts/`` and ``tables/`` go.
     pixel_size_um
         Edge of a pixel, for plates whose files do not say it.
 
@@ -43,34 +44,43 @@ def new_project(folder: Path, out: Path, pixel_size_um: float | None = None) -> 
     InputError
         When nothing is found, a plate cannot be read, or a file is there already; nothing is written then.
     """
-    paths = [out / "plates.tsv", out / "config.yaml"]
-    there = [
-        InputError("a file is there already", str(p), "choose another folder with --out") for p in paths if p.exists()
-    ]
-    raise_all(there)
     surveys = [survey(plate, pixel_size_um) for plate in find_plates(folder)]
     readable = [s for s in surveys if s.inventory is not None]
     if not readable:
         raise_all(s.problem for s in surveys if s.problem is not None)
-    readable = [_with_table(s, out) for s in readable]
+    files = {_table_of(s): table_text(s.plate.table) for s in readable if s.plate.table}
+    readable = [_with_table(s) for s in readable]
     readers = _readers(readable)
     found = {s.plate.name: _layout_of(s, folder.resolve()) for s in readable}
     layouts = {name: layout.path for name, layout in found.items()}
     for s in readable:
         if layouts[s.plate.name] is None and s.inventory is not None:
-            write_text(out / "layouts" / f"{s.plate.name}.tsv", _layout_template(s.inventory))
-    write_text(paths[0], _plates_table(readable, readers, layouts))
-    write_text(paths[1], _config(readable, readers, out.resolve(), folder))
-    return [*_description(surveys, pixel_size_um), *_of_other_channels(readable), *_next_steps(paths, found, out)]
+            files[f"layouts/{s.plate.name}.tsv"] = _layout_template(s.inventory)
+    files["plates.tsv"] = _plates_table(readable, readers, layouts)
+    files["config.yaml"] = _config(readable, readers, out.resolve(), folder)
+    _write_all({out / name: text for name, text in files.items()})
+    return [*_description(surveys, pixel_size_um), *_of_other_channels(readable), *_next_steps(found, out)]
 
 
-def _with_table(s: Survey, out: Path) -> Survey:
-    """Write the table of images that a plate lacks, and name it in its entry."""
+def _write_all(files: dict[Path, str]) -> None:
+    """Write texts to files; where any of them is there already, none."""
+    remedy = "choose another folder with --out, or move it away"
+    there = [path for path in files if os.path.lexists(path)]
+    raise_all(InputError(f"a file is there already: {path}", str(path.parent), remedy) for path in there)
+    for path, text in files.items():
+        write_text(path, text)
+
+
+def _table_of(s: Survey) -> str:
+    """Return where the table of images goes that a plate lacks; plates of one folder share it."""
+    return f"tables/{s.plate.folder.name}.csv"
+
+
+def _with_table(s: Survey) -> Survey:
+    """Name the table of images in the entry of a plate that lacks one."""
     if not s.plate.table:
         return s
-    name = f"tables/{s.plate.folder.name}.csv"
-    write_rows(out / name, s.plate.table)
-    return replace(s, plate=replace(s.plate, entry=s.plate.entry | {"metadata": name}))
+    return replace(s, plate=replace(s.plate, entry=s.plate.entry | {"metadata": _table_of(s)}))
 
 
 def _readers(surveys: Sequence[Survey]) -> dict[str, dict[str, Any]]:
@@ -150,7 +160,7 @@ def _reader_lines(name: str, entry: dict[str, Any], surveys: Sequence[Survey], r
         quoted = entry["pattern"].replace("'", "''")
         lines.append(f"    pattern: '{quoted}'")
     if "channels" in entry:
-        lines.append("    channels:")
+        lines.append("    channels: # guessed from names of files: CHECK names and stains")
         lines += [f"      - {json.dumps(channel)}" for channel in entry["channels"]]
     else:
         channels = dict.fromkeys(f"{c.name} ({c.stain})" for inventory in alike for c in inventory.channels)
@@ -218,8 +228,8 @@ def _of_other_channels(surveys: Sequence[Survey]) -> list[str]:
     ]
 
 
-def _next_steps(paths: Sequence[Path], layouts: dict[str, FoundLayout], out: Path) -> list[str]:
-    lines = [f"wrote {path}" for path in paths]
+def _next_steps(layouts: dict[str, FoundLayout], out: Path) -> list[str]:
+    lines = [f"wrote {out / name}" for name in ("plates.tsv", "config.yaml")]
     templates = [name for name, layout in layouts.items() if layout.path is None]
     for path, n in Counter(layout.path for layout in layouts.values() if layout.path is not None).items():
         lines.append(f"found the layout of {n} plate{'s' if n > 1 else ''}: {path}")
@@ -227,5 +237,5 @@ def _next_steps(paths: Sequence[Path], layouts: dict[str, FoundLayout], out: Pat
     if templates:
         tables = number_of(len(templates), "table")
         lines.append(f"wrote {out / 'layouts'}: {tables} to fill in (perturbation, control_type of each well)")
-    lines.append(f"next: platemae doctor --configfile {paths[1]}")
+    lines.append(f"next: platemae doctor --configfile {out / 'config.yaml'}")
     return lines

@@ -29,7 +29,7 @@ UNKNOWN_PIXEL_SIZE_UM = 1.0
 """Written where neither files nor user say it, with a word to check it."""
 
 MAX_DEPTH = 6
-"""Folders below folders that are looked into."""
+"""Folders below folders that are looked into for metadata of an instrument."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def find_plates(root: Path) -> list[FoundPlate]:
     if not found:
         kinds = ", ".join(METADATA)
         what = "nothing below it looks like a plate: no metadata of a known instrument, no images with wells in names"
-        raise InputError(what, str(root), f"known: {kinds}; or write a reader of kind pattern (docs/guide.md)")
+        raise InputError(
+            what, str(root), f"known: {kinds}; or write a reader of kind pattern (docs/getting-started.md, By hand)"
+        )
     unnamed = _names([plate.folder for plate in found if not plate.name], root)
     names = iter(unnamed)
     return [plate if plate.name else replace(plate, name=next(names)) for plate in found]
@@ -135,17 +137,17 @@ def _read(plate: FoundPlate, scratch: Path) -> Inventory:
     entry = plate.entry | {"name": plate.entry["kind"], "plate": plate.name}
     if plate.table:
         entry["metadata"] = str(scratch / "images.csv")
-        write_rows(scratch / "images.csv", plate.table)
+        write_text(scratch / "images.csv", table_text(plate.table))
     return resolve(entry["kind"])(plate.folder, entry)
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    """Write a table of images."""
+def table_text(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a table of images as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 def _with_metadata(folder: Path, depth: int) -> Iterator[FoundPlate]:

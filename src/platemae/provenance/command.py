@@ -13,7 +13,9 @@ def add_cite(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--out", type=Path, default=None, help="folder that gets methods.md and references.bib")
     parser.add_argument("--json", action="store_true", help="as JSON, with the file behind each number")
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.set_defaults(command=_cite)
 
 
@@ -21,7 +23,9 @@ def add_crate(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.add_argument("--results", type=Path, default=None, help="results folder (default: of the configuration)")
     parser.add_argument("--licence", default=None, help="address of the licence of the results (default: not stated)")
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.set_defaults(command=_crate)
 
 

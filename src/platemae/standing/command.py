@@ -28,7 +28,9 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=None, help="results folder, wherever it lies now")
     parser.add_argument("--quick", action="store_true", help="compare sizes and stated digests alone; reads no array")
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.set_defaults(command=_verify)
 
 
@@ -49,12 +51,16 @@ def add_clean(parser: argparse.ArgumentParser) -> None:
         help=f"remove what is listed of these: {', '.join(LEFTOVERS)} (plates: the stores, made of raw images)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.set_defaults(command=_clean)
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--configfile", type=Path, default=None, help="configuration (default: config.yaml here)")
+    parser.add_argument(
+        "--configfile", type=Path, default=None, help="configuration (default: config.yaml here, else the checkout's)"
+    )
     parser.add_argument("--profile", default="local", help="local, slurm, or a folder with a Snakemake profile")
 
 

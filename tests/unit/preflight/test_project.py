@@ -138,13 +138,39 @@ def test_plates_of_equal_folder_names_get_ids_of_their_own(tmp_path):
     assert [plate.name for plate in find_plates(tmp_path)] == ["week1_P1", "week2_P1"]
 
 
-def test_a_second_call_overwrites_nothing(tmp_path):
+def files_of(folder):
+    return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    "left", [("plates.tsv", "config.yaml"), ("layouts/P1.tsv", "layouts/P2.tsv"), ("config.yaml",)]
+)
+def test_a_second_call_overwrites_nothing_and_names_all_that_is_there(left, tmp_path):
+    for plate in ("P1", "P2"):
+        write_plate(tmp_path / "raw" / plate)
+    out = tmp_path / "out"
+    for name in left:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    with pytest.raises(InputError, match="is there already") as refused:
+        new_project(tmp_path / "raw", out)
+    assert all(str(out / name) in refused.value.what for name in left)
+    assert files_of(out) == dict.fromkeys(left, "mine")
+
+
+def test_a_table_of_images_that_is_there_is_not_overwritten(shared_data, tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "jump-rab30-zarr.csv").write_text("mine")
+    with pytest.raises(InputError, match=r"is there already: .*jump-rab30-zarr\.csv"):
+        new_project(shared_data / "jump-rab30-zarr", tmp_path)
+    assert files_of(tmp_path) == {"tables/jump-rab30-zarr.csv": "mine"}
+
+
+def test_what_the_files_do_not_say_is_marked(tmp_path):
     write_plate(tmp_path / "raw")
     new_project(tmp_path / "raw", tmp_path / "out")
-    (tmp_path / "out" / "config.yaml").write_text("mine")
-    with pytest.raises(InputError, match="is there already"):
-        new_project(tmp_path / "raw", tmp_path / "out")
-    assert (tmp_path / "out" / "config.yaml").read_text() == "mine"
+    marked = [line for line in (tmp_path / "out" / "config.yaml").read_text().splitlines() if "CHECK" in line]
+    assert [line.split(":")[0].strip() for line in marked] == ["channels", "pixel_size_um"]
 
 
 def test_a_plate_that_cannot_be_read_is_left_out_by_name(tmp_path):
