@@ -20,7 +20,7 @@ from platemae.layouts.concentration import concentration
 from platemae.layouts.labels import Labeller
 from platemae.layouts.metadata import read_metadata
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import Row, few
+from platemae.layouts.rows import CONTROL, Row, control_characters, few
 from platemae.layouts.text import read_table
 from platemae.wells import parse_well
 
@@ -254,6 +254,12 @@ def _cell_problems(source: _Source, known: pd.Series) -> list[ConfigError]:
     double = known & ~nameless & table.duplicated(["well", "field", "cell"], keep=False)
     return [
         *source.problem(nameless, "{} cells have no id", "cell", "number the cells of each field"),
+        *source.problem(
+            table["cell"].str.contains(CONTROL),
+            "{} cells have an id with a line break, tab or other control character",
+            "cell",
+            "number the cells of each field",
+        ),
         *source.problem(double, "{} cells share an id in their field", "cell", "give each cell of a field its own id"),
     ]
 
@@ -268,6 +274,7 @@ def _labels(source: _Source, options: LayoutOptions) -> tuple[pd.DataFrame, list
     found: list[dict[str, str]] = []
     for values, count, line in zip(uniques, counts, first, strict=True):
         row = Row(f"{source.path}, row {line}", dict(zip(said, values, strict=True)), source.names)
+        problems += control_characters(row)
         labels = labeller.label(row.values, int(count))
         if labels["control_type"] == "treatment" and not labels["perturbation"]:
             what, remedy = f"{count} treated cells have no perturbation", "name it, or leave the cells out"

@@ -8,7 +8,7 @@ from pathlib import Path
 from platemae.errors import ConfigError, raise_all
 from platemae.layouts.columns import LABEL_ROLES, find_columns
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import cut, few, read
+from platemae.layouts.rows import Row, control_characters, cut, few, read
 from platemae.layouts.text import read_table
 
 Metadata = dict[str, dict[str, str]]
@@ -48,8 +48,10 @@ def _read(path: Path, given: Mapping[str, str]) -> Metadata:
         problems.append(ConfigError(what, f"{path}, row 1", "name it under layouts: columns: perturbation"))
     raise_all(problems)
     found: Metadata = {}
+    names = {role: table.header[places[0]] for role, places in columns.items()}
     for line, cells in table.rows():
         labels = read(cells, columns)
+        problems += control_characters(Row(f"{path}, row {line}", dict(labels), names))
         name = labels.pop("perturbation")
         if found.setdefault(name, labels) != labels:
             what = f"the metadata says two things of {name!r}: {found[name]} and {labels}"

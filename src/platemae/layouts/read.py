@@ -13,7 +13,7 @@ from platemae.layouts.concentration import concentration, unit_problems
 from platemae.layouts.labels import Labeller
 from platemae.layouts.metadata import read_metadata
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import Group, Row, cut
+from platemae.layouts.rows import Group, Row, control_characters, cut
 from platemae.wells import join_well, parse_well
 
 Layout = dict[str, dict[str, str]]
@@ -102,6 +102,7 @@ def _layout(group: Group, labeller: Labeller, problems: list[ConfigError]) -> La
             place = row.cell("well") if "well" in row.values else row.place
             problems.append(ConfigError(str(error), place, "write wells as A01"))
             continue
+        problems += control_characters(row)
         # A table with a row a field says the same of a well several times.
         if "field" in row.values and said.get(well) == _said(row):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from platemae.layouts.text import Table
 
 LISTED = 20
 """Rows, wells or names that errors give before they only count them."""
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Characters that move or end a line."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,13 @@ def table_rows(table: Table, columns: Columns, wanted: Callable[[Sequence[str]],
 def read(cells: Sequence[str], columns: Columns) -> dict[str, str]:
     """Return the value of each role: of several columns the first that is not blank."""
     return {role: next(filter(None, (value(cells[i]) for i in places)), "") for role, places in columns.items()}
+
+
+def control_characters(row: Row) -> list[ConfigError]:
+    """Return an error for each cell with a line break, a tab or the like: such a name tears tables."""
+    held = [role for role, text in row.values.items() if CONTROL.search(text)]
+    what, remedy = "a cell holds a line break, tab or other control character: {!r}", "write each name in one line"
+    return [ConfigError(what.format(row.get(role)[:80]), row.cell(role), remedy) for role in held]
 
 
 def few(names: Sequence[str]) -> str:

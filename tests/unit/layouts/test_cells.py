@@ -184,3 +184,11 @@ def test_a_hundred_thousand_cells_take_a_moment(tmp_path):
     mine = cells.set_index(cells["cell"].astype(int)).sort_index()
     np.testing.assert_array_equal(mine["y"], table["y"])
     assert list(mine["perturbation"]) == list(table["perturbation"])
+
+
+def test_control_characters_in_names_and_ids_are_refused_together(tmp_path):
+    rows = (*ROWS, 'A01,1,"3\t4",3,11,g2,"MYC\t=1",treatment')
+    with pytest.raises(ConfigError) as error:
+        read(write(tmp_path / "cells.csv", *rows))
+    assert "1 cells have an id with a line break, tab or other control character: row 6" in str(error.value)
+    assert "row 6, column gene" in str(error.value)

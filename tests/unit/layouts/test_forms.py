@@ -130,3 +130,16 @@ def test_a_fifo_and_a_name_that_no_file_has_are_no_layouts(tmp_path):
 def test_what_is_no_number_is_no_concentration(tmp_path, text):
     path = write(tmp_path / "l.csv", "well,concentration,control_type", f'A1,"{text}",negcon')
     assert f"{text!r} is no concentration" in refused(path)
+
+
+@pytest.mark.parametrize("sign", ["\r", "\n", "\t", "\v", "\x85", "\u2028"])
+def test_a_control_character_in_a_name_is_refused_with_its_place(tmp_path, sign):
+    path = tmp_path / "l.csv"
+    rows = f'A1,"TP53{sign}=1+1",g1,negcon,', f'A2,,"g{sign}2",treatment,', f'A3,"MYC{sign}",g3,treatment,"a{sign}b"'
+    path.write_text("\n".join(["well,gene,perturbation,control_type,note", *rows, ""]), newline="")
+    message = refused(path)
+    assert "2 problems" in message  # both at once; outer space is cut off, and nobody reads the note
+    lines = 2 if sign in "\r\n" else 1  # rows are called by their last line
+    assert f"l.csv, row {1 + lines}, column gene" in message
+    assert f"l.csv, row {1 + 2 * lines}, column perturbation" in message
+    assert sign == "\n" or sign not in message

@@ -19,7 +19,7 @@ NAMES = {
     "concentration": ("concentration", "mmoles_per_liter", "Conc."),
     "control_type": ("control_type", "pert_type", "Metadata_control_type"),
 }
-WORDS = st.text("abcXYZ019-_. ,;\t\"'µ", max_size=8).map(str.strip)
+WORDS = st.text("abcXYZ019-_. ,;\"'µ", max_size=8).map(str.strip)
 
 
 @st.composite

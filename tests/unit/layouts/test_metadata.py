@@ -34,3 +34,11 @@ def test_a_control_type_of_our_own_may_be_mapped_too(tmp_path):
     path = write(tmp_path / "l.csv", "well,perturbation,control_type", "A1,g,poscon", "A2,n,empty")
     layout = read(path, control_types={"empty": "negcon"})
     assert [w["control_type"] for w in layout.values()] == ["poscon", "negcon"]
+
+
+def test_a_line_break_in_the_metadata_is_refused_with_its_place(tmp_path):
+    path = write(tmp_path / "l.csv", "well,perturbation,control_type", "A1,g1,treatment", "A2,n,negcon")
+    found = write(tmp_path / "m.csv", "perturbation,gene", 'g1,"TP53\t=1"', "n,")
+    message = refused(path, metadata=(found,))
+    assert "control character: 'TP53\\t=1'" in message
+    assert "m.csv, row 2, column gene" in message

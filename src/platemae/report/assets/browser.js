@@ -282,7 +282,7 @@
 
     function save() {
       // As report/spreadsheet.py: text that a spreadsheet would run gets an apostrophe, numbers stay.
-      const formula = (value) => /^'*[=+\-@\t\r]/.test(value) && !/^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/.test(value);
+      const formula = (value) => /^'*[=+\-@\t\r\n]/.test(value) && !/^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/.test(value);
       const quoted = (value) => `"${formula(value) ? "'" : ""}${value.replaceAll('"', '""')}"`;
       const lines = held.rows.map((row) => now.table.columns.map((entry) => quoted(text(entry, row))).join(","));
       const head = now.table.columns.map((entry) => quoted(entry.name)).join(",");
