@@ -1,7 +1,8 @@
 """``platemae run``: check everything first, then call Snakemake stage by stage.
 
 Snakemake reruns what depends on a job of the same call even when that job's output came out equal. So the stages up to
-the datasets are called one after the other: a plate that was ingested again with equal pixels stops there.
+the datasets are called one after the other, whatever is made of them then: a plate that was ingested again with equal
+pixels stops there.
 """
 
 from __future__ import annotations
@@ -30,7 +31,20 @@ from platemae.snakemake_call import job_environment, snakemake_command
 from platemae.standing.code import note_code
 from platemae.standing.error_notes import repeat_errors
 
-PHASES = ("ingest_all", "qc_all", "intensity_all", "datasets_all", "all")
+_SETS = ("ingest_all", "qc_all", "intensity_all", "datasets_all")
+BEFORE = {
+    "ingest_all": (),
+    "qc_all": _SETS[:1],
+    "measure_all": _SETS[:2],
+    "intensity_all": _SETS[:2],
+    "datasets_all": _SETS[:3],
+    "models_all": _SETS,
+    "embeddings_all": _SETS,
+    "all": _SETS,
+}
+"""Target -> those that are reached in calls of their own before it."""
+FORCES = ("--forcerun", "-R", "--forceall", "-F")
+"""Arguments of Snakemake that hold for a call, and would force the same jobs again in each."""
 SHOWN = 5
 """Results that are named before they are only counted."""
 
@@ -61,7 +75,7 @@ def run_pipeline(
     configfile, profile, cores, dry_run, target
         As of the command line.
     extra
-        More arguments for Snakemake.
+        More arguments for Snakemake; one that forces jobs makes the run a single call.
     orphans
         ``wait`` for SLURM jobs that a killed run left, or ``cancel`` them.
     take_over
@@ -78,13 +92,13 @@ def run_pipeline(
     configfile = find_config(configfile, project)
     config = check_inputs(configfile, project)
     results = Results(project / config.results)
-    phases = [target] if dry_run or target not in PHASES else PHASES[: PHASES.index(target) + 1]
+    phases = [target] if dry_run else _phases(target, extra)
     command = snakemake_command(project, configfile, profile, cores, extra)
     if dry_run:
         check_at_rest(results)
-        return _snakemake([*command, "--dry-run", "--nolock", *phases], project)
+        return _snakemake([*command, "--dry-run", "--nolock", "--", *phases], project)
     variables: dict[str, str] = {}
-    if not _submits(command) and target in PHASES:
+    if not _submits(command) and target in BEFORE:
         check_raw_folders(config, project)
     if _submits(command):
         cleared = _cleared(configfile, command, limits, target)
@@ -93,12 +107,12 @@ def run_pipeline(
         plates = read_plates(project / config.plates, [reader.name for reader in config.readers])
         note_code(config, plates, results)
         if held.earlier:
-            _keep_finished(configfile, profile, target)
+            _keep_finished(configfile, profile)
         if held.run.submits:
             command += ["--slurm-jobname-prefix", held.run.prefix]
         with recorded_run(results, project, config, plates) as outcome:
             for phase in phases:
-                code = _snakemake([*command, phase], project, held, variables)
+                code = _snakemake([*command, "--", phase], project, held, variables)
                 if code != 0:
                     held.ended = False
                     outcome.exit_code = 2 if repeat_errors(results, held.run.run_id) else code
@@ -107,10 +121,17 @@ def run_pipeline(
     return 0
 
 
-def _keep_finished(configfile: Path, profile: str, target: str) -> None:
+def _phases(target: str, extra: Sequence[str]) -> list[str]:
+    """Return the targets of the calls of Snakemake, in turn."""
+    if any(word.partition("=")[0] in FORCES for word in extra):
+        return [target]
+    return [*BEFORE.get(target, ()), target]
+
+
+def _keep_finished(configfile: Path, profile: str) -> None:
     from platemae.standing.finished import keep_finished  # slow to import, and needed after a kill alone
 
-    kept = keep_finished(configfile, profile, target)
+    kept = keep_finished(configfile, profile)
     if kept:
         few = ", ".join(kept[:SHOWN]) + (" ..." if len(kept) > SHOWN else "")
         print(f"{len(kept)} results that jobs finished without their run are kept: {few}", file=sys.stderr)

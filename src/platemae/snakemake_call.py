@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from platemae.errors import ConfigError
+
+T = TypeVar("T")
+
+
+CALL = 2000
+"""Manifests that one call of Snakemake is given; a command line has an end."""
+SAID = 8
+"""Lines of each of its streams that are repeated where it fails."""
 
 
 def profile_folder(project: Path, profile: str) -> Path:
@@ -46,6 +56,17 @@ def snakemake_command(
     ]
     command += ["--workflow-profile", str(folder)]
     return command + (["--cores", str(cores)] if cores else []) + list(extra)
+
+
+def in_calls(many: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield parts that are short enough for one call each."""
+    for start in range(0, len(many), CALL):
+        yield many[start : start + CALL]
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the end of what a call that failed has said: Snakemake uses both streams."""
+    return "\n".join([*done.stderr.splitlines()[-SAID:], *done.stdout.splitlines()[-SAID:]])
 
 
 def job_environment() -> dict[str, str]:

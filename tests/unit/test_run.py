@@ -8,12 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import snakemake.cli
+import yaml
+from snakemake.settings.types import DeploymentMethod, RerunTrigger
 
+from platemae import run
 from platemae.config import Config, load_config
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, MissingError
@@ -147,3 +152,78 @@ def test_folders_of_plates_to_ingest_are_missed_before_anything_runs(tmp_path: P
     with pytest.raises(MissingError, match="2 problems") as told:
         check_raw_folders(config, tmp_path)
     assert re.findall(r"the folder of plate (\w+) is missing", told.value.what) == ["P3", "P4"]
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Namespace]]:
+    """Return a function that runs a project of one plate and tells how Snakemake reads each of its calls."""
+    (tmp_path / "layout.tsv").write_text("well\tperturbation\tcontrol_type\nA01\t\tnegcon\nA02\tx\ttreatment\n")
+    (tmp_path / "plates.tsv").write_text("plate\tbatch\treader\tpath\tlayout\nP1\tb\tbare\tgone\tlayout.tsv\n")
+    table = tmp_path / "features.csv"
+    table.write_text("")
+    config = {
+        "results": str(tmp_path / "results"),
+        "plates": str(tmp_path / "plates.tsv"),
+        "readers": [{"name": "bare", "kind": "none"}],
+        "models": [{"name": "own", "kind": "profiles", "source": "table", "table": str(table)}],
+        "benchmarks": [{"name": "repeats", "kind": "replicate_consistency"}],
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    seen: list[list[str]] = []
+    monkeypatch.setattr(run, "_snakemake", lambda command, *others: seen.append(command[3:]) or 0)
+
+    def made(target: str = "all", *extra: str, dry_run: bool = False) -> list[Namespace]:
+        seen.clear()
+        assert run.run_pipeline(tmp_path / "config.yaml", "local", 1, dry_run, target, extra) == 0
+        return [snakemake.cli.parse_args(words)[1] for words in seen]
+
+    return made
+
+
+def targets(calls: list[Namespace]) -> list[list[str]]:
+    return [sorted(call.targets) for call in calls]
+
+
+STAGED = [["ingest_all"], ["qc_all"], ["intensity_all"], ["datasets_all"]]
+
+
+@pytest.mark.parametrize(
+    ("target", "before"),
+    [
+        ("all", STAGED), ("embeddings_all", STAGED), ("models_all", STAGED), ("datasets_all", STAGED[:3]),
+        ("intensity_all", STAGED[:2]), ("measure_all", STAGED[:2]), ("ingest_all", []), ("qc/P1.manifest.json", []),
+    ],
+)  # fmt: skip
+def test_what_a_target_is_made_of_is_reached_in_calls_before_it(calls: Callable, target: str, before: list) -> None:
+    assert targets(calls(target)) == [*before, [target]]
+    assert targets(calls(target, dry_run=True)) == [[target]]
+
+
+def test_every_target_of_the_snakefile_has_its_calls() -> None:
+    text = (Path(run.__file__).parents[2] / "Snakefile").read_text()
+    assert set(re.findall(r"^rule (\w+):", text, flags=re.M)) == set(run.BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("extra", "name", "value"),
+    [
+        (["--sdm", "conda"], "software_deployment_method", {DeploymentMethod.CONDA}),
+        (["--rerun-triggers", "mtime"], "rerun_triggers", {RerunTrigger.MTIME}),
+        (["--set-resources", "train_model:mem_mb=1"], "set_resources", None),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_an_argument_of_snakemake_that_takes_many_values_does_not_take_the_target(
+    calls: Callable, extra: list[str], name: str, value: object, dry_run: bool
+) -> None:
+    made = calls("qc_all", *extra, dry_run=dry_run)
+    assert targets(made) == ([["qc_all"]] if dry_run else STAGED[:2])
+    for call in made:
+        assert getattr(call, name) == value if value else "train_model" in getattr(call, name)
+
+
+@pytest.mark.parametrize("extra", [["--forcerun", "qc_plate"], ["-R", "qc_plate"], ["--forceall"]])
+def test_what_is_forced_is_forced_once(calls: Callable, extra: list[str]) -> None:
+    made = calls("all", *extra)
+    assert targets(made) == [["all"]]
+    assert made[0].forceall or made[0].forcerun == {"qc_plate"}

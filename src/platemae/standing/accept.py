@@ -8,7 +8,8 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from platemae.inputs import find_config, find_project
 from platemae.layout import MANIFESTS, Results
 from platemae.ledger import Accepted, append
 from platemae.preflight.doctor import read_project
+from platemae.snakemake_call import in_calls
 from platemae.standing.code import note_code
 from platemae.standing.explain import LOST, own_reasons
 from platemae.standing.jobs import Job, pending_jobs
-from platemae.standing.record import made_with
+from platemae.standing.record import made_with, snakemake_record
 from platemae.standing.touch import touch
 from platemae.standing.verify import verify_job
 
@@ -61,7 +63,7 @@ def accept(
     configfile = find_config(configfile, project)
     config, plates, _, results = read_project(configfile)
     with hold(results):
-        jobs = pending_jobs(project, configfile, profile, "all")
+        jobs = pending_jobs(project, configfile, profile, ["all"])
         asked = [j for j in jobs if j.stage == stage and wildcards.items() <= j.wildcards.items()]
         stale = {number: own_reasons(config, plates, results, job) for number, job in enumerate(asked)}
         kept = [(asked[number], reasons) for number, reasons in stale.items() if reasons]
@@ -70,9 +72,9 @@ def accept(
         raise_all(_unkeepable(results, kept))
         entries = [_entry(config, plates, results, job, reasons, why) for job, reasons in kept]
         note_code(config, plates, results)
-        _record(
-            results, entries, lambda: touch(project, configfile, profile, stage, [job.wildcards for job, _ in kept])
-        )
+        for few in in_calls(entries):
+            with _recorded(results, few):
+                touch(project, configfile, profile, stage, [entry.wildcards for entry in few])
     lines = [f"kept: {entry.stage} {entry.label}: {'; '.join(entry.reasons)}" for entry in entries]
     shown = "the report shows it when it is made next; platemae explain says what is still stale"
     return [*lines, f"recorded in {results.accepted()}; {shown}"]
@@ -126,13 +128,27 @@ def _entry(
     )
 
 
-def _record(results: Results, entries: Sequence[Accepted], keep: Callable[[], None]) -> None:
-    """Write the entries, then keep: results that are kept and not recorded must not be; take them back on failure."""
+@contextmanager
+def _recorded(results: Results, entries: Sequence[Accepted]) -> Iterator[None]:
+    """Write the entries before their results are kept: none may be kept and not recorded.
+
+    Where the block fails, the entries of results that it did not come to are taken back.
+    """
     path = results.accepted()
     size = path.stat().st_size if path.is_file() else 0
+    before = [_times(results, entry) for entry in entries]
     append(results, entries)
     try:
-        keep()
+        yield
     except BaseException:
+        taken = [entry for entry, times in zip(entries, before, strict=True) if _times(results, entry) != times]
         os.truncate(path, size)
+        append(results, taken)
         raise
+
+
+def _times(results: Results, entry: Accepted) -> list[int]:
+    """Return when a job's manifest and Snakemake's record of it were written; both change where it is kept."""
+    manifest = results.manifest(entry.stage, **entry.wildcards)
+    record = snakemake_record(results.root, manifest.relative_to(results.root).as_posix())
+    return [path.stat().st_mtime_ns if path.exists() else 0 for path in (manifest, record)]

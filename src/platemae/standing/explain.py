@@ -108,7 +108,7 @@ def explain(configfile: Path | None, target: str = "all", profile: str = "local"
     project = find_project()
     configfile = find_config(configfile, project)
     config, plates, _, results = read_project(configfile)
-    jobs = pending_jobs(project, configfile, profile, target)
+    jobs = pending_jobs(project, configfile, profile, [target])
     found = causes(config, plates, results, jobs)
     return Explanation(jobs, found, changed_libraries(results), in_force(results))
 
@@ -191,12 +191,13 @@ _WORDS = {
     "Forced execution": "forced",
 }
 """Snakemake's reasons that are not found in the records, in our words."""
+_PARAMS = re.compile(r"Params have changed since last execution: .*?(?=; Software environment definition|$)", re.DOTALL)
 
 
 def _snakemakes(reason: str) -> list[str]:
     """Return what only Snakemake knows; params and sets of inputs were compared, and other jobs are told as causes."""
     found = []
-    for part in re.split(r"; (?=[A-Z])", re.sub(r"Params have changed since last execution: .*", "", reason)):
+    for part in re.split(r"; (?=[A-Z])", _PARAMS.sub("", reason)):
         head, _, files = part.partition(": ")
         found += [words.format(files.strip(" ;")) for start, words in _WORDS.items() if head.startswith(start)]
     return found

@@ -18,6 +18,7 @@ from platemae.fingerprint import code_digest
 from platemae.inputs import find_project
 from platemae.layout import MANIFESTS, Results
 from platemae.preflight.doctor import read_project
+from platemae.snakemake_call import in_calls
 from platemae.standing.jobs import pending_jobs
 from platemae.standing.record import read_provenance, snakemake_record
 from platemae.standing.touch import touch
@@ -27,11 +28,12 @@ BY_TIME = ("--ignore-incomplete", "--rerun-triggers", "mtime")
 """Snakemake asked for inputs that are newer or gone alone: its own records are what is missing."""
 
 
-def keep_finished(configfile: Path, profile: str, target: str) -> list[str]:
+def keep_finished(configfile: Path, profile: str) -> list[str]:
     """Have Snakemake take as done what a killed run's jobs finished, and return it in words.
 
     A result is kept when its manifest is newer than Snakemake's record of it, its job's own record says that it was
-    made with the parameters and the code of today, its files are those of that record, and no input is newer.
+    made with the parameters and the code of today, its files are those of that record, and no input is newer. Whether
+    the present run asks for it does not matter: a later one may.
 
     Raises
     ------
@@ -43,10 +45,16 @@ def keep_finished(configfile: Path, profile: str, target: str) -> list[str]:
     if not found:
         return []
     project = find_project()
-    stale = [(job.stage, job.wildcards) for job in pending_jobs(project, configfile, profile, target, BY_TIME)]
-    kept = [one for one in found if one not in stale]
+    paths = [results.manifest(stage, **of).relative_to(results.root).as_posix() for stage, of in found]
+    stale = {
+        path
+        for targets in in_calls(paths)
+        for job in pending_jobs(project, configfile, profile, targets, BY_TIME)
+        for path in job.outputs
+    }
+    kept = [one for one, path in zip(found, paths, strict=True) if path not in stale]
     for stage in MANIFESTS:  # in the order of the data: what is touched later is newer
-        if wildcards := [of for name, of in kept if name == stage]:
+        for wildcards in in_calls([of for name, of in kept if name == stage]):
             touch(project, configfile, profile, stage, wildcards, force=True)
     return [f"{stage} {' '.join(of.values()) or 'all'}" for stage, of in kept]
 

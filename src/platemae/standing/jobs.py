@@ -18,10 +18,12 @@ from typing import Any
 
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
-from platemae.snakemake_call import snakemake_command
+from platemae.snakemake_call import last_words, snakemake_command
 
 LOGGER = "snakemake.logging"
 JOB_INFO = "job_info"
+SHOWN = 3
+"""Targets that are named where they cannot be planned."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,34 @@ class Job:
         return " ".join(self.wildcards.values()) or "all"
 
 
-def pending_jobs(project: Path, configfile: Path, profile: str, target: str, extra: Sequence[str] = ()) -> list[Job]:
-    """Return the jobs of a dry run, without targets; ``extra`` are more arguments for Snakemake.
+def pending_jobs(
+    project: Path, configfile: Path, profile: str, targets: Sequence[str], extra: Sequence[str] = ()
+) -> list[Job]:
+    """Return the jobs of a dry run, without those that only name a target.
+
+    Parameters
+    ----------
+    project, configfile, profile
+        As of ``platemae run``.
+    targets
+        Targets or manifests, at most `CALL`.
+    extra
+        More arguments for Snakemake.
 
     Raises
     ------
     PlatemaeError
         When Snakemake cannot plan, with the end of what it says.
     """
-    command = snakemake_command(project, configfile, profile, None, ["--dry-run", "--nolock", *extra, "--", target])
+    command = snakemake_command(project, configfile, profile, None, ["--dry-run", "--nolock", *extra, "--", *targets])
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "jobs.jsonl")
         call = [sys.executable, "-m", "platemae.standing.jobs", str(file), *command[3:]]
         done = subprocess.run(call, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
-            raise PlatemaeError(f"Snakemake cannot plan:\n{said}", target, "platemae doctor, or another target")
+            where = ", ".join(targets[:SHOWN]) + (" ..." if len(targets) > SHOWN else "")
+            what = f"Snakemake cannot plan:\n{last_words(done)}"
+            raise PlatemaeError(what, where, "platemae doctor, or another target")
         lines = file.read_text().splitlines() if file.is_file() else []
     found = {line: Job(**json.loads(line)) for line in lines}
     return [_with_tuples(job) for job in found.values() if job.stage in MANIFESTS]

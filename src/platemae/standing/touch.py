@@ -8,10 +8,7 @@ from pathlib import Path
 
 from platemae.errors import PlatemaeError
 from platemae.layout import MANIFESTS
-from platemae.snakemake_call import job_environment, snakemake_command
-
-CALL = 2000
-"""Manifests that one call of Snakemake is given; a command line has an end."""
+from platemae.snakemake_call import job_environment, last_words, snakemake_command
 
 
 def touch(
@@ -23,14 +20,14 @@ def touch(
     *,
     force: bool = False,
 ) -> None:
-    """Touch the outputs of jobs of one stage, and of no other rule's.
+    """Touch the outputs of jobs of one stage, and of no other rule's, in one call of Snakemake.
 
     Parameters
     ----------
     project, configfile, profile
         As of ``platemae run``.
     stage, wildcards
-        The jobs.
+        The jobs, at most `CALL`.
     force
         Also those that Snakemake does not think stale.
 
@@ -40,10 +37,8 @@ def touch(
         When Snakemake does not.
     """
     targets = [MANIFESTS[stage].format(**of) for of in wildcards]
-    for start in range(0, len(targets), CALL):
-        extra = ["--allowed-rules", stage, "--touch", *(["--force"] if force else []), *targets[start : start + CALL]]
-        command = snakemake_command(project, configfile, profile, 1, extra)
-        done = subprocess.run(command, cwd=project, env=job_environment(), capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = "\n".join([*done.stderr.splitlines()[-8:], *done.stdout.splitlines()[-8:]])  # it uses both
-            raise PlatemaeError(f"Snakemake cannot touch the results:\n{said}", stage, "platemae explain")
+    extra = ["--allowed-rules", stage, "--touch", *(["--force"] if force else []), "--", *targets]
+    command = snakemake_command(project, configfile, profile, 1, extra)
+    done = subprocess.run(command, cwd=project, env=job_environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PlatemaeError(f"Snakemake cannot touch the results:\n{last_words(done)}", stage, "platemae explain")

@@ -78,6 +78,11 @@ def test_what_snakemake_alone_knows(results):
     reason = "Missing output files: x, y; Params have changed since last execution: before: 'a' now: 'b'"
     gone = job("qc_plate", plate="P1", inputs=["b", "c"], reason=reason)
     assert reasons(results, [gone])["qc_plate"] == ("gone: x, y",)
+    reason = (
+        "Params have changed since last execution: 'a'; Software environment definition has changed"
+    )
+    both = job("qc_plate", plate="P1", inputs=["b", "c"], reason=reason)
+    assert reasons(results, [both])["qc_plate"] == ("its environment file changed",)
 
 
 def test_a_change_of_code_names_its_modules(results):
@@ -113,7 +118,8 @@ ENTRY = Accepted(
 def test_the_ledger_holds_until_the_job_runs_again(results):
     append(results, [ENTRY])
     assert in_force(results) == [ENTRY]
-    source = Source(results, {"plates": [], "map_plates": [], "models": [], "corrections": [], "benchmarks": []})
+    lists = ("plates", "map_plates", "measured_plates", "embedded_plates", "models", "corrections", "benchmarks")
+    source = Source(results, {name: [] for name in lists})
     page = render("title", [Page("provenance", "Provenance", [provenance.build(source)])])
     assert "no matter" in page
     assert "x.py changed" in page
