@@ -98,6 +98,7 @@ class Painter:
         self.stains = list(zip(sorted(known, key=_rank)[: len(COLOURS)], COLOURS, strict=False))
         self._places = [store.channel_names.index(name) for name, _ in self.stains]
         rgb = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for _, colour in self.stains], float)
+        rgb = rgb.reshape(-1, 3)  # none where the plate has no channel of the map
         self._colours_C3 = (rgb / rgb.max(axis=1, keepdims=True)).astype(np.float32)
         self._side = min(*store.shape[1:], max(1, round(SIDE_UM / store.pixel_size_um)))
 

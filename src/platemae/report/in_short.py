@@ -24,6 +24,7 @@ from platemae.report.verdicts import (
     against_chance,
     rows_of,
     tie,
+    too_small,
 )
 
 FOUND = ("recall", "recall_upper")
@@ -58,7 +59,7 @@ def in_short(source: Source, leading: Sequence[Verdict]) -> Statement | None:
         said.append(f"{'the same' if same else 'a'} network with random weights ({floor.name}) {_told(floor)}")
     if np.isfinite(top.chance):
         said.append(f"chance is {number(top.chance)}")
-    text = f"{'; '.join(said)}. {_judged(top, floor)}"
+    text = f"{'; '.join(said)}. {_judged(top, floor, len(source.map_plates))}"
     return Statement(f"In short: {main.group.title}", _cell(main, text, [top, floor]), meaning(main.group))
 
 
@@ -79,16 +80,20 @@ def _told(row: Row) -> str:
     return row.text + (" (at chance)" if against_chance(row) == AT else "")
 
 
-def _judged(top: Row, floor: Row | None) -> str:
+def _judged(top: Row, floor: Row | None, n_plates: int) -> str:
     standing = against_chance(top)
     words = {ABOVE: "clear of chance", AT: "at chance", BELOW: "below chance"}
     chance = f"Trained is {words[standing]}" if standing in words else f"Trained is not judged ({standing})"
     if floor is None:
         return f"{chance}. No network with random weights stands beside it, so what training adds is not known."
     if tie(top, floor):
-        return (
-            f"{chance}, and not set apart from random weights, as intervals overlap: training may have added nothing."
+        small = too_small([top, floor], n_plates)
+        verdict = (
+            f"; this screen ({small}) is too small to tell what training adds"
+            if small
+            else ": training may have added nothing"
         )
+        return f"{chance}, and not set apart from random weights, as intervals overlap{verdict}."
     if not (top.bounded and floor.bounded):
         return f"{chance}; without intervals it cannot be set apart from random weights."
     side = "above" if top.value > floor.value else "below"

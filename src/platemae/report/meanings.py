@@ -59,6 +59,12 @@ MEANINGS = {
     "pair_rank_agreement": "Whether pairs of rows keep their order of likeness when one plate is left out: 1 wholly.",
 }
 
+WITHOUT_SHARES = {
+    "recall": "Of the known pairs, the share among the most alike or the most unlike pairs of the map.",
+    "recall_upper": "Of the known pairs, the share among the most alike pairs of the map.",
+}
+"""Said where a row has no chance or no threshold, as the least and the highest of several maps have none."""
+
 
 def meaning(group: Group) -> str:
     """Return what the metric of some rows means; empty for a metric that nobody described here."""
@@ -70,5 +76,7 @@ def meaning(group: Group) -> str:
     chance = float(group.rows["chance"].iloc[0])
     threshold = float(group.threshold) if group.threshold else np.nan
     shares = {"alike": chance - threshold, "unlike": threshold, "chance": chance}
-    said = {name: f"{share:.3g} %" if np.isfinite(share := 100 * value) else "tails:" for name, value in shares.items()}
+    if metric in WITHOUT_SHARES and not np.isfinite(chance if metric == "recall_upper" else chance - threshold):
+        return WITHOUT_SHARES[metric]
+    said = {name: f"{100 * share:.3g} %" for name, share in shares.items()}
     return MEANINGS[metric].format(**said, threshold=group.threshold or "the limit")

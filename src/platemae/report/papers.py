@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from platemae.report.scores import number, plain, with_interval
+from platemae.report.scores import number, plain, whole, with_interval
 from platemae.report.tables import SENTENCE
 
 PAPER_COLUMNS = (
@@ -132,7 +132,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
                 plain(row["measured_correction"]),
                 measured,
                 f"{difference:+.3f}" if number(difference) else "",
-                plain(row["n"]),
+                whole(_real(row["n"])),
                 plain(row["overlap"]),
                 str(row["unlike"]),
             )

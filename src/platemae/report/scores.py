@@ -114,6 +114,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}" if np.isfinite(value) else ""
 
 
+def whole(value: float) -> str:
+    """Return a count with separators of thousands; a missing one is empty."""
+    return f"{value:,.0f}" if np.isfinite(value) else ""
+
+
 def with_interval(value: float, low: float, high: float) -> str:
     """Return ``value [low, high]``, without the interval where there is none."""
     if not np.isfinite(value):

@@ -41,10 +41,15 @@ class Takeaway:
 
 
 def file_name(*parts: str) -> str:
-    """Return a file name from any words: what no file system refuses, told apart by a digest where words were cut."""
+    """Return a file name from any words: what no file system refuses.
+
+    A digest of the words tells names apart where they were cut or altered, or where one of them, but for the first,
+    holds the hyphen that joins them.
+    """
     words = "-".join(parts)
     safe = UNSAFE.sub("_", words)[:80].lstrip(".") or "_"
-    return safe if safe == words else f"{safe}-{digest_bytes(words.encode())[:8]}"
+    joined = len(parts) > 2 and any("-" in part for part in parts[1:])
+    return f"{safe}-{digest_bytes(chr(0).join(parts).encode())[:8]}" if joined or safe != words else safe
 
 
 def of_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Takeaway:

@@ -24,6 +24,9 @@ LOWER_IS_BETTER = (*MIXING, "mean_angle")
 INLINE = 3
 """Rows that a sentence names; more are counted, and named apart."""
 
+FEW = 30
+"""So many that are scored; of fewer a share of one half has an interval of 0.18 or more to either side."""
+
 NO_INTERVAL, NO_CHANCE, NOT_MEASURED = "no interval", "no chance level", "not measured"
 
 
@@ -150,6 +153,15 @@ def tie(a: Row, b: Row) -> bool:
         return True
     both = zip(a.intervals, b.intervals, strict=False) if a.bounded and b.bounded else ()
     return any(low <= other_high and other_low <= high for (low, high), (other_low, other_high) in both)
+
+
+def too_small(rows: Sequence[Row], n_plates: int) -> str:
+    """Say what makes a screen too small to tell rows apart that tie: one plate, or few that are scored; empty if none.
+
+    One plate holds each perturbation in a well or two, and says nothing of the next plate.
+    """
+    fewest = min(rows, key=lambda row: row.n if np.isfinite(row.n) else np.inf)
+    return "one plate" if n_plates == 1 else counted([fewest.n]) if fewest.n < FEW else ""
 
 
 def chance_sentence(rows: Sequence[Row]) -> str:

@@ -7,12 +7,21 @@ from collections.abc import Iterator
 from platemae.report.origin import Cell
 from platemae.report.qc import failed_share
 from platemae.report.source import Source
-from platemae.report.verdicts import LOWER_IS_BETTER, SHUFFLED, Verdict, listed, rows_of, tie
+from platemae.report.verdicts import FEW, LOWER_IS_BETTER, SHUFFLED, Row, Verdict, listed, rows_of, tie, too_small
 
 FAILED_SHARE = 0.2
 """Of a plate's fields; above it the plate is named."""
 
 NAMED = 8
+
+LEVEL = "Not set apart from a network with random weights"
+BESIDE_RANDOM = (
+    "Below a network with random weights, with intervals apart",
+    "Lower than a network with random weights, without intervals, so perhaps by chance",
+    f"{LEVEL}, so training may have added nothing",
+    f"{LEVEL}, on a screen that is too small to tell (one plate, or n below {FEW})",
+)
+BELOW, LOWER, ADDED_NOTHING, TOO_SMALL = BESIDE_RANDOM
 
 Found = dict[str, list[str]]
 """Model -> corrections; none where the worry is of the model itself."""
@@ -29,17 +38,12 @@ def worries(source: Source, leading: list[Verdict]) -> list[str | Cell]:
         The first verdict of each benchmark.
     """
     judged = [v for v in leading if not v.group.metric.endswith(SHUFFLED) and v.group.metric not in LOWER_IS_BETTER]
-    standing = [(v.group.title, *_beside_random(source, v)) for v in judged]
+    standing = [(v.group.title, _beside_random(source, v)) for v in judged]
     every = source.corrections
     return [
         *_failed_plates(source),
         *_one_batch(source),
-        *_told("Below a network with random weights", [(title, below) for title, below, _ in standing], every),
-        *_told(
-            "Not set apart from a network with random weights, so training may have added nothing",
-            [(title, level) for title, _, level in standing],
-            every,
-        ),
+        *(s for what in BESIDE_RANDOM for s in _told(what, [(title, found[what]) for title, found in standing], every)),
         *_told(
             "Lower than without correction, with intervals apart",
             [(v.group.title, _lost(source, v)) for v in judged],
@@ -95,10 +99,9 @@ def _under(corrections: tuple[str, ...], every: list[str]) -> str:
     return f" under {named}"
 
 
-def _beside_random(source: Source, verdict: Verdict) -> tuple[Found, Found]:
-    """Return the models below random weights, and those not set apart from them: those of their own network, if any."""
-    below: Found = {}
-    level: Found = {}
+def _beside_random(source: Source, verdict: Verdict) -> dict[str, Found]:
+    """Return the models that are not above random weights (of their own network, if any), by what is said of them."""
+    found: dict[str, Found] = {what: {} for what in BESIDE_RANDOM}
     for correction in source.corrections:
         rows = [row for row in rows_of(verdict.group) if row.correction == correction]
         for row in rows:
@@ -106,11 +109,19 @@ def _beside_random(source: Source, verdict: Verdict) -> tuple[Found, Found]:
                 continue
             random = source.twins(row.model) or source.untrained
             floors = [other for other in rows if other.model in random]
-            if any(row.value < floor.value and not tie(row, floor) for floor in floors):
-                below.setdefault(row.model, []).append(correction)
-            elif any(tie(row, floor) for floor in floors):
-                level.setdefault(row.model, []).append(correction)
-    return below, level
+            said = {_standing(row, floor, len(source.map_plates)) for floor in floors}
+            for what in [what for what in BESIDE_RANDOM if what in said][:1]:
+                found[what].setdefault(row.model, []).append(correction)
+    return found
+
+
+def _standing(row: Row, floor: Row, n_plates: int) -> str:
+    """Say how a row stands that is not above random weights; empty where it is."""
+    if tie(row, floor):
+        return TOO_SMALL if too_small([row, floor], n_plates) else ADDED_NOTHING
+    if not row.value < floor.value:  # a missing value is neither
+        return ""
+    return BELOW if _apart(row, floor) else LOWER
 
 
 def _lost(source: Source, verdict: Verdict) -> Found:
@@ -121,9 +132,13 @@ def _lost(source: Source, verdict: Verdict) -> Found:
     found: Found = {}
     for row in rows:
         base = before.get(row.model)
-        if base is not None and row.value < base.value and not tie(row, base):
+        if base is not None and _apart(row, base) and row.value < base.value:
             found.setdefault(row.model, []).append(row.correction)
     return found
+
+
+def _apart(a: Row, b: Row) -> bool:
+    return a.bounded and b.bounded and not tie(a, b)
 
 
 def _taught(verdict: Verdict) -> Found:

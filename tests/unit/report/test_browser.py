@@ -113,6 +113,12 @@ def test_a_plate_without_its_store_has_no_pictures_and_a_lost_field_is_grey(sour
     assert (album.painters["P1"](Spot("P1", "B1", "Z/9/9")) == 128).all()
 
 
+def test_a_plate_with_no_channel_of_the_map_has_no_pictures(source):
+    other = IntensityMap("controls", "fixed", "dataset", ("RNA",), {}, {"RNA": (0.0, 1000.0)}, {})
+    source.results.intensity("controls").write_text(json.dumps(other.to_json()))
+    assert Album(source).painters == {}
+
+
 def points(wells, **more) -> Points:
     xy = np.random.default_rng(0).normal(size=(len(wells), 2))
     return Points("mae", obs_of(wells, **more), 900, len(wells), [View("before", xy, 2 * xy, (0.5, 0.25))], [])

@@ -14,15 +14,22 @@ MODELS = [{"name": "mae", "kind": "mae"}, {"name": "zero", "kind": "untrained"},
 
 
 def short(
-    *rows: tuple, metric: str = "recall", twins: list[str] | None = None, chance: float = 0.1
+    *rows: tuple,
+    metric: str = "recall",
+    twins: list[str] | None = None,
+    chance: float = 0.1,
+    n: float = 50,
+    plates: int = 4,
 ) -> Statement | None:
     """Rows are (model, correction, value, low, high)."""
     lines = [
-        [model, correction, "corum", "CORUM", metric, 0.05, value, low, high, np.nan, np.nan, 50, chance, "", "{}"]
+        [model, correction, "corum", "CORUM", metric, 0.05, value, low, high, np.nan, np.nan, n, chance, "", "{}"]
         for model, correction, value, low, high in rows
     ]
-    source = SimpleNamespace(cfg={"models": MODELS}, untrained=["zero"], twins=lambda model: twins or [])
-    return in_short(source, judge(pd.DataFrame(lines, columns=list(SCORE_COLUMNS)), 4))
+    source = SimpleNamespace(
+        cfg={"models": MODELS}, untrained=["zero"], twins=lambda model: twins or [], map_plates=["P"] * plates
+    )
+    return in_short(source, judge(pd.DataFrame(lines, columns=list(SCORE_COLUMNS)), plates))
 
 
 def test_trained_random_and_chance_stand_in_one_line_with_their_rows() -> None:
@@ -64,6 +71,17 @@ def test_each_standing_is_called_what_it_is() -> None:
         "0.200, n = 50. Trained is not judged (no chance level); without intervals it cannot be set apart "
         "from random weights."
     )
+
+
+def test_a_tie_on_one_plate_or_of_few_says_nothing_of_training() -> None:
+    rows = ("mae", "tvn", 0.3, 0.2, 0.4), ("zero", "tvn", 0.15, 0.05, 0.3)
+    text = "and not set apart from random weights, as intervals overlap; this screen ({}) is too small to tell what "
+    assert str(short(*rows, plates=1).text).endswith(text.format("one plate") + "training adds.")
+    assert str(short(*rows, n=29).text).endswith(text.format("n = 29") + "training adds.")
+    assert str(short(*rows, n=30).text).endswith("overlap: training may have added nothing.")
+    assert str(short(*rows, n=np.nan).text).endswith("overlap: training may have added nothing.")
+    apart = ("mae", "tvn", 0.6, 0.5, 0.7), rows[1]
+    assert str(short(*apart, n=9, plates=1).text).endswith("above random weights, with intervals apart.")
 
 
 def test_nothing_is_said_where_nothing_was_trained_or_measured() -> None:

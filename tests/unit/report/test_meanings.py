@@ -45,12 +45,16 @@ def test_a_sentence_is_whole_without_threshold_and_chance(metric: str) -> None:
     assert said.endswith(".")
     assert not set("{}") & set(said)
     assert "nan" not in said.split()
+    assert "tails" not in said
 
 
 def test_the_tails_of_recall_are_told_in_percent() -> None:
     assert "the 5 % most alike or the 5 % most unlike" in meaning(group("recall", "0.05", 0.1))
     assert "the 10 % most alike or the 5 % most unlike" in meaning(group("recall", "0.05", 0.15))  # tails may differ
     assert "the 5 % most alike pairs" in meaning(group("recall_upper", "0.95", 0.05))
+    for threshold, chance in (("", 0.1), ("0.05", float("nan"))):
+        bare = meaning(group("recall", threshold, chance))
+        assert bare == "Of the known pairs, the share among the most alike or the most unlike pairs of the map."
 
 
 def test_shuffled_labels_are_a_check_and_unknown_metrics_have_no_sentence() -> None:

@@ -121,3 +121,8 @@ def test_file_names_hold_no_path_and_stay_apart() -> None:
     assert len(set(bad)) == len(bad)
     assert all("/" not in name and not name.startswith(".") and len(name) < 100 for name in bad)
     assert json.dumps(bad).isascii()
+    joined = [file_name("map", "mae", "x-tvn"), file_name("map", "mae-x", "tvn"), file_name("map", "mae", "x", "tvn")]
+    assert len(set(joined)) == 3
+    assert joined[0].startswith("map-mae-x-tvn-")
+    assert file_name("plate-shift", "mae") == "plate-shift-mae"
+    assert file_name("a/b", "c") != file_name("a", "b/c") != file_name("a", "b", "c")

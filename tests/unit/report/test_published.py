@@ -4,6 +4,7 @@ import pytest
 
 from platemae.contracts import SCORE_COLUMNS
 from platemae.errors import ContractError, InputError, MissingError
+from platemae.report.papers import MeasuredFacts, paper_tables, shown
 from platemae.report.published import PUBLISHED, PUBLISHED_COLUMNS, beside_measured, read_published
 
 
@@ -136,3 +137,12 @@ def test_all_wrong_cells_of_ones_own_are_named(tmp_path) -> None:
     path.write_text("table,row\nt,r\n")
     with pytest.raises(ContractError, match="columns are missing: column, metric, source, value"):
         read_published(own=path)
+
+
+def test_counts_of_millions_are_shown_whole() -> None:
+    rows = read_published().query("table == 'batch_correction' and correction == 'tvn'")
+    row = measured("CORUM")
+    row[SCORE_COLUMNS.index("n")] = 1_234_567
+    for scores, expected in ((table(row), "1,234,567"), (table(), "")):
+        (paper,) = paper_tables(beside_measured(rows, scores), MeasuredFacts({}, {})).values()
+        assert shown(paper)["n"].iloc[0] == expected

@@ -36,6 +36,7 @@ def told(
         untrained=["zero"],
         twins=lambda model: (twins or {}).get(model, []),
         plates=list(plates),
+        map_plates=list(plates) or ["P1", "P2"],
         fields=pd.DataFrame({"batch": batches}),
         of=lambda stage: records,
     )
@@ -68,9 +69,39 @@ def test_the_failed_share_leaves_empty_wells_out_of_both_sides() -> None:
 def test_a_network_below_random_weights_is_called_so_and_no_tie() -> None:
     scores = [score("mae", "raw", 0.2), score("zero", "raw", 0.3), score("mae", "tvn", 0.1), score("zero", "tvn", 0.3)]
     assert told(scores, {}, ["b1", "b2"]) == [
-        "Below a network with random weights: mae under all 2 corrections (corum · CORUM · recall at 0.05).",
+        "Below a network with random weights, with intervals apart: mae under all 2 corrections (corum · CORUM · "
+        "recall at 0.05).",
         "Lower than without correction, with intervals apart: mae under tvn (corum · CORUM · recall at 0.05).",
     ]
+
+
+def test_rows_without_intervals_are_never_called_apart() -> None:
+    scores = [
+        score("mae", "raw", 0.5),
+        score("zero", "raw", 0.45),
+        score("mae", "tvn", 0.4),
+        score("zero", "tvn", 0.45),
+    ]
+    bare = [row | {"ci_low": float("nan"), "ci_high": float("nan")} for row in scores]
+    assert told(bare, {}, ["b1", "b2"]) == [
+        "Lower than a network with random weights, without intervals, so perhaps by chance: mae under tvn (corum · "
+        "CORUM · recall at 0.05)."
+    ]
+    half = [scores[0], bare[2]]
+    assert told(half, {}, ["b1", "b2"]) == []
+    lost = "Lower than without correction, with intervals apart: mae under tvn (corum · CORUM · recall at 0.05)."
+    assert told([scores[0], scores[2]], {}, ["b1", "b2"]) == [lost]
+
+
+def test_a_screen_of_one_plate_or_of_few_is_called_too_small() -> None:
+    scores = [score("mae", "raw", 0.31), score("zero", "raw", 0.3)]
+    small = (
+        "Not set apart from a network with random weights, on a screen that is too small to tell (one plate, or n "
+        "below 30): mae under raw (corum · CORUM · recall at 0.05)."
+    )
+    assert told(scores, {"P1": (0, 9)}, ["b1"]) == [small]
+    assert told([scores[0], scores[1] | {"n": 29}], {}, ["b1", "b2"]) == [small]
+    assert "may have added nothing" in told([row | {"n": 30} for row in scores], {}, ["b1", "b2"])[0]
 
 
 def test_a_worry_is_said_once_for_all_models_corrections_and_benchmarks() -> None:

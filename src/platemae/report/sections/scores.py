@@ -14,7 +14,7 @@ from platemae.report.figures import curves, forest
 from platemae.report.meanings import meaning
 from platemae.report.origin import SCORES, Cell, cell
 from platemae.report.published import PUBLISHED_COLUMNS
-from platemae.report.scores import INTERVALS, Group, number, on_curve, plain, with_interval
+from platemae.report.scores import INTERVALS, Group, number, on_curve, plain, whole, with_interval
 from platemae.report.source import Source
 from platemae.report.tables import OVERLAP, caption, wide
 from platemae.report.takeaway import file_name
@@ -166,7 +166,7 @@ def _all_rows(scores: pd.DataFrame) -> Fold:
     numbers = (*INTERVALS, "chance")
 
     def shown(place: Hashable, row: dict[Hashable, Any], name: str) -> str | Cell:
-        text = number(row[name]) if name in numbers else _whole(row[name]) if name == "n" else plain(row[name])
+        text = number(row[name]) if name in numbers else whole(row[name]) if name == "n" else plain(row[name])
         return cell(text, SCORES, [name], [place]) if name in (*numbers, "n", "threshold") else text
 
     first = scores.head(MAX_ROWS)
@@ -176,10 +176,6 @@ def _all_rows(scores: pd.DataFrame) -> Fold:
     ]
     more = f" (the first {MAX_ROWS}; tables/scores.csv has all)" if len(scores) > MAX_ROWS else ""
     return Fold(f"All {len(scores)} rows{more}", [grid(rows, columns, "", [*numbers, "n", "threshold"])], raw=True)
-
-
-def _whole(value: float) -> str:
-    return f"{value:,.0f}" if np.isfinite(value) else ""
 
 
 def _published(source: Source) -> list[Block]:
@@ -212,7 +208,7 @@ def _beside(table: pd.DataFrame, name: str) -> Table:
             (number(row["value"]), ["value"]),
             (measured, ["measured", "ci_low", "ci_high"]),
             (f"{row['difference']:+.3f}", ["difference"]),
-            (_whole(row["n"]), ["n"]),
+            (whole(row["n"]), ["n"]),
             (number(row["chance"]), ["chance"]),
         )
         cells = [cell(text, PUBLISHED_TABLE, columns, [place]) for text, columns in texts]
