@@ -22,8 +22,9 @@ COLUMNS = ("task", "ours", "peer", "ceiling", "unit", "ratio", "note")
 HEAD = """# Measurements
 
 Written by `python benchmarks/run.py`. `ours` beside a peer that does the same work and beside the ceiling that the
-parts allow, all in one run, medians; `ratio` is ours against the peer where there is one, else against the ceiling, as
-the note says. Judge the ratios: absolute figures of a shared CPU say little.
+parts allow, medians, in one run unless the note says otherwise; `ratio` is ours against the peer where there is one,
+else against the ceiling, as the note says. Judge the ratios: absolute figures of a shared CPU say little. The rows of
+`scale` come of several runs of `python benchmarks/bench_scale.py` under different load, gathered by hand.
 """
 
 
