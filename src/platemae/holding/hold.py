@@ -168,10 +168,14 @@ def _refuse_living(note: Note, results: Results, take_over: bool) -> None:
 def _sweep(results: Results) -> None:
     """Remove temporary files that killed jobs left; no other run works in the folder now.
 
-    Stores clean up after themselves, and are not walked: they may hold a million files.
+    Stores clean up after themselves, and are not walked, nor are parts of them: they may hold a million files.
     """
     for folder, below, files in os.walk(results.root):
-        below[:] = [name for name in below if not name.endswith(".zarr") and name != ".snakemake"]
+        below[:] = [name for name in below if not _is_store(name) and name != ".snakemake"]
         for name in files:
             if name.startswith(".") and ".tmp-" in name:
                 Path(folder, name).unlink(missing_ok=True)
+
+
+def _is_store(name: str) -> bool:
+    return name.endswith(".zarr") or (name.startswith(".") and ".zarr." in name)

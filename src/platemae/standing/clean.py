@@ -109,7 +109,21 @@ def clean(configfile: Path | None, remove: Iterable[str] = ()) -> Leftovers:
 def leftovers(config: Config, plates: PlateTable, results: Results) -> Leftovers:
     """Return what the folder holds that neither configuration nor plates.tsv asks for."""
     trainings, notes = _trainings(config, plates, results)
-    return Leftovers([*_outputs(config, plates, results), *trainings], notes)
+    # Halves first: a store goes by the name that its own half would stand in the way of.
+    return Leftovers([*_halves(plates, results), *_outputs(config, plates, results), *trainings], notes)
+
+
+def _halves(plates: PlateTable, results: Results) -> Iterator[Leftover]:
+    """Yield plate stores whose removal or exchange was cut short.
+
+    Of a plate that is to be ingested none is named: its ingest removes them, or puts the old store back.
+    """
+    for path in sorted(results.store("x").parent.glob(".*.zarr*.tmp-*")):
+        plate = path.name[1:].rpartition(".tmp-")[0].removesuffix(".zip").removesuffix(".zarr")
+        whole = results.manifest("ingest_plate", plate=plate).exists() and find_store(results.store(plate)).exists()
+        if whole or plate not in plates.names:
+            what = f"part of a store of plate {plate}, left by a job or a removal that was stopped"
+            yield Leftover("plates", what, (path.relative_to(results.root).as_posix(),), _size(path))
 
 
 def _outputs(config: Config, plates: PlateTable, results: Results) -> Iterator[Leftover]:

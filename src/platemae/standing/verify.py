@@ -255,8 +255,11 @@ def _foreign(results: Results, vouched: set[Path]) -> list[Finding]:
             if path in vouched:
                 continue
             at = _name(results, path)
-            if path.name.startswith("."):
-                found.append(Finding("torn", "a job that was stopped left it", at, "the next run removes it"))
+            if path.name.startswith(".") and ".tmp-" in path.name:
+                remedy = "the next run removes it"
+                if ".zarr" in path.name:  # which walks no stores
+                    remedy = "the next ingest of its plate removes it; where none comes: platemae clean --remove plates"
+                found.append(Finding("torn", "a job that was stopped left it", at, remedy))
             else:
                 what = "no manifest vouches for it: it is foreign, or its job did not finish"
                 remedy = "run again, or delete it"

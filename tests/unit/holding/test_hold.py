@@ -141,10 +141,15 @@ FOREIGN = "13|platemae_b2_1234|RUNNING|rule_x\n14|bash|PENDING|\n"
 def test_jobs_of_a_killed_run_are_waited_for(results: Results, squeue: Callable, capfd) -> None:
     left_by(results, Run("a1", this_host(), submits=True))
     half = results.root / ".half.parquet.tmp-7"
-    half.touch()
+    of_stores = [results.root / name / ".c.tmp-7" for name in ("P1.zarr", ".P1.zarr.tmp-ab", ".P1.zarr.zip.tmp-cd")]
+    for path in of_stores:
+        path.parent.mkdir()
+    for path in (half, *of_stores):
+        path.touch()
     squeue(FOREIGN + JOB, JOB, FOREIGN)
     with hold(results, "wait"):
         assert not half.exists(), "removed when nobody writes it any more"
+        assert all(path.exists() for path in of_stores), "no store is walked, nor what one left"
     assert (
         "1 SLURM jobs of a run that was killed are in the queue: 12 (train_model mae, running)"
         in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from platemae.cli import main
 from platemae.contracts import Manifest
 from platemae.holding.note import Note, Run, identity, this_host, write_note
 from platemae.layout import OUTPUTS, Results
+from platemae.standing.verify import verify
 
 
 def finish(results, stage, **wildcards):
@@ -93,6 +95,37 @@ def test_what_a_removal_that_was_cut_short_left_is_found_again(screen, capsys):
     assert found["where"] == ["models/.state/.abc.tmp-removed"]
     clean(screen, capsys, "--remove", "trainings")
     assert not half.exists()
+
+
+def test_a_store_whose_removal_was_killed_is_found_again(screen, capsys, monkeypatch):
+    """The manifest is gone, so nothing but the name of the half tells of it."""
+    root = screen.parent / "results"
+
+    def killed(path):
+        (path / "A/0").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        assert main(["clean", "--configfile", str(screen), "--remove", "plates"]) == 130
+    capsys.readouterr()
+    (found,) = [each for each in clean(screen, capsys)["leftovers"] if each["group"] == "plates"]
+    assert found["where"] == ["plates/.P3.zarr.tmp-removed"]
+    told = {finding.where: finding.remedy for finding in verify(root, quick=True).findings}
+    assert "platemae clean --remove plates" in told["plates/.P3.zarr.tmp-removed"]
+    clean(screen, capsys, "--remove", "plates")
+    assert sorted(path.name for path in (root / "plates").glob("*.zarr*")) == ["P1.zarr", "P2.zarr"]
+    assert list((root / "plates").glob(".*")) == []
+
+
+def test_the_only_store_of_a_plate_is_left_to_its_ingest(screen, capsys):
+    """A swap that was killed between its two renames has the old store in the folder of the new one."""
+    plates = screen.parent / "results/plates"
+    for name in (".P1.zarr.tmp-ab", ".P2.zarr.tmp-cd", ".P3.zarr.tmp-ef"):
+        (plates / name / "old").mkdir(parents=True)
+    shutil.rmtree(plates / "P1.zarr")
+    listed = [path for each in clean(screen, capsys)["leftovers"] for path in each["where"] if ".tmp-" in path]
+    assert listed == ["plates/.P2.zarr.tmp-cd", "plates/.P3.zarr.tmp-ef"]
 
 
 def test_nothing_is_judged_by_a_training_set_that_is_not_made(screen, capsys):

@@ -78,9 +78,7 @@ def test_what_snakemake_alone_knows(results):
     reason = "Missing output files: x, y; Params have changed since last execution: before: 'a' now: 'b'"
     gone = job("qc_plate", plate="P1", inputs=["b", "c"], reason=reason)
     assert reasons(results, [gone])["qc_plate"] == ("gone: x, y",)
-    reason = (
-        "Params have changed since last execution: 'a'; Software environment definition has changed"
-    )
+    reason = "Params have changed since last execution: 'a'; Software environment definition has changed"
     both = job("qc_plate", plate="P1", inputs=["b", "c"], reason=reason)
     assert reasons(results, [both])["qc_plate"] == ("its environment file changed",)
 
