@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import json
 import os
 import platform
 import sys
@@ -19,14 +18,15 @@ from platemae import logs
 from platemae.config import machine_config, read_config, stage_config, stage_entries, with_machine
 from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plates import read_plates
-from platemae.contracts import Manifest, write_text
+from platemae.contracts import Manifest
 from platemae.data.lease import slurm_job
 from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
 from platemae.fingerprint import code_digest, digest_json
 from platemae.holding.orphans import RUN_ID
+from platemae.job_record import write_record
 from platemae.layout import Results
 from platemae.standing.error_notes import forget_error, note_error
-from platemae.standing.record import job_name, libraries, size_and_digest
+from platemae.standing.record import libraries, size_and_digest
 
 
 def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Namespace) -> int:
@@ -155,7 +155,7 @@ def _write_provenance(
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 3),
     }
-    write_text(results.provenance(stage, job_name(wildcards)), json.dumps(record, indent=1, sort_keys=True) + "\n")
+    write_record(results, stage, wildcards, record)
 
 
 def _few(counts: Mapping[str, Any]) -> str:

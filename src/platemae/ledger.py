@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from platemae.errors import ContractError
+from platemae.job_record import read_record
 from platemae.layout import Results
 
 
@@ -87,9 +88,8 @@ def _entry(line: str, number: int, path: Path) -> Accepted:
 
 
 def _ran_since(results: Results, entry: Accepted) -> bool:
-    name = ".".join(entry.wildcards.values()) or "all"
     try:
-        started = json.loads(results.provenance(entry.stage, name).read_text())["started"]
+        started = read_record(results, entry.stage, entry.wildcards)["started"]
         return datetime.fromisoformat(started) > datetime.fromisoformat(entry.when)
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return False

@@ -12,8 +12,8 @@ from typing import Any
 from platemae.contracts import write_text
 from platemae.errors import PlatemaeError
 from platemae.holding.orphans import RUN_ID
+from platemae.job_record import job_name
 from platemae.layout import Results
-from platemae.standing.record import job_name
 
 SHOWN = 20
 """Errors that are repeated in full."""

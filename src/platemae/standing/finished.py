@@ -16,11 +16,12 @@ from platemae.contracts import Manifest, canonical
 from platemae.errors import PlatemaeError
 from platemae.fingerprint import code_digest
 from platemae.inputs import find_project
+from platemae.job_record import read_record
 from platemae.layout import MANIFESTS, Results
 from platemae.preflight.doctor import read_project
 from platemae.snakemake_call import in_calls
 from platemae.standing.jobs import pending_jobs
-from platemae.standing.record import read_provenance, snakemake_record
+from platemae.standing.record import snakemake_record
 from platemae.standing.touch import touch
 from platemae.standing.verify import manifests, verify_job
 
@@ -78,7 +79,7 @@ def _unrecorded(config: Config, plates: Sequence[Plate], results: Results) -> It
 def _is_of_today(
     config: Config, plates: Sequence[Plate], results: Results, stage: str, wildcards: Mapping[str, str]
 ) -> bool:
-    own = read_provenance(results, stage, wildcards)
+    own = read_record(results, stage, wildcards)
     cfg = stage_config(config, plates, stage, **wildcards)
     code = code_digest(stage, stage_entries(config, plates, stage, **wildcards))
     return "parameters" in own and canonical(own["parameters"]) == canonical(cfg) and own.get("code_digest") == code

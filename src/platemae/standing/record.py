@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from platemae.job_record import read_json, read_record
 from platemae.layout import Results
 
 LIBRARIES = (
@@ -50,21 +51,11 @@ def _version(name: str) -> str:
         return "absent"
 
 
-def job_name(wildcards: Mapping[str, str]) -> str:
-    """Return what a job's record is called."""
-    return ".".join(wildcards.values()) or "all"
-
-
 def size_and_digest(path: Path) -> tuple[int, str]:
     """Return the size of a file in bytes, and the SHA-256 of its bytes."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return path.stat().st_size, digest
-
-
-def read_provenance(results: Results, stage: str, wildcards: Mapping[str, str]) -> dict[str, Any]:
-    """Return the record that a job left, empty where there is none that can be read."""
-    return _read_json(results.provenance(stage, job_name(wildcards)))
 
 
 @dataclass(frozen=True)
@@ -89,9 +80,9 @@ class Made:
 def made_with(results: Results, stage: str, wildcards: Mapping[str, str]) -> Made:
     """Return what Snakemake noted of a job's manifest, or else what the job noted of itself."""
     manifest = results.manifest(stage, **wildcards).relative_to(results.root).as_posix()
-    record = _read_json(snakemake_record(results.root, manifest))
+    record = read_json(snakemake_record(results.root, manifest))
     if not record:
-        own = read_provenance(results, stage, wildcards)
+        own = read_record(results, stage, wildcards)
         return Made(own.get("parameters"), own.get("code_digest"))
     texts = [_literal(value) for value in record.get("params") or []]
     cfg = next((json.loads(text) for text in texts if text.startswith("{")), None)
@@ -111,11 +102,3 @@ def _literal(text: str) -> str:
         return str(ast.literal_eval(text))
     except (ValueError, SyntaxError):
         return ""
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -15,6 +15,7 @@ from platemae.contracts import Manifest
 from platemae.errors import MissingError, PlatemaeError
 from platemae.holding.hold import check_at_rest
 from platemae.inputs import find_config, find_project
+from platemae.job_record import read_record
 from platemae.layout import MANIFESTS, Results
 from platemae.logs import track
 from platemae.readers.files import list_files
@@ -22,7 +23,7 @@ from platemae.readers.formats import SUFFIXES
 from platemae.sharing.plate import gone
 from platemae.standing.content import content_digest
 from platemae.standing.crate import crate_changes
-from platemae.standing.record import read_provenance, size_and_digest
+from platemae.standing.record import size_and_digest
 from platemae.store.plate_files import find_store
 from platemae.store.plate_reader import PlateStore
 
@@ -178,7 +179,7 @@ class _Job:
 
     def findings(self, quick: bool) -> list[Finding]:
         """Return what is wrong; files that are gone or of another size need not be read."""
-        record = read_provenance(self.results, self.manifest.stage, self.wildcards)
+        record = read_record(self.results, self.manifest.stage, self.wildcards)
         noted: dict[str, Any] = record.get("outputs", {})
         expected = dict.fromkeys([*self._files(), *self.store(), *(self.results.root / name for name in noted)])
         lost = [path for path in expected if not path.exists()]

@@ -11,6 +11,7 @@ from platemae.config import Config
 from platemae.config.plates import Plate
 from platemae.errors import MissingError
 from platemae.holding.orphans import RUN_ID
+from platemae.job_record import write_record
 from platemae.layout import Results
 from platemae.provenance import run_record
 from platemae.provenance.crate import write_crate
@@ -49,9 +50,7 @@ def note_job(
     record |= {"slurm": {"job": "77", "restart": 0}} if stage == "train_model" else {"slurm": {}}
     record |= {"outputs": {name: list(size_and_digest(results.root / name)) for name in outputs}}
     record |= {"libraries": {"torch": torch, "platemae": "0.1.0"}, "python": "3.11.7", "code_digest": stage[0] * 64}
-    path = results.provenance(stage, ".".join(wildcards.values()) or "all")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record))
+    write_record(results, stage, wildcards, record)
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import pytest
 from platemae.contracts import SCORE_COLUMNS, Manifest, write_text
 from platemae.correction.control_stats import ControlStats
 from platemae.fingerprint import digest_table
+from platemae.job_record import write_record
 from platemae.layout import MANIFESTS, OUTPUTS, Results
 from platemae.stages.summarize_controls import stats_digest
-from platemae.standing.record import job_name, size_and_digest
+from platemae.standing.record import size_and_digest
 from platemae.standing.verify import Verification, _raw_folder, manifests, verify
 from platemae.store.parquet import write_parquet
 
@@ -27,7 +28,7 @@ def finish(results, stage, wildcards, digest):
         p.relative_to(results.root).as_posix(): list(size_and_digest(p)) for p in results.outputs(stage, **wildcards)
     }
     record = {"content_digest": digest, "outputs": noted}
-    write_text(results.provenance(stage, job_name(wildcards)), json.dumps(record))
+    write_record(results, stage, wildcards, record)
     Manifest(stage, digest).write(results.manifest(stage, **wildcards))
 
 
