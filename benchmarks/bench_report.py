@@ -117,6 +117,8 @@ def write_results(results: Results, wells: int) -> dict[str, Any]:
         "report": ReportSection().model_dump(mode="json"),
         "plates": list(plates),
         "map_plates": list(plates),
+        "measured_plates": [],
+        "embedded_plates": list(plates),
         "models": entries,
         "corrections": [{"name": c, "kind": c, **kinds} for c in CORRECTIONS],
         "benchmarks": [{"name": "known", "kind": "known_relations", "relations": "relations.csv"}],

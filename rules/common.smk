@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from platemae.config import load_config, machine_config, stage_config, stage_entries
 from platemae.config.checks import check_cells, check_images
-from platemae.config.chosen_plates import feature_plates, map_plates, unit_plates
+from platemae.config.chosen_plates import map_plates, profile_plates, unit_plates
 from platemae.config.machine import earlier_twins, shared_snapshots
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import layout_files, metadata_path, read_plates, resolve
@@ -18,9 +18,11 @@ from platemae.layout import Results as ResultsFolder
 from platemae.planning.asked import (
     CONTROL_SHARE,
     HOLDS_MAP,
+    HOLDS_PLATE,
     LEAST,
     map_memory_mb,
     minutes_of,
+    plate_memory_mb,
 )
 from platemae.planning.ceilings import at_attempt
 from platemae.readers.detect import inputs_of
@@ -186,8 +188,7 @@ def frozen_basis(wildcards):
 def profile_sources(wildcards):
     """What import_profiles reads: also the tables of the plates whose common features are kept."""
     entry = model_entry(wildcards)
-    kept = feature_plates(CONFIG, PLATES, wildcards.model, wildcards.plate)
-    plates = sorted({wildcards.plate, *kept})
+    plates = profile_plates(CONFIG, PLATES, wildcards.model, wildcards.plate)
     if entry.kind == "classical":
         return [f"measured/{plate}.manifest.json" for plate in plates]
     if entry.source == "table":
@@ -197,12 +198,15 @@ def profile_sources(wildcards):
 
 
 def memory(stage, most_attempts=math.inf):
-    """Megabytes of a job, by the wells where it holds a whole map; more at each attempt, up to so many."""
+    """Megabytes of a job, by the rows of the map or plate that it holds; more at each attempt, up to so many."""
 
     def asked(wildcards, attempt):
         least = LEAST[stage].memory_mb
         if stage in HOLDS_MAP:
-            least = map_memory_mb(FOLDER, stage, wildcards.model, MAP_PLATES)
+            model, aggregate = wildcards.model, CONFIG.map.aggregate
+            least = map_memory_mb(FOLDER, stage, model, MAP_PLATES, aggregate)
+        elif stage in HOLDS_PLATE:
+            least = plate_memory_mb(FOLDER, stage, wildcards.model, wildcards.plate)
         return at_attempt(stage, "mem_mb", least, min(attempt, most_attempts))
 
     return asked

@@ -22,6 +22,8 @@ CFG = {
     "report": {"title": "Screen 7", "umap_neighbors": 10, "seed": 3, "reconstructions": 2},
     "plates": list(PLATES),
     "map_plates": list(PLATES),
+    "measured_plates": [],
+    "embedded_plates": list(PLATES),
     "models": [
         {"name": name, "kind": kind, "dataset": None if kind == "profiles" else "screen", "intensity": "controls"}
         for name, kind in MODELS

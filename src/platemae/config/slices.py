@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from platemae.config.chosen_plates import feature_plates, fit_plates, map_plates, named_plates, unit_plates
+from platemae.config.chosen_plates import (
+    embedded_plates,
+    feature_plates,
+    fit_plates,
+    map_plates,
+    measured_plates,
+    named_plates,
+    unit_plates,
+)
 from platemae.config.plate_table import PlateTable
 from platemae.config.plates import Plate
 from platemae.config.sections import (
@@ -153,13 +161,13 @@ def _profiles(config: Config, plates: PlateTable, model: str, plate: str) -> dic
     values = {"name": model, "kind": entry.kind, "source": entry.source}
     if entry.source == "table":
         values |= {key: getattr(entry, key) for key in ("table", "plate_column", "well_column", "missing")}
-    kept = feature_plates(config, plates, model, plate)
+    kept = feature_plates(config, plates, model)
     return {"model": values, "feature_plates": kept, "exclude_failed": _excludes(config)}
 
 
 def _correction(config: Config, plates: PlateTable, model: str, correction: str) -> dict[str, Any]:
     entry = config.entry("corrections", correction)
-    fitted_on = [] if entry.basis else fit_plates(config, plates, entry)
+    fitted_on = fit_plates(config, plates, entry)
     shared = {key: getattr(entry, key) for key in ("kind", "batch_unit", "fit_on")}
     frozen = {"basis": basis_path(config, correction, model)} if entry.basis else {}
     return {
@@ -287,6 +295,8 @@ def _report(config: Config, plates: PlateTable) -> dict[str, Any]:
         "report": _dump(config.report),
         "plates": list(plates.names),
         "map_plates": map_plates(config, plates),
+        "measured_plates": measured_plates(config, plates),
+        "embedded_plates": embedded_plates(config, plates),
         "models": [
             {
                 "name": m.name,

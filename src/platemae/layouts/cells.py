@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +99,42 @@ def read_cells(
     return cells.iloc[order].reset_index(drop=True)[list(CELLS_COLUMNS)]
 
 
+def count_cells(path: Path, plate: str, options: LayoutOptions) -> int:
+    """Return how many rows a table has for a plate; nothing of them is checked, and the table is read once a process.
+
+    Parameters
+    ----------
+    path, plate, options
+        As in `read_cells`.
+
+    Raises
+    ------
+    ConfigError
+        When the table cannot be read, or has no row for the plate.
+    """
+    counts = _rows_of_plates(path, tuple(sorted(options.columns.items())))
+    of_one = counts.get(_WHOLE, counts.get(plate, 0))
+    if not of_one:
+        raise ConfigError(f"no cell is of plate {plate}", str(path), "call the plate so in plates.tsv")
+    return of_one
+
+
+_WHOLE = ""
+"""Stands for the plate of a table that has no column of plates."""
+
+
+@cache
+def _rows_of_plates(path: Path, given: tuple[tuple[str, str], ...]) -> dict[str, int]:
+    table = _open(path, dict(given), ("plate", "well")).table
+    if "plate" not in table:
+        return {_WHOLE: len(table)}
+    return {str(name): int(count) for name, count in table["plate"].value_counts().items() if name}
+
+
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _open(path: Path, given: Mapping[str, str]) -> _Source:
+def _open(path: Path, given: Mapping[str, str], only: Sequence[str] = _ROLES) -> _Source:
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     header, read = _open_parquet(path) if is_parquet else _open_text(path)
     where = f"{path}, row 1"
@@ -112,7 +144,7 @@ def _open(path: Path, given: Mapping[str, str]) -> _Source:
         what = f"columns are missing: {', '.join(missing)}; there are {few(header) or 'none'}"
         problems.append(ConfigError(what, where, "name them so, or under layouts: columns"))
     raise_all(problems)
-    table = read(columns)
+    table = read({role: places for role, places in columns.items() if role in only})
     names = {role: header[places[0]] for role, places in columns.items()}
     return _Source(path, table, names)
 

@@ -57,6 +57,8 @@ READS_PIXELS = ("ingest_plate", "qc_plate", "measure_plate", "fit_intensity", "e
 """Stages whose walltime follows the pixels that they read."""
 HOLDS_MAP = ("build_map", "score_map")
 """Stages that hold the wells of a whole map."""
+HOLDS_PLATE = ("summarize_controls", "correct_plate")
+"""Stages that hold the rows of a plate's embedding: wells, or fields, crops or cells."""
 
 
 def minutes_of(
@@ -84,15 +86,50 @@ def minutes_of(
     return LEAST[stage].minutes + math.ceil(SLACK * seconds / 60)
 
 
-def map_memory_mb(results: Results, stage: str, model: str, plates: Sequence[str]) -> int:
+def map_memory_mb(results: Results, stage: str, model: str, plates: Sequence[str], aggregate: str = "mean") -> int:
     """Return the memory of a job that holds the wells of all plates of a map at once, megabytes.
 
-    A row is its features in 4 bytes each and some 300 bytes of labels.
+    Parameters
+    ----------
+    results
+        Where the manifests of ingested and embedded plates lie.
+    stage, model, plates
+        The job, and the plates of its map.
+    aggregate
+        Means are taken while the rows of a plate are read; for a ``median`` they are held, one plate after another.
     """
-    wells = sum(_counts(results, "ingest_plate", plate).get("wells", TYPICAL_WELLS) for plate in plates)
-    made = (_counts(results, "embed_plate", plate, model).get("dimensions") for plate in plates[:1])
-    width = next((found for found in made if found), TYPICAL_WIDTH)
-    return LEAST[stage].memory_mb + math.ceil(SLACK * wells * (4 * width + 300) / 1e6)
+    rows = sum(_replicates(results, model, plate) for plate in plates)
+    if aggregate == "median":
+        rows += max((_rows(results, model, plate) for plate in plates), default=0)
+    return _held_mb(results, stage, model, next(iter(plates), ""), rows)
+
+
+def plate_memory_mb(results: Results, stage: str, model: str, plate: str) -> int:
+    """Return the memory of a job that holds all rows of a plate's embedding, megabytes."""
+    return _held_mb(results, stage, model, plate, _rows(results, model, plate))
+
+
+def _held_mb(results: Results, stage: str, model: str, plate: str, rows: int) -> int:
+    """Return the memory of so many rows like those of a plate, each its features in 4 bytes and 300 bytes of labels."""
+    width = _counts(results, "embed_plate", plate, model).get("dimensions", TYPICAL_WIDTH)
+    return LEAST[stage].memory_mb + math.ceil(SLACK * rows * (4 * width + 300) / 1e6)
+
+
+def _rows(results: Results, model: str, plate: str) -> int:
+    """Return the rows of a plate's embedding; before it is made, its cells where it is pooled, else its wells."""
+    ingested, embedded = _counts(results, "ingest_plate", plate), _counts(results, "embed_plate", plate, model)
+    foreseen = ingested.get("cells", ingested.get("wells", TYPICAL_WELLS))
+    rows: int = embedded.get("n_rows", embedded.get("wells", foreseen))  # profiles count wells alone: a row each
+    return rows
+
+
+def _replicates(results: Results, model: str, plate: str) -> int:
+    """Return the rows of a plate that a map is made of: its wells; of a pooled plate one a well and guide, at most."""
+    ingested = _counts(results, "ingest_plate", plate)
+    wells: int = ingested.get("wells", TYPICAL_WELLS)
+    if "cells" not in ingested:
+        return wells
+    return min(_rows(results, model, plate), wells * int(ingested.get("cell_perturbations", ingested["cells"])))
 
 
 @cache

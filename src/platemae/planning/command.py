@@ -98,8 +98,10 @@ def plan_text(plan: Plan) -> str:
         "all", f"{whole['jobs']:,}", f"{whole['pending']:,}", _hours(whole["core_hours"]), _hours(whole["gpu_hours"]),
         "", span(plan.wall_seconds), "", "", f"{whole['gb']:,.2f}", f"{whole['inodes']:,}",
     ))  # fmt: skip
-    lines = [_table(rows), "", f"calls of sbatch: {plan.sbatch:,}", "", "assumed:"]
-    return "\n".join([*lines, *(f"- {sentence}" for sentence in plan.assumptions)])
+    lines = [_table(rows), "", f"calls of sbatch: {plan.sbatch:,}"]
+    if plan.not_counted:
+        lines.append(f"not counted, as they cannot be read: the jobs of {', '.join(plan.not_counted)}")
+    return "\n".join([*lines, "", "assumed:", *(f"- {sentence}" for sentence in plan.assumptions)])
 
 
 def compared_text(compared: list[Compared]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from platemae.config.checks import check_cells, check_images
-from platemae.config.chosen_plates import map_plates
 from platemae.errors import MachineError, PlatemaeError
 from platemae.inputs import find_project, named_plate_problems
 from platemae.layout import Results
@@ -22,7 +21,7 @@ from platemae.planning.rates import MFU, Gpu, Rates, find_gpu, gpu_of_model, kno
 from platemae.planning.refusals import Site, refusals
 from platemae.planning.resources import Profile, jobs_in_turn, read_profile, sbatch_calls
 from platemae.planning.sizes import PlateSize, sizes_of, total
-from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, pending_work
+from platemae.planning.workload import STANDS_FOR_FILE_NOTE, count_jobs, count_sets, pending_work
 from platemae.preflight.cluster import Nodes, Partition, accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.snakemake_call import profile_folder
@@ -79,6 +78,8 @@ class Plan:
         What cannot fit.
     compared
         Plan beside fact, of finished jobs.
+    not_counted
+        Plates whose size is not known, as they cannot be read: what their pixels cost is in none of the figures.
     """
 
     costs: list[StageCost]
@@ -87,12 +88,14 @@ class Plan:
     assumptions: list[str]
     problems: list[PlatemaeError]
     compared: list[Compared]
+    not_counted: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, as JSON takes it."""
         return {
             "stages": [cost.to_dict() for cost in self.costs],
             "total": self.totals(),
+            "not_counted": self.not_counted,
             "assumptions": self.assumptions,
             "problems": [{"what": p.what, "where": p.where, "remedy": p.remedy} for p in self.problems],
             "compared": [row.to_dict() for row in self.compared],
@@ -136,8 +139,7 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
     jobs = count_jobs(config, plates)
     costs = estimate(work, jobs, profile, rates, gpu, nodes, options.mfu)
     site = Site(nodes, known, accounts() if known else (), results.root, options.quota_gb, options.quota_files)
-    mapped = max(len(map_plates(config, plates)), 1)
-    sets = {stage: count // mapped for stage, count in jobs.items()}
+    sets = count_sets(config)
     pending = {stage: cost.pending for stage, cost in costs.items()}
     together = jobs_in_turn(profile, jobs, sets)
     problems += refusals(work, costs, profile, rates, gpu, options.mfu, site, together)
@@ -150,6 +152,7 @@ def make_plan(configfile: Path | None, options: Options) -> Plan:
         _assumptions(options, profile, rates, gpu, nodes, list(sizes.values()), config.rows, given),
         problems,
         compare(whole, results, profile, rates, gpu, options.mfu),
+        [name for name in plates.names if name not in sizes],
     )
 
 

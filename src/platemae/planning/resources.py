@@ -12,7 +12,7 @@ import yaml
 
 from platemae.errors import ConfigError
 from platemae.layout import MANIFESTS
-from platemae.planning.asked import HOLDS_MAP, LEAST, READS_PIXELS
+from platemae.planning.asked import HOLDS_MAP, HOLDS_PLATE, LEAST, READS_PIXELS
 from platemae.planning.values import gpus_of_words, mapping, named_words, numbers, unquoted, whole
 from platemae.preflight.cluster import count_gpus
 
@@ -171,7 +171,7 @@ def read_profile(folder: Path, rules: Path, words: Sequence[str] = ()) -> Profil
 
 
 def _following(stage: str) -> frozenset[str]:
-    return frozenset(["runtime"] * (stage in READS_PIXELS) + ["mem_mb"] * (stage in HOLDS_MAP))
+    return frozenset(["runtime"] * (stage in READS_PIXELS) + ["mem_mb"] * (stage in (*HOLDS_MAP, *HOLDS_PLATE)))
 
 
 def _stated(rule: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from platemae.config import Config, stage_config
 from platemae.config.plate_table import PlateTable
+from platemae.config.plates import Plate, layout_options, resolve
 from platemae.contracts import Manifest
-from platemae.errors import InputError, PlatemaeError
+from platemae.errors import ContractError, InputError, PlatemaeError
 from platemae.layout import Results
 from platemae.readers.formats import read_plane
 from platemae.readers.look import look
@@ -62,49 +63,53 @@ def sizes_of(
     problems: list[PlatemaeError] = []
     for name in plates.by_name:
         manifest = results.manifest("ingest_plate", plate=name)
-        if manifest.exists():
-            found[name] = _ingested(Manifest.read(manifest))
-            continue
         try:
-            found[name] = _raw(config, plates, name, base)
+            found[name] = _ingested(manifest) if manifest.exists() else _raw(config, plates, name, base)
         except PlatemaeError as error:
             problems.append(error)
     return found, problems
 
 
 def sampled_sizes(config: Config, plates: PlateTable, base: Path, results: Results) -> dict[str, PlateSize]:
-    """Return the size of each plate without looking at all: one that is new counts as the first new one of its reader.
+    """Return the size of each plate without looking at all: one that is new counts as the first new one of its kind.
 
-    A plate that cannot be read counts as an empty one: its jobs are submitted like others, and its ingest says what is
-    wrong with it.
+    Of a kind are plates of one reader that are all pooled, or all not. A plate that cannot be read counts as an empty
+    one: its jobs are submitted like others, and the first that reads it says what is wrong with it.
     """
     found: dict[str, PlateSize] = {}
-    of_reader: dict[str, PlateSize] = {}
+    of_kind: dict[tuple[str, bool], PlateSize] = {}
     for name, row in plates.by_name.items():
-        manifest = results.manifest("ingest_plate", plate=name)
+        manifest, kind = results.manifest("ingest_plate", plate=name), (row.reader, bool(row.cells))
         if manifest.exists():
-            found[name] = _ingested(Manifest.read(manifest))
-            continue
-        if row.reader not in of_reader:
-            of_reader[row.reader] = EMPTY
+            found[name] = EMPTY
             with suppress(PlatemaeError):
-                of_reader[row.reader] = _raw(config, plates, name, base)
-        found[name] = of_reader[row.reader]
+                found[name] = _ingested(manifest)
+            continue
+        if kind not in of_kind:
+            of_kind[kind] = EMPTY
+            with suppress(PlatemaeError):
+                of_kind[kind] = _raw(config, plates, name, base)
+        found[name] = of_kind[kind]
     return found
 
 
-def _ingested(manifest: Manifest) -> PlateSize:
-    counts = manifest.counts
-    channels = len(counts.get("channels", ()))
-    height, width = (counts.get("shape") or [0, 0, 0])[-2:] if channels else (0, 0)
-    depth = np.dtype(counts.get("dtype") or "uint8").itemsize
-    return PlateSize(
-        counts["wells"], counts["fields"], channels, height, width, depth, counts.get("cells", 0), known=True
-    )
+def _ingested(path: Path) -> PlateSize:
+    """Return what the manifest of an ingest counts."""
+    try:
+        counts = Manifest.read(path).counts
+        channels = len(counts.get("channels", ()))
+        height, width = (counts.get("shape") or [0, 0, 0])[-2:] if channels else (0, 0)
+        depth = np.dtype(counts.get("dtype") or "uint8").itemsize
+        wells, fields, cells = counts["wells"], counts["fields"], counts.get("cells", 0)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ContractError(
+            "a manifest does not say how large its plate is", str(path), "delete it and run again"
+        ) from None
+    return PlateSize(wells, fields, channels, height, width, depth, cells, known=True)
 
 
 def _raw(config: Config, plates: PlateTable, name: str, base: Path) -> PlateSize:
-    """Return what the reader finds; one image is opened for its size."""
+    """Return what the reader finds, and the table of cells lists; one image is opened for its size."""
     inventory, _, problems = look(stage_config(config, plates, "ingest_plate", plate=name), name, base)
     if inventory is None:
         raise problems[0] if problems else InputError("a plate cannot be read", name, "see platemae doctor")
@@ -117,7 +122,20 @@ def _raw(config: Config, plates: PlateTable, name: str, base: Path) -> PlateSize
         raise InputError("a plate has no image", f"plate {name}", "see platemae doctor")
     x_YX = read_plane(first)
     depth = 1 if config.ingest.dtype == "uint8" else x_YX.dtype.itemsize
-    return PlateSize(wells, len(inventory.records), len(inventory.channels), x_YX.shape[0], x_YX.shape[1], depth)
+    cells = _cells(config, plates.by_name[name], base)
+    height, width = x_YX.shape
+    return PlateSize(wells, len(inventory.records), len(inventory.channels), height, width, depth, cells)
+
+
+def _cells(config: Config, row: Plate, base: Path) -> int:
+    """Return the cells that the table of a pooled plate lists."""
+    if not row.cells:
+        return 0
+    from platemae.layouts.cells import count_cells  # pandas, which no plan of arrayed plates waits for
+
+    return count_cells(
+        resolve(row.cells, base), row.plate, layout_options(config.layouts.model_dump(mode="json"), base)
+    )
 
 
 def total(sizes: Sequence[PlateSize]) -> int:

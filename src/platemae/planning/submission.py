@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from platemae.config.chosen_plates import map_plates
 from platemae.errors import MachineError, PlatemaeError, raise_all
 from platemae.holding.note import JOB_NAMES
 from platemae.inputs import find_project
@@ -21,7 +20,7 @@ from platemae.planning.rates import MFU, gpu_of_model, known_rates
 from platemae.planning.refusals import Site, node_refusals, quota_refusals, short_intervals
 from platemae.planning.resources import Profile, jobs_in_turn, read_profile
 from platemae.planning.sizes import sampled_sizes
-from platemae.planning.workload import count_jobs, pending_work
+from platemae.planning.workload import count_jobs, count_sets, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
 from platemae.preflight.doctor import read_project
 from platemae.preflight.submit_limits import others_in_queue, submit_limit
@@ -105,8 +104,7 @@ def check_submission(
     sizes = sampled_sizes(config, plates, base, results)
     asked = with_largest(asked, config, plates, results, sizes)
     jobs, wanted = count_jobs(config, plates), BELOW.get(target, MANIFESTS)
-    mapped = max(len(map_plates(config, plates)), 1)
-    sets = {stage: count // mapped for stage, count in jobs.items()}
+    sets = count_sets(config)
     rates, gpu = known_rates(results), gpu_of_model(asked.gpu_model)
     every = pending_work(config, plates, sizes, results)
     work = [each for each in every if each.stage in wanted]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from platemae.config import Config, stage_config
-from platemae.config.chosen_plates import map_plates
+from platemae.config.chosen_plates import embedded_plates, fit_plates, map_plates, measured_plates, summarized_plates
 from platemae.config.machine import earlier_twins, machine_config, with_machine
 from platemae.config.plate_table import PlateTable
 from platemae.config.sections import EmbedSection, ModelEntry, Snapshot
@@ -75,25 +75,19 @@ class Work:
 
 def count_jobs(config: Config, plates: PlateTable) -> dict[str, int]:
     """Return how many jobs the whole run has, a stage."""
-    n, m = len(plates), len(map_plates(config, plates))
-    rows = config.rows
-    networks = [row for row in rows if row.kind not in TABLE_KINDS]
-    tables, corrections = len(rows) - len(networks), len(config.corrections)
-    fits = len({fit_name(config, c.name) for c in config.corrections})
-    found = {
+    n, m, embedded = len(plates), len(map_plates(config, plates)), len(embedded_plates(config, plates))
+    sets, rows = count_sets(config), len(config.rows)
+    fits = {fit_name(config, c.name) for c in config.corrections}
+    found = sets | {
         "ingest_plate": n,
         "qc_plate": n,
-        "measure_plate": m if any(row.kind == "classical" for row in rows) else 0,
+        "measure_plate": len(measured_plates(config, plates)),
         "fit_intensity": len(config.used_intensity),
         "build_dataset": len(config.used_datasets),
-        "train_model": len(networks),
-        "embed_plate": m * len(networks),
-        "import_profiles": m * tables,
-        "summarize_controls": m * len(rows) * fits,
-        "fit_correction": len(rows) * corrections,
-        "correct_plate": m * len(rows) * corrections,
-        "build_map": len(rows) * corrections,
-        "score_map": len(rows) * corrections,
+        "embed_plate": embedded * sets["embed_plate"],
+        "import_profiles": embedded * sets["import_profiles"],
+        "summarize_controls": rows * sum(len(summarized_plates(config, plates, fit_on)) for fit_on in fits),
+        "correct_plate": m * sets["correct_plate"],
         "compare_models": 1,
         "render_report": 1,
     }
@@ -101,13 +95,27 @@ def count_jobs(config: Config, plates: PlateTable) -> dict[str, int]:
     return found
 
 
+def count_sets(config: Config) -> dict[str, int]:
+    """Return how many models a stage is run for, times the corrections or the wells that they are fitted on."""
+    rows, corrections = len(config.rows), len(config.corrections)
+    tables = sum(row.kind in TABLE_KINDS for row in config.rows)
+    corrected = ("fit_correction", "correct_plate", "build_map", "score_map")
+    return {
+        "train_model": rows - tables,
+        "embed_plate": rows - tables,
+        "import_profiles": tables,
+        "summarize_controls": rows * len({fit_name(config, c.name) for c in config.corrections}),
+        **dict.fromkeys(corrected, rows * corrections),
+    }
+
+
 def pending_work(
     config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results
 ) -> Iterator[Work]:
     """Yield the jobs that have left no manifest yet; equal ones together."""
     mapped = map_plates(config, plates)
-    yield from _of_plates(config, plates, sizes, results, mapped)
-    yield from _of_models(config, plates, sizes, results, mapped)
+    yield from _of_plates(config, plates, sizes, results)
+    yield from _of_models(config, plates, sizes, results)
     for work in (
         Work("compare_models", 1, fixed_seconds=10.0, memory_mb=1000.0, write_bytes=5e6),
         _report(config, sizes, mapped),
@@ -138,9 +146,7 @@ def _counted(names: Sequence[str], sizes: Mapping[str, PlateSize]) -> Counter[Pl
     return Counter(sizes[name] for name in names if name in sizes)
 
 
-def _of_plates(
-    config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results, mapped: Sequence[str]
-) -> Iterator[Work]:
+def _of_plates(config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results) -> Iterator[Work]:
     """Yield ingest, QC and classical features."""
     every = list(plates.names)
     for size, jobs in _counted(missing_plates(results, "ingest_plate", every), sizes).items():
@@ -152,10 +158,7 @@ def _of_plates(
             "ingest_plate", jobs, size.pixel_bytes / 1e9, memory_mb=400 + 8 * field_mb,
             write_bytes=kept, inodes=JOB_INODES + files + folders,
         )  # fmt: skip
-    stages = [("qc_plate", every)]
-    if any(row.kind == "classical" for row in config.rows):
-        stages.append(("measure_plate", list(mapped)))
-    for stage, names in stages:
+    for stage, names in (("qc_plate", every), ("measure_plate", measured_plates(config, plates))):
         for size, jobs in _counted(missing_plates(results, stage, names), sizes).items():
             field_mb = size.pixel_bytes / max(size.fields, 1) / 1e6
             yield Work(
@@ -163,9 +166,7 @@ def _of_plates(
             )
 
 
-def _of_models(
-    config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results, mapped: Sequence[str]
-) -> Iterator[Work]:
+def _of_models(config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results) -> Iterator[Work]:
     """Yield all that is made for a dataset, an intensity map, a model or a correction."""
     for name in config.used_intensity:
         if not results.manifest("fit_intensity", intensity=name).exists():
@@ -183,7 +184,8 @@ def _of_models(
         if row.kind not in TABLE_KINDS and not results.manifest("train_model", model=row.name).exists():
             exported = isinstance(row, Snapshot) or row.name in twins
             yield _training(config, plates, row, cost, exported)
-        yield from _of_tables(config, sizes, results, mapped, row, cost, channels)
+        yield from _embeddings(config, plates, sizes, results, row, cost, channels)
+        yield from _of_corrections(config, plates, sizes, results, row, cost, channels)
 
 
 def _cost(config: Config, plates: PlateTable, row: ModelEntry, channels: int) -> NetworkCost:
@@ -209,33 +211,51 @@ def _training(config: Config, plates: PlateTable, row: ModelEntry, cost: Network
     )  # fmt: skip
 
 
-def _of_tables(
-    config: Config, sizes: Mapping[str, PlateSize], results: Results, mapped: Sequence[str], row: ModelEntry,
+def _embeddings(
+    config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results, row: ModelEntry,
     cost: NetworkCost, channels: int,
 ) -> Iterator[Work]:  # fmt: skip
-    """Yield embeddings, corrections, maps and scores of one model."""
-    embed = EmbedSection(**(config.embed.model_dump() | row.embed))
-    width = cost.width * (channels if embed.pooling == "channelwise" else 1)
+    """Yield embeddings of one model, and what is summarized of them."""
+    embed, width = _embedded(config, row, cost, channels)
     stage = "import_profiles" if row.kind in TABLE_KINDS else "embed_plate"
-    for size, jobs in _counted(missing_plates(results, stage, mapped, model=row.name), sizes).items():
+    left = missing_plates(results, stage, embedded_plates(config, plates), model=row.name)
+    for size, jobs in _counted(left, sizes).items():
         crops = _crops(size, cost.crop_px, embed)
         written = rows_of(size, embed.rows, crops) * (4 * width * len(embed.poolings) + 300)
         read = size.pixel_bytes / 1e9 if stage == "embed_plate" else 0.0
         memory = 1000 + 5 * cost.parameters / 1e6 + 3 * written / 1e6
         yield Work(stage, jobs, read, float(cost.embed_flops) * crops, 1, memory, written, name=row.name)
     for fit_on in sorted({fit_name(config, c.name) for c in config.corrections}):
-        gone = missing_plates(results, "summarize_controls", mapped, model=row.name, fit_on=fit_on)
+        read_by = summarized_plates(config, plates, fit_on)
+        gone = missing_plates(results, "summarize_controls", read_by, model=row.name, fit_on=fit_on)
         if gone:
             yield Work("summarize_controls", len(gone), fixed_seconds=0.2, write_bytes=8 * width**2, name=row.name)
+
+
+def _embedded(config: Config, row: ModelEntry, cost: NetworkCost, channels: int) -> tuple[EmbedSection, int]:
+    """Return how a model embeds, and the width of its embedding."""
+    embed = EmbedSection(**(config.embed.model_dump() | row.embed))
+    return embed, cost.width * (channels if embed.pooling == "channelwise" else 1)
+
+
+def _of_corrections(
+    config: Config, plates: PlateTable, sizes: Mapping[str, PlateSize], results: Results, row: ModelEntry,
+    cost: NetworkCost, channels: int,
+) -> Iterator[Work]:  # fmt: skip
+    """Yield corrections, maps and scores of one model."""
+    embed, width = _embedded(config, row, cost, channels)
+    mapped = map_plates(config, plates)
     wells = sum(sizes[name].wells for name in mapped if name in sizes)
     table = wells * (4 * width + 300)
     for correction in config.corrections:
         names = {"model": row.name, "correction": correction.name}
         if not results.manifest("fit_correction", **names).exists():
-            yield Work("fit_correction", 1, fixed_seconds=1 + 0.01 * len(mapped), write_bytes=16 * width**2)
+            fitted_on = fit_plates(config, plates, correction)
+            yield Work("fit_correction", 1, fixed_seconds=1 + 0.01 * len(fitted_on), write_bytes=16 * width**2)
         for size, jobs in _counted(missing_plates(results, "correct_plate", mapped, **names), sizes).items():
             rows = rows_of(size, embed.rows, _crops(size, cost.crop_px, embed))
-            yield Work("correct_plate", jobs, fixed_seconds=0.5 + rows * 1e-4, write_bytes=rows * (4 * width + 300))
+            written = rows * (4 * width + 300)
+            yield Work("correct_plate", jobs, 0.0, 0.0, 0.5 + rows * 1e-4, 600 + 3 * written / 1e6, written)
         if not results.manifest("build_map", **names).exists():
             seconds, memory = 2 + wells * 1e-4, 600 + 3 * table / 1e6
             yield Work("build_map", 1, fixed_seconds=seconds, memory_mb=memory, write_bytes=table / 10)

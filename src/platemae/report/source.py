@@ -45,7 +45,8 @@ class Source:
     results
         The results folder.
     cfg
-        ``report``, ``plates``, ``map_plates``, ``models``, ``corrections``, ``benchmarks`` as the stage gets them.
+        ``report``, ``plates``, ``map_plates``, ``measured_plates``, ``embedded_plates``, ``models``, ``corrections``,
+        ``benchmarks`` as the stage gets them.
     """
 
     results: Results
@@ -144,15 +145,14 @@ class Source:
         profiles = [model["name"] for model in self.cfg["models"] if model["kind"] in TABLE_KINDS]
         for stage in ("ingest_plate", "qc_plate"):
             yield from ((stage, {"plate": plate}) for plate in self.plates)
-        if any(model["kind"] == "classical" for model in self.cfg["models"]):
-            yield from (("measure_plate", {"plate": plate}) for plate in self.plates)
+        yield from (("measure_plate", {"plate": plate}) for plate in self.cfg["measured_plates"])
         for key, stage in (("intensity", "fit_intensity"), ("dataset", "build_dataset")):
             names = dict.fromkeys(model[key] for model in self.cfg["models"] if model.get(key))
             yield from ((stage, {key: name}) for name in names)
         yield from (("train_model", {"model": model}) for model in self.networks)
         for model in self.models:
             stage = "import_profiles" if model in profiles else "embed_plate"
-            yield from ((stage, {"model": model, "plate": plate}) for plate in self.map_plates)
+            yield from ((stage, {"model": model, "plate": plate}) for plate in self.cfg["embedded_plates"])
         for stage in ("fit_correction", "correct_plate", "build_map", "score_map"):
             for model in self.models:
                 for correction in self.corrections:

@@ -1,12 +1,13 @@
 """Memory and walltime by what a job reads: what ingest left, else a typical plate."""
 
 import json
+import math
 from dataclasses import asdict, replace
 
 import pytest
 
 from platemae.layout import MANIFESTS, Results
-from platemae.planning.asked import LEAST, TYPICAL_BYTES, map_memory_mb, minutes_of
+from platemae.planning.asked import LEAST, TYPICAL_BYTES, map_memory_mb, minutes_of, plate_memory_mb
 from platemae.planning.rates import REFERENCE
 
 GB = 10**9
@@ -67,6 +68,42 @@ def test_a_map_asks_by_its_embeddings_width_and_the_wells_that_there_are(results
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"counts": {"dimensions": 384}}))
     assert map_memory_mb(results, "score_map", "mae", ["P1"]) == 4000 + 9  # 3 x 1,536 x 1,836 bytes, rounded up
+
+
+def embedded(results, plate, **counts):
+    path = results.manifest("embed_plate", model="mae", plate=plate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"counts": counts}))
+
+
+def megabytes(rows, width=384):
+    return math.ceil(3 * rows * (4 * width + 300) / 1e6)
+
+
+def test_a_map_of_cells_asks_for_each_guide_in_each_well(results):
+    """Of P1 cells are few, so guides in wells cannot be more; P2 is not embedded yet; P3 is not pooled."""
+    ingested(results, "P1", wells=100, cells=90_000, cell_perturbations=2_000)
+    embedded(results, "P1", rows="cell", n_rows=80_000, wells=100, dimensions=384)
+    ingested(results, "P2", wells=100, cells=90_000, cell_perturbations=50)
+    ingested(results, "P3", wells=96)
+    embedded(results, "P3", rows="field", n_rows=864, wells=96, dimensions=384)
+    plates = ["P1", "P2", "P3"]
+    rows = 80_000 + 100 * 50 + 96
+    assert map_memory_mb(results, "build_map", "mae", plates) == 4000 + megabytes(rows)
+    assert map_memory_mb(results, "build_map", "mae", plates, "median") == 4000 + megabytes(rows + 90_000)
+
+
+def test_a_correction_asks_for_all_rows_of_its_plate(results):
+    ingested(results, "P1", wells=100, cells=900_000)
+    assert plate_memory_mb(results, "correct_plate", "mae", "P1") == 2000 + megabytes(900_000, width=1024)
+    ingested(results, "P4", wells=100, cells=900_000)
+    embedded(results, "P4", rows="cell", n_rows=700_000, wells=100, dimensions=384)
+    assert plate_memory_mb(results, "correct_plate", "mae", "P4") == 2000 + megabytes(700_000)
+    ingested(results, "P2", wells=100)
+    embedded(results, "P2", rows="crop", n_rows=7_000, wells=100, dimensions=384)
+    assert plate_memory_mb(results, "summarize_controls", "mae", "P2") == 2000 + megabytes(7_000)
+    embedded(results, "P3", wells=90, dimensions=768)  # profiles
+    assert plate_memory_mb(results, "correct_plate", "mae", "P3") == 2000 + megabytes(90, width=768)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"counts": 3}'])

@@ -28,6 +28,17 @@ def test_a_plan_says_what_is_left_and_what_it_rests_on(screen, capsys):
     assert any("not calibrated here" in sentence for sentence in plan["assumptions"])
 
 
+def test_a_plate_that_cannot_be_read_is_said_to_be_missing_from_the_figures(screen, capsys):
+    whole = json.loads(planned(screen, capsys, "--json", *FITS)[1].out)
+    assert whole["not_counted"] == []
+    (screen.parent / "results" / "plates" / "P2.manifest.json").write_text("{")
+    code, said = planned(screen, capsys, *FITS)
+    assert code == 2
+    assert "not counted, as they cannot be read: the jobs of P2\n" in said.out
+    assert said.err.count("P2.manifest.json") == 1
+    assert json.loads(planned(screen, capsys, "--json", *FITS)[1].out)["not_counted"] == ["P2"]
+
+
 def test_a_gpu_is_named_with_its_source_and_share(screen, capsys):
     code, said = planned(screen, capsys, "--profile", "slurm", "--gpu", "A100", "--mfu", "0.3", *FITS)
     assert code == 0, said.err

@@ -1,7 +1,10 @@
 """The jobs of a run and what each does, against counts by hand and closed forms."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from platemae.config import Config
@@ -11,7 +14,7 @@ from platemae.layout import Results
 from platemae.models.flops import encoder_flops, training_flops
 from platemae.models.settings import architecture
 from platemae.planning.networks import network_cost
-from platemae.planning.sizes import PlateSize, sizes_of
+from platemae.planning.sizes import PlateSize, sampled_sizes, sizes_of
 from platemae.planning.workload import count_jobs, pending_work, rows_of
 
 TINY = architecture("tiny")
@@ -40,6 +43,25 @@ def test_pending_jobs_of_an_empty_folder_are_all_jobs(plates, tmp_path):
     found = pending(Config(), plates, tmp_path)
     assert {stage: sum(work.jobs for work in works) for stage, works in found.items()} == {
         stage: jobs for stage, jobs in count_jobs(Config(), plates).items() if jobs
+    }
+
+
+def test_plates_off_the_maps_are_counted_where_features_or_a_fit_need_them(plates, tmp_path):
+    """Held against Snakemake's own jobs in tests/workflow/test_planned_jobs.py."""
+    values = {
+        "map": {"plates": ["P0"]},
+        "models": [model(), {"name": "classical", "kind": "classical"}],
+        "corrections": [{"name": "none", "kind": "none"}, {"name": "tvn", "kind": "tvn", "fit_plates": ["P1", "P2"]}],
+    }
+    found = count_jobs(Config.model_validate(values), plates)
+    assert (found["measure_plate"], found["embed_plate"], found["import_profiles"]) == (4, 3, 3)
+    assert (found["summarize_controls"], found["correct_plate"], found["build_map"]) == (2 * 3, 2 * 2, 2 * 2)
+    values["models"][1]["feature_plates"] = ["P3"]
+    values["corrections"][1] = {"name": "tvn", "kind": "tvn", "basis": "basis.npz"}
+    found = pending(Config.model_validate(values), plates, tmp_path)
+    assert {stage: sum(work.jobs for work in found[stage]) for stage in ("measure_plate", "embed_plate")} == {
+        "measure_plate": 2,
+        "embed_plate": 1,
     }
 
 
@@ -118,3 +140,40 @@ def test_sizes_come_from_the_ingest_and_unreadable_plates_are_named(screen, plat
     assert sizes["P0"].pixel_bytes == 20 * 2 * 100 * 64 * 2
     assert len(problems) == 1, "its raw folder is not there"
     assert json.dumps(problems[0].what)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1}', '{"schema_version": 1, "counts": {}}'])
+def test_a_torn_manifest_is_a_problem_of_its_plate_alone(screen, plates, text):
+    results = Results(screen.parent / "results")
+    path = results.manifest("ingest_plate", plate="P2")
+    path.write_text(text)
+    sizes, problems = sizes_of(Config(), plates, screen.parent, results)
+    assert set(sizes) == {"P0", "P1", "P3"}
+    assert [problem.where for problem in problems] == [str(path)]
+    assert sampled_sizes(Config(), plates, screen.parent, results)["P2"].pixel_bytes == 0, (
+        "its readers say what is wrong"
+    )
+
+
+def test_the_cells_of_pooled_plates_are_counted_before_their_ingest(tmp_path, monkeypatch):
+    """One table for two plates, another of a plate alone, and an arrayed plate of the same reader."""
+    header = "plate,well,field,cell,y,x,perturbation"
+    rows = [f"P{i % 3 % 2},A01,1,{i},3,4,g{i % 5}" for i in range(300)]
+    (tmp_path / "both.csv").write_text("\n".join([header, *rows]) + "\n")
+    own = pd.DataFrame([row.split(",")[1:] for row in rows[:70]], columns=header.split(",")[1:])
+    own.to_parquet(tmp_path / "own.parquet")
+    tables = {"P0": "both.csv", "P1": "both.csv", "P2": "own.parquet", "P3": "", "P4": "both.csv"}
+    plates = PlateTable([Plate(p, "B", "synthetic", "raw", "layout.tsv", cells) for p, cells in tables.items()])
+    record = SimpleNamespace(well="A01", planes={"DNA": ["a plane"]})
+    inventory = SimpleNamespace(records=[record], channels=["DNA"])
+    monkeypatch.setattr("platemae.planning.sizes.look", lambda cfg, name, base: (inventory, {}, []))
+    monkeypatch.setattr("platemae.planning.sizes.read_plane", lambda plane: np.zeros((64, 48), np.uint16))
+    sizes, problems = sizes_of(Config(), plates, tmp_path, Results(tmp_path / "results"))
+    assert {name: size.cells for name, size in sizes.items()} == {"P0": 200, "P1": 100, "P2": 70, "P3": 0}
+    assert [problem.what for problem in problems] == ["no cell is of plate P4"]
+    sampled = sampled_sizes(Config(), plates, tmp_path, Results(tmp_path / "results"))
+    assert (sampled["P1"].cells, sampled["P3"].cells) == (200, 0), "as the first of its kind"
+    embed = {"rows": "cell"}
+    work = pending_work(Config.model_validate({"models": [model()], "embed": embed}), plates, sizes, Results(tmp_path))
+    flops = {each.flops for each in work if each.stage == "embed_plate"}
+    assert flops == {cells * encoder_flops(TINY, 1, TINY.n_patches) for cells in (200, 100, 70, 0)}

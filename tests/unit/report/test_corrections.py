@@ -20,6 +20,8 @@ PLATES = ("P1", "P2", "P3", HOSTILE)
 CFG = {
     "plates": list(PLATES),
     "map_plates": list(PLATES),
+    "measured_plates": [],
+    "embedded_plates": list(PLATES),
     "models": [{"name": "mae", "kind": "mae"}],
     "corrections": [{"name": "none", "kind": "none"}, {"name": "center", "kind": "center"}],
     "benchmarks": [],
