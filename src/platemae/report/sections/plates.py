@@ -11,7 +11,7 @@ from platemae.report.effects import effect_blocks
 from platemae.report.failures import failure_blocks
 from platemae.report.lights import light_blocks
 from platemae.report.mosaic import plate_heatmaps
-from platemae.report.origin import cell, counted
+from platemae.report.origin import Cell, cell, counted
 from platemae.report.qc import FAIL, PASS, WARN, failed_share, layout, reason_kind, with_verdict
 from platemae.report.source import Source
 from platemae.wells import plate_shape
@@ -48,11 +48,7 @@ def _numbers(source: Source) -> Block:
         fields = here.drop_duplicates(["well", "field"])
         verdicts = fields["verdict"].value_counts()
         passed, warned, failed = (int(verdicts.get(verdict, 0)) for verdict in (PASS, WARN, FAIL))
-        medians = [
-            cell(f"{here[measure].median():.4g}", qc, [measure], how="median")
-            for measure in (*MEASURES, "background", "saturation")
-        ]
-        cells = fields["cells"].median()
+        medians = [_median(here[measure], qc) for measure in (*MEASURES, "background", "saturation")]
         row = [
             str(plate),
             str(fields["well"].nunique()),
@@ -61,7 +57,7 @@ def _numbers(source: Source) -> Block:
             counted(str(warned), made, "warned"),
             counted(str(failed), made, "failed"),
             failed_share(str(plate), counts.get(str(plate), {}))[1],
-            "not counted" if np.isnan(cells) else cell(f"{cells:.4g}", qc, ["cells"], how="median"),
+            _median(fields["cells"], qc, "not counted"),
         ]
         rows.append([*row, *medians])
     measures = (*MEASURES, "background", "saturation")
@@ -71,6 +67,12 @@ def _numbers(source: Source) -> Block:
         "The share leaves out wells that the layout calls empty."
     )
     return grid(rows, columns, caption, numeric=columns[1:], name="fields-by-plate")
+
+
+def _median(values: pd.Series, path: str, absent: str = "not measured") -> str | Cell:
+    """Return the median of a column of ``path``; of no value there is none."""
+    known = values.dropna()
+    return cell(f"{known.median():.4g}", path, [str(values.name)], how="median") if len(known) else absent
 
 
 def _listed(source: Source, failed: pd.DataFrame) -> list[Block]:
