@@ -115,7 +115,7 @@ def test_scores_of_another_model_are_refused(results: Results) -> None:
         compare_models.run(results, CFG, threads=1)
 
 
-@pytest.mark.parametrize("name", ["scores", "published", "../escape"])
+@pytest.mark.parametrize("name", ["scores", "published", "../escape", "mine\n"])
 def test_a_benchmark_cannot_take_a_file_that_is_not_its_own(results: Results, name: str) -> None:
     write(results, "mae", "none", recall(name, "CORUM", 0.2))
     with pytest.raises(ContractError, match="cannot be called"):

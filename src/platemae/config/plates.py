@@ -68,7 +68,7 @@ def _unfit_cells(path: Path, number: int, row: Mapping[str, str], readers: Seque
             remedy = "name the plate's layout table" if column == "layout" else "fill the cell"
             yield ConfigError(f"plate {row['plate'] or '?'} has no {column}", _cell(path, number, column), remedy)
     for column in ("plate", "batch"):
-        if row[column] and not NAME.match(row[column]):
+        if row[column] and not NAME.fullmatch(row[column]):
             what = f"{row[column]!r} cannot be a {column}: it becomes part of a path"
             yield ConfigError(what, _cell(path, number, column), "use letters, digits, . _ @ + -")
     if row["reader"] and row["reader"] not in readers:

@@ -111,7 +111,7 @@ def _problems(table: pd.DataFrame, values: pd.Series, path: str) -> list[Platema
         if not np.isfinite(value):
             remedy = "leave out cells that are not known"
             found.append(InputError(f"the value {row['value']!r} is no number", where, remedy))
-        if not NAME.match(str(row["table"])):
+        if not NAME.fullmatch(str(row["table"])):
             found.append(
                 InputError(f"a table cannot be called {row['table']!r}", where, "use letters, digits, _ and -")
             )

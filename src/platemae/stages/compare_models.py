@@ -134,7 +134,7 @@ def _write_study(folder: Path, name: str, table: pd.DataFrame, texts: list[tuple
 
 def _write_benchmarks(folder: Path, scores: pd.DataFrame, corrections: list[str]) -> list[str]:
     found = benchmarks(scores)
-    raise_all(_unusable(name) for name in found if name in RESERVED or not NAME.match(name))
+    raise_all(_unusable(name) for name in found if name in RESERVED or not NAME.fullmatch(name))
     _remove_stale(folder, set(found))
     for name, group in found.items():
         _write_csv(folder / f"{name}.csv", benchmark_csv(group, corrections))

@@ -126,11 +126,15 @@ def test_cells_of_ones_own_go_before_ours_and_may_leave_columns_out(tmp_path) ->
 
 def test_all_wrong_cells_of_ones_own_are_named(tmp_path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text(OWN + "a b,r,c,1,,recall,\nt,r,c,unknown,,recall,\nt,r,d,1,,recall,\nt,r,d,2,,recall,\n")
-    with pytest.raises(InputError, match="3 problems") as caught:
+    path.write_text(
+        OWN
+        + "a b,r,c,1,,recall,\nt,r,c,unknown,,recall,\nt,r,d,1,,recall,\nt,r,d,2,,recall,\n"
+        + '"t\n",r,e,1,,recall,\n'
+    )
+    with pytest.raises(InputError, match="4 problems") as caught:
         read_published(own=path)
     said = str(caught.value)
-    for words in ("called 'a b'", "'unknown' is no number", "the cell is there twice", "line 5"):
+    for words in ("called 'a b'", r"called 't\n'", "'unknown' is no number", "the cell is there twice", "line 5"):
         assert words in said
     with pytest.raises(MissingError):
         read_published(own=tmp_path / "none.csv")
