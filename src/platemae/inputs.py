@@ -9,18 +9,11 @@ from platemae.config import Config, read_config
 from platemae.config.checks import check_cells, check_images, needs_controls
 from platemae.config.chosen_plates import map_plates
 from platemae.config.plates import Plate, check_layouts, layout_options, read_plates, resolve
+from platemae.config.sections import plate_lists
 from platemae.config.slices import basis_path
 from platemae.errors import ConfigError, MissingError, raise_all
 from platemae.layout import Results
 from platemae.sharing.root import shared_root
-
-NAMED_PLATES = (
-    ("datasets", "plates"),
-    ("intensity", "fit_plates"),
-    ("corrections", "fit_plates"),
-    ("models", "feature_plates"),
-)
-"""Sections whose entries may name plates, and the key."""
 
 
 def find_project() -> Path:
@@ -102,12 +95,8 @@ def named_plate_problems(config: Config, plates: Sequence[Plate], where: str) ->
     """Return the entries of the configuration that name plates which plates.tsv lacks."""
     known = {plate.plate for plate in plates}
     problems = []
-    named = [("map.plates", config.map.plates)]
-    for section, key in NAMED_PLATES:
-        named += [(f"{section}.{entry.name}.{key}", getattr(entry, key)) for entry in getattr(config, section)]
-    for place, names in named:
-        unknown = sorted(set(names) - known) if isinstance(names, list) else []
-        if unknown:
+    for place, names in plate_lists(config):
+        if unknown := sorted(set(names) - known):
             what = f"{place}: no such plate: {', '.join(unknown)}"
             problems.append(ConfigError(what, where, f"plates of plates.tsv: {', '.join(sorted(known))}"))
     return problems

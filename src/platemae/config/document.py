@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +11,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from platemae.config.allowed import allowed, choices, schema
 from platemae.config.sections import LIST_SECTIONS, Config
 from platemae.contracts import write_text
 
@@ -19,6 +21,8 @@ HEAD = """\
 # workflow/profiles. Relative paths start at the folder of the Snakefile. Written by `make config`; a test keeps it
 # equal to src/platemae/config/sections/. A file of your own need only name what differs.
 """
+NO_BREAK = "\u00a0"
+"""A space that no line is broken at."""
 
 
 def write_documents(folder: Path) -> list[Path]:
@@ -53,13 +57,13 @@ def _classes(annotation: Any) -> list[type[BaseModel]]:
 
 def _entries(entries: list[BaseModel], classes: list[type[BaseModel]]) -> list[str]:
     """Return the entries; the meaning of each key is given once, above the first entry."""
-    shared = {key: info for key, info in classes[0].model_fields.items() if _in_all(key, classes)}
-    lines = [line for key, info in shared.items() for line in _comment(f"{key}: {info.description}", "  ")]
+    shared = [key for key in classes[0].model_fields if _in_all(key, classes)]
+    lines = [line for key in shared for line in _comment(f"{key}: {_meaning(classes[0], key, entry=True)}", "  ")]
     for kind in classes[1:] and classes:
         (name,) = get_args(kind.model_fields["kind"].annotation)
         lines += _comment(f"kind {name}: {(kind.__doc__ or '').strip()}", "  ")
-        own = {key: info for key, info in kind.model_fields.items() if key not in {*shared, "kind"}}
-        lines += [line for key, info in own.items() for line in _comment(f"  {key}: {info.description}", "  ")]
+        own = [key for key in kind.model_fields if key not in {*shared, "kind"}]
+        lines += [line for key in own for line in _comment(f"  {key}: {_meaning(kind, key, entry=True)}", "  ")]
     for entry in entries:
         shown = {
             key: value for key, value in entry.model_dump(mode="json").items() if _worth_showing(entry, key, value)
@@ -68,6 +72,21 @@ def _entries(entries: list[BaseModel], classes: list[type[BaseModel]]) -> list[s
             f"  {'- ' if i == 0 else '  '}{key}: {_scalar(value)}" for i, (key, value) in enumerate(shown.items())
         ]
     return lines
+
+
+def _meaning(section: type[BaseModel], key: str, *, entry: bool = False) -> str:
+    """Return what a key means, with the words it may be where that does not name them; of an entry the default, too."""
+    info = section.model_fields[key]
+    meaning, node = info.description or "", schema()["$defs"][section.__name__]["properties"][key]
+    unnamed = [word for word in choices(node) if not re.search(rf"\b{re.escape(word)}\b", meaning)]
+    told = [allowed(node)] if unnamed else []
+    if entry and not info.is_required() and info.default_factory is None and info.default not in (None, ()):
+        told.append(f"default:{NO_BREAK}{_scalar(_plain(info.default))}")
+    return f"{meaning} ({'; '.join(told)})" if told else meaning
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def _in_all(key: str, classes: list[type[BaseModel]]) -> bool:
@@ -83,13 +102,14 @@ def _worth_showing(entry: BaseModel, key: str, value: Any) -> bool:
 def _keys(section: BaseModel, indent: str) -> list[str]:
     lines = []
     for key, value in section.model_dump(mode="json").items():
-        info = type(section).model_fields[key]
-        lines += [*_comment(info.description or "", indent), f"{indent}{key}: {_scalar(value)}"]
+        lines += [*_comment(_meaning(type(section), key), indent), f"{indent}{key}: {_scalar(value)}"]
     return lines
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, 118, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    inner = text[: len(text) - len(text.lstrip(" "))]
+    lines = textwrap.wrap(text, 118, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# {inner}")
+    return [line.replace(NO_BREAK, " ") for line in lines]
 
 
 def _scalar(value: Any) -> str:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from platemae.config.sections import Config
-from platemae.config.wrong_values import wrong_value
+from platemae.config.wrong_values import wrong_values
 from platemae.errors import ConfigError, raise_all
 
 
@@ -25,7 +25,7 @@ def load_config(values: Mapping[str, Any], where: str = "config") -> Config:
     try:
         return Config.model_validate(dict(values))
     except ValidationError as error:
-        problems = [wrong_value(item, values, where) for item in error.errors(include_url=False)]
+        problems = wrong_values(error.errors(include_url=False), values, where)
     raise_all(problems)
     raise AssertionError("a ValidationError holds at least one problem")
 

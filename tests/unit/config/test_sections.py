@@ -8,6 +8,7 @@ import yaml
 
 from platemae.config import Config, load_config, read_config
 from platemae.config.document import default_yaml
+from platemae.config.sections.whole import NAMED_PLATES
 from platemae.errors import ConfigError
 
 
@@ -111,8 +112,10 @@ def test_a_typo_is_told_with_what_was_meant_and_what_is_allowed_there(values, wh
         ({"models": [{"name": "a", "kind": "mae", "dataset": "nope", "intensity": "controls"}]}, "nope"),
         ({"models": [{"name": "a", "kind": "mae"}]}, "needs dataset"),
         ({"corrections": [{"name": "x", "kind": "tvn"}, {"name": "x", "kind": "none"}]}, "used twice"),
+        ({"train": {"lr": float("inf")}}, "train.lr cannot be inf"),
+        ({"measure": {"cells": ["DNA", "DNA"]}}, "measure: cells: named twice: DNA"),
         ({"models": [{"name": "../up", "kind": "profiles", "source": "well_position"}]}, "name"),
-        ({"benchmarks": [{"name": "b", "kind": "known_relations"}]}, "relations: Field required"),
+        ({"benchmarks": [{"name": "b", "kind": "known_relations"}]}, "benchmarks.b.relations is missing"),
         ({"models": [{"name": "a", "kind": "profiles", "source": "well_position", "train": {"x": 1}}]}, "x"),
     ],
 )
@@ -144,3 +147,62 @@ def test_a_checkpoint_and_its_file_belong_together(keys, word):
     model = {"name": "a", "dataset": "screen", "intensity": "controls"} | keys
     with pytest.raises(ConfigError, match=word):
         load_config({"models": [model]})
+
+
+def test_values_of_a_models_own_train_are_what_the_section_reads():
+    """YAML reads 1e-4 as a text."""
+    own = yaml.safe_load("{lr: 1e-4, steps: '5', betas: [0.8, 0.9]}")
+    assert own["lr"] == "1e-4"
+    model = {"name": "a", "kind": "mae", "dataset": "screen", "intensity": "controls", "train": own, "snapshots": [3]}
+    assert load_config({"models": [model]}).models[0].train == {"lr": 1e-4, "steps": 5, "betas": (0.8, 0.9)}
+    with pytest.raises(ConfigError, match=r"models.a.snapshots: 7 of 5 steps"):
+        load_config({"models": [model | {"snapshots": [3, 7]}]})
+
+
+PLATE_KEYS = [
+    ("map.plates", {"map": {"plates": ...}}),
+    ("datasets.screen.plates", {"datasets": [{"name": "screen", "plates": ...}]}),
+    ("intensity.controls.fit_plates", {"intensity": [{"name": "controls", "fit_plates": ...}]}),
+    ("corrections.tvn.fit_plates", {"corrections": [{"name": "tvn", "kind": "tvn", "fit_plates": ...}]}),
+    ("models.m.feature_plates", {"models": [{"name": "m", "kind": "classical", "feature_plates": ...}]}),
+]
+
+
+def filled(values, plates):
+    if isinstance(values, dict):
+        return {key: filled(value, plates) for key, value in values.items()}
+    return (
+        [filled(value, plates) for value in values] if isinstance(values, list) else plates if values is ... else values
+    )
+
+
+@pytest.mark.parametrize(("key", "values"), PLATE_KEYS)
+def test_a_list_of_plates_names_some_and_each_once(key, values):
+    """Wells of a plate that is read twice count as replicates of themselves."""
+    assert load_config(filled(values, ["P1", "P2"]))
+    for plates, told in (([], "names no plate"), (["P2", "P1", "P1"], "named twice: P1")):
+        with pytest.raises(ConfigError) as error:
+            load_config(filled(values, plates))
+        assert error.value.what.startswith(f"{key}: {told}")
+
+
+def test_lists_of_plates_are_refused_together():
+    with pytest.raises(ConfigError) as error:
+        load_config({key: value for _, values in PLATE_KEYS for key, value in filled(values, ["P1", "P1"]).items()})
+    assert [key for key, _ in PLATE_KEYS if f"{key}: named twice: P1 [" not in error.value.what] == []
+
+
+def test_every_key_that_may_name_plates_is_looked_at():
+    """Such a key is one whose value is all, or a list."""
+
+    def named(definition):
+        for key, value in definition["properties"].items():
+            words = [part.get("const") for part in value.get("anyOf", [])]
+            if "all" in words and "array" in [part.get("type") for part in value["anyOf"]]:
+                yield key
+
+    schema = Config.model_json_schema()
+    classes = {"IntensityEntry": "intensity", "DatasetEntry": "datasets", "ModelEntry": "models"}
+    classes |= {"CorrectionEntry": "corrections", "MapSection": "map"}
+    found = {(classes[name], key) for name, definition in schema["$defs"].items() for key in named(definition)}
+    assert found == {*NAMED_PLATES, ("map", "plates")}

@@ -41,7 +41,7 @@ def test_a_snapshot_is_embedded_and_scored_as_its_model():
     [
         ({"snapshots": [800]}, "800 of 800 steps"),
         ({"snapshots": [50], "train": {"steps": 50}}, "50 of 50 steps"),
-        ({"snapshots": [0]}, "greater than or equal to 1"),
+        ({"snapshots": [0]}, "snapshots cannot be 0"),
         ({"snapshots": [20, 20]}, "m@20 is used twice"),
         ({"kind": "untrained", "snapshots": [20]}, "snapshots belong to the kinds that are trained here"),
     ],

@@ -8,7 +8,7 @@ from platemae.config.sections.models import MODEL_KINDS, ModelEntry, Snapshot
 from platemae.config.sections.plates import IngestSection, LayoutsSection, ReaderEntry
 from platemae.config.sections.quality import FEATURE_GROUPS, QC_MEASURES, IntensityEntry, MeasureSection, QcSection
 from platemae.config.sections.training import DatasetEntry, TrainSection
-from platemae.config.sections.whole import LIST_SECTIONS, Config
+from platemae.config.sections.whole import LIST_SECTIONS, Config, plate_lists
 
 __all__ = [
     "CORRECTION_SETTINGS",
@@ -34,4 +34,5 @@ __all__ = [
     "Snapshot",
     "TrainSection",
     "benchmark_entry",
+    "plate_lists",
 ]

@@ -76,7 +76,8 @@ class CorrectionEntry(Section):
     theta: float = Field(default=2.0, ge=0, description="harmony: how strongly its clusters mix units")
     seed: int = Field(default=0, ge=0, description="harmony: seed of its clusters")
     few_controls: Literal["error", "pool", "skip"] = Field(
-        default="error", description="a unit with fewer than 2 controls: stop, use all controls, or leave it unaligned"
+        default="error",
+        description="a unit with fewer than 2 controls: error: stop; pool: use all controls; skip: leave it unaligned",
     )
     fit_plates: list[Name] | Literal["all"] = Field(
         default="all",

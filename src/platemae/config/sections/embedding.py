@@ -20,7 +20,9 @@ class EmbedSection(Section):
         "cells (the crop around it); see docs/guide.md",
     )
     tiling: Literal["drop", "overlap", "reflect"] = Field(
-        default="overlap", description="what happens where the field is no multiple of the crop"
+        default="overlap",
+        description="where the field is no multiple of the crop: drop: the rest at right and bottom is left out; "
+        "overlap: crops overlap, so that every pixel counts; reflect: the field is mirrored at its edges",
     )
     pooling: Pooling | Annotated[list[Pooling], Field(min_length=1)] = Field(
         default="mean",

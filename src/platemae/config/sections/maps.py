@@ -21,17 +21,21 @@ class MapSection(Section):
     """build_map: wells to guides to genes."""
 
     entity: Literal["gene", "compound", "perturbation", "gene_and_compound"] = Field(
-        default="gene", description="column of the layouts that becomes a row of the map"
+        default="gene",
+        description="column of the layouts that becomes a row of the map; gene_and_compound: both, in one",
     )
     doses: Literal["together", "apart"] = Field(
-        default="together", description="whether a compound has one row, or one (NAME@concentration) a concentration"
+        default="together",
+        description="together: a compound is one row; apart: one row a concentration (NAME@concentration)",
     )
     aggregate: Literal["mean", "median", "consensus"] = Field(
         default="mean",
         description="how wells become a guide and guides become a gene; consensus: replicates that agree weigh more",
     )
     filter_consistency_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None, description="leave rows out of the map whose replicates agree with a larger p than this, or none"
+        default=None,
+        description="rows whose replicates agree with a larger p than this are left out of the map, and those of a "
+        "single replicate; null: all stay",
     )
     proximity_bias: Literal["none", "chromosome_arm"] = Field(
         default="none",
@@ -41,7 +45,7 @@ class MapSection(Section):
         default=None, description="CSV with gene,chromosome_arm and maybe zfpkm (expression), relative to plates.tsv"
     )
     arm_genes: int = Field(
-        default=20, ge=1, description="an arm with this many such genes or fewer in the map is not corrected"
+        default=20, ge=1, description="an arm with this many unexpressed genes or fewer in the map is not corrected"
     )
     embed: MapEmbedding | None = Field(
         default=None,
@@ -53,8 +57,8 @@ class MapSection(Section):
     )
     held_out_of: Name | None = Field(
         default=None,
-        description="dataset with hold_out: of the treated wells only those whose plate, batch, perturbation, gene or "
-        "compound (what its hold_out is by) it never saw are mapped and scored, for all models; null: all wells",
+        description="name of a data set with hold_out: maps and scores of all models then use only treated wells whose "
+        "gene (or what its hold_out is by) it did not train on, beside all controls; null: all wells",
     )
 
     @model_validator(mode="after")

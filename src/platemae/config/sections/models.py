@@ -63,7 +63,7 @@ class ModelEntry(Section):
     snapshots: list[Annotated[int, Field(ge=1)]] = Field(
         default_factory=list,
         description="steps, before the last, at which the network is kept: each is a row of its own, called name@step; "
-        "a step that is added after the training has passed it costs a new training",
+        "a step that is added after the training has passed it is an error, which names the command to train again",
     )
     embed: dict[str, Any] = Field(default_factory=dict, description="single values of `embed` to change")
     file: str | None = Field(
@@ -76,7 +76,9 @@ class ModelEntry(Section):
         default=None, description="digest that the weights of `file` must have; null: any"
     )
     source: Literal["intensity_means", "well_position", "table"] | None = Field(
-        default=None, description="kind profiles: where the rows come from"
+        default=None,
+        description="kind profiles: mean intensities of the channels, the well's position on the plate (neither knows "
+        "biology), or `table`",
     )
     table: str | None = Field(
         default=None,
@@ -91,8 +93,8 @@ class ModelEntry(Section):
     )
     missing: Literal["error", "drop_features", "drop_wells"] = Field(
         default="error",
-        description="source table: values that are no finite numbers stop the import, drop their features on all "
-        "plates, or drop their wells",
+        description="source table, values that are no finite numbers: error: the import stops; drop_features: their "
+        "features go, on all plates; drop_wells: their wells go",
     )
     feature_plates: list[Name] | Literal["all"] = Field(
         default="all",
@@ -119,19 +121,25 @@ class ModelEntry(Section):
             raise ValueError(f"snapshots belong to the kinds that are trained here: {', '.join(TRAINED_KINDS)}")
         if self.kind not in TABLE_KINDS and not (self.dataset and self.intensity):
             raise ValueError(f"a model of kind {self.kind} needs dataset and intensity")
+        if self.snapshots and len(f"{self.name}@{max(self.snapshots)}") > 100:
+            raise ValueError("the rows of snapshots are called name@step, which is at most 100 characters long")
         return self
 
     @field_validator("train")
     @classmethod
     def _fits_train(cls, train: dict[str, Any]) -> dict[str, Any]:
-        TrainSection(**train)
-        return train
+        return _checked(TrainSection, train)
 
     @field_validator("embed")
     @classmethod
     def _fits_embed(cls, embed: dict[str, Any]) -> dict[str, Any]:
-        EmbedSection(**embed)
-        return embed
+        return _checked(EmbedSection, embed)
+
+
+def _checked(section: type[Section], values: dict[str, Any]) -> dict[str, Any]:
+    """Return single values of a section as it reads them: YAML's ``1e-4`` is a text, and becomes a number."""
+    checked = section.model_validate(values)
+    return {key: getattr(checked, key) for key in values}
 
 
 class Snapshot(ModelEntry):

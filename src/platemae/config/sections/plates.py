@@ -41,7 +41,7 @@ class ReaderEntry(Section):
     name: Name = Field(description="name used in plates.tsv")
     kind: READER_KINDS = Field(
         description="the instrument or form: operetta (also Opera Phenix), imagexpress, cellvoyager, load_data "
-        "(CellProfiler, JUMP), rxrx (RxRx1, RxRx3), rxrx3_core, ome_tiff, ngff (OME-Zarr plates), image_table "
+        "(CellProfiler, JUMP), rxrx (RxRx1, RxRx2, RxRx3), rxrx3_core, ome_tiff, ngff (OME-Zarr plates), image_table "
         "(a table, a row an image), pattern (a regex over file names), synthetic (the made-up screen), none "
         "(no images: the layout alone, for profiles made elsewhere)"
     )
@@ -52,13 +52,16 @@ class ReaderEntry(Section):
     )
     channels: list[Channel] = Field(
         default_factory=list,
-        description="channels in the order of the store; without them all channels of the metadata, by their own names",
+        description="channels in the order of the store, such as [{source: w1, name: DNA, stain: Hoechst}]; without "
+        "them all channels of the metadata, by their own names",
     )
     pixel_size_um: float | None = Field(
         default=None, gt=0, description="edge of a pixel in micrometres; null: as the metadata says"
     )
     z: Literal["max", "best_focus"] | int = Field(
-        default="max", description="a stack becomes its maximum projection, its sharpest plane, or this plane"
+        default="max",
+        description="what a stack becomes: max: its maximum projection; best_focus: its sharpest plane; or the number "
+        "of one plane, as the instrument counts",
     )
     time_point: int | None = Field(default=None, description="time point that is read; null: the first")
     metadata: str | None = Field(
@@ -101,8 +104,9 @@ class LayoutsSection(Section):
     )
     control_types: dict[str, ControlType] = Field(
         default_factory=dict,
-        description="control label -> negcon, poscon, treatment or empty, which map to themselves; `unlabelled` stands "
-        "for perturbations without a label, `blank` for wells of which the layout says nothing",
+        description="control label -> negcon, poscon, treatment or empty, such as {DMSO_control: negcon}; these four "
+        "words need no entry; `unlabelled` stands for perturbations without a label, `blank` for wells of which the "
+        "layout says nothing",
     )
     perturbations: dict[str, ControlType] = Field(
         default_factory=dict, description="perturbation or compound -> its control type, such as {DMSO: negcon}"
@@ -113,7 +117,7 @@ class LayoutsSection(Section):
         "plates.tsv",
     )
     wells_without_row: Literal["error", "empty"] = Field(
-        default="error", description="what imaged wells are that the layout does not name"
+        default="error", description="imaged wells that the layout does not name: an error, or taken as empty"
     )
 
 
@@ -127,12 +131,14 @@ class IngestSection(Section):
         default=256, ge=32, le=4096, description="edge of the compressed chunks inside a field's shard, pixels"
     )
     form: Literal["folder", "zip"] = Field(
-        default="folder", description="zip: a plate is one file, where a quota counts files; read and viewed alike"
+        default="folder",
+        description="of a plate's store: folder, or zip: one file a plate, where a quota counts files; both are read "
+        "and viewed alike",
     )
     dtype: Literal["source", "uint8"] = Field(
         default="source",
-        description="uint8: 8 bits over the fixed range of uint8_range, for quotas of bytes; not lossless, and "
-        "measure_plate refuses it",
+        description="source: pixels as the instrument wrote them; uint8: 8 bits over the fixed range of uint8_range, "
+        "for quotas of bytes; not lossless, and measure_plate refuses it",
     )
     uint8_range: dict[str, tuple[float, float]] = Field(
         default_factory=dict, description="dtype uint8: of each channel the source values that become 0 and 255"

@@ -40,22 +40,24 @@ class QcSection(Section):
         default=12.0, gt=0, description="usual diameter of a nucleus, micrometres; cells are counted in the DNA channel"
     )
     max_edge: float = Field(
-        default=1.0, gt=0, description="warn where outer wells differ from inner ones by more standard deviations"
+        default=1.0,
+        gt=0,
+        description="warn where outer wells differ from inner ones by more than so many standard deviations",
     )
     max_drift: Fraction = Field(
-        default=0.5, description="warn where a measure's rank correlation with the order of wells is stronger"
+        default=0.5, description="warn where a measure's rank correlation with the order of wells is stronger than this"
     )
     illumination: Literal["none", "retrospective"] = Field(
         default="none",
-        description="retrospective: estimate how each channel is lit from the plate's sound fields, and divide by it "
-        "what the intensity map and the models read; stores, QC and classical features keep source pixels",
+        description="none, or retrospective: estimate how each channel is lit from the plate's sound fields, and "
+        "divide by it what the intensity map and the models read; stores, QC and classical features keep source pixels",
     )
     gate: Literal["warn", "exclude", "stop"] = Field(
         default="exclude",
         description="exclude: failed fields are neither embedded nor trained on; warn: they are reported and kept; "
         "stop: exclude, and end the run when more than max_failed of a plate's fields fail",
     )
-    max_failed: Fraction = Field(default=0.5, description="share of failed fields of a plate at which the gate closes")
+    max_failed: Fraction = Field(default=0.5, description="gate stop: share of a plate's fields that may fail")
 
     @model_validator(mode="after")
     def _warn_belongs_to_fixed(self) -> QcSection:
@@ -72,11 +74,12 @@ class IntensityEntry(Section):
         default="quantile", description="quantile: fitted; fixed: the range of `limits`"
     )
     scope: Literal["plate", "batch", "dataset"] = Field(
-        default="batch", description="wells that share one map of a channel"
+        default="batch", description="wells that share one map of a channel; dataset: all of them"
     )
     fit_on: Literal["negcon", "all"] = Field(default="negcon", description="wells that the map is fitted on")
     fit_plates: list[Name] | Literal["all"] = Field(
-        default="all", description="plates that the map is fitted on; others get it frozen"
+        default="all",
+        description="plates that the map is fitted on; others get it frozen. With all, every new plate fits it again",
     )
     quantiles: tuple[Fraction, Fraction] = Field(default=(0.001, 0.999), description="quantiles that become 0 and 255")
     limits: tuple[float, float] = Field(
@@ -104,7 +107,7 @@ FEATURE_GROUPS = Literal[
 
 
 AFFORDABLE: tuple[FEATURE_GROUPS, ...] = ("shape", "intensity", "texture", "radial_distribution", "correlation")
-"""Groups of features that cost little for what they say; docs/guide.md has the numbers."""
+"""Groups of features that cost little for what they say; docs/models.md has the numbers."""
 
 
 class MeasureSection(Section):
@@ -134,11 +137,21 @@ class MeasureSection(Section):
     features: list[FEATURE_GROUPS] = Field(
         default_factory=lambda: list(AFFORDABLE),
         min_length=1,
-        description="groups of features; also zernike, radial_zernikes and granularity, see docs/guide.md for the cost",
+        description="groups of features; also zernike, radial_zernikes and granularity; docs/models.md has the cost",
     )
 
     @model_validator(mode="after")
     def _sizes(self) -> MeasureSection:
         if self.min_nucleus_um >= self.max_nucleus_um:
             raise ValueError("min_nucleus_um must be below max_nucleus_um")
+        return self
+
+    @model_validator(mode="after")
+    def _each_once(self) -> MeasureSection:
+        """Refuse names that stand twice: a channel would count double, and so would a feature."""
+        for key in ("cells", "features"):
+            names: list[str] = getattr(self, key)
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{key}: named twice: {', '.join(twice)}")
         return self

@@ -46,8 +46,9 @@ class DatasetEntry(Section):
     seed: int = Field(default=0, ge=0, description="seed of the split, and of the fraction")
     hold_out: HoldOut | None = Field(
         default=None,
-        description="plates, batches, perturbations, genes or compounds that training never sees, such as {by: plate, "
-        "values: [P4]} or {by: gene, fraction: 0.2}; `map.held_out_of` scores them alone",
+        description="plates, batches, perturbations, genes or compounds that are kept out of training, for example "
+        "{by: gene, fraction: 0.2}: one gene in five, drawn by its own seed; or {by: plate, values: [P4]}. To score "
+        "only what training never saw, also set map.held_out_of to this data set's name",
     )
     qc: Literal["exclude", "follow"] = Field(
         default="exclude",
@@ -109,7 +110,9 @@ class TrainSection(Section):
         default="auto", description="auto: bfloat16 where the hardware has it (GPU, AMX), else float32"
     )
     seed: int = Field(default=0, ge=0, description="seed of weights, crops and masks")
-    checkpoint_steps: int = Field(default=200, ge=1, description="steps between checkpoints")
+    checkpoint_steps: int = Field(
+        default=200, ge=1, description="steps between checkpoints; one is written at least every ten minutes"
+    )
     validate_every: int = Field(default=150, ge=1, description="steps between validation losses")
     on_divergence: Literal["stop", "record"] = Field(
         default="stop",
@@ -131,7 +134,7 @@ class TrainSection(Section):
     cache: str | None = Field(
         default=None,
         description="folder on a disk of the node, such as $TMPDIR: plates are copied there once, verified, and read "
-        "from there by all trainings on the node",
+        "from there by all trainings on the node; null: they are read where they lie",
     )
     cache_gb: float = Field(
         default=200.0, gt=0, description="10^9 bytes that such copies may take; the longest unused give way"

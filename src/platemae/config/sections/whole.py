@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,11 +37,16 @@ def _demo_benchmarks() -> list[BenchmarkEntry]:
 class Config(Section):
     """The whole configuration: science only; threads, partitions and GPUs belong to the profiles."""
 
-    results: str = Field(default="results", description="folder of all outputs, relative to where the run starts")
+    results: str = Field(
+        default="results",
+        description="folder of all outputs. Relative paths start at the folder of the Snakefile (those of stages that "
+        "are called by hand: at the working folder); write an absolute one in a project of your own",
+    )
     plates: str = Field(
         default="demo-screen/plates.tsv",
-        description="table of plates: plate, batch, reader, path, layout, maybe cells; paths in it start at its own "
-        "folder or at $PLATEMAE_DATA",
+        description="table of plates with the columns plate, batch, reader, path, layout, maybe cells. A relative "
+        "path starts where that of results does; paths in the table, and all that are called relative to plates.tsv "
+        "here, start at the table's folder, or at $PLATEMAE_DATA where they begin with it",
     )
     readers: list[ReaderEntry] = Field(
         default_factory=lambda: [ReaderEntry(name="synthetic", kind="synthetic")],
@@ -50,10 +56,11 @@ class Config(Section):
     ingest: IngestSection = IngestSection()
     qc: QcSection = QcSection()
     intensity: list[IntensityEntry] = Field(
-        default_factory=lambda: [IntensityEntry(name="controls")], description="maps from source values to 0..255"
+        default_factory=lambda: [IntensityEntry(name="controls")],
+        description="maps from source values of pixels to 0..255, which networks see",
     )
     datasets: list[DatasetEntry] = Field(
-        default_factory=lambda: [DatasetEntry(name="screen")], description="training sets"
+        default_factory=lambda: [DatasetEntry(name="screen")], description="training sets: which fields models train on"
     )
     train: TrainSection = TrainSection()
     embed: EmbedSection = EmbedSection()
@@ -64,7 +71,7 @@ class Config(Section):
             ModelEntry(name="untrained", kind="untrained", dataset="screen", intensity="controls"),
             ModelEntry(name="intensity_means", kind="profiles", source="intensity_means"),
         ],
-        description="rows of the tables",
+        description="models: whatever makes vectors of wells; each is a row of the tables",
     )
     corrections: list[CorrectionEntry] = Field(
         default_factory=lambda: [
@@ -72,7 +79,7 @@ class Config(Section):
             CorrectionEntry(name="centerscale", kind="centerscale"),
             CorrectionEntry(name="tvn", kind="tvn"),
         ],
-        description="batch corrections",
+        description="batch corrections; every model is shown under each",
     )
     map: MapSection = MapSection()
     benchmarks: list[BenchmarkEntry] = Field(default_factory=_demo_benchmarks, description="how maps are scored")
@@ -81,9 +88,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Config:
-        problems = [*_duplicates(self), *_dangling(self), *_late_snapshots(self), *_unpooled(self)]
+        problems = [*_duplicates(self), *_plates_once(self)]
+        problems += [*_dangling(self), *_late_snapshots(self), *_unpooled(self)]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     @property
@@ -118,12 +126,40 @@ class Config(Section):
 
 LIST_SECTIONS = ("readers", "intensity", "datasets", "models", "corrections", "benchmarks")
 
+NAMED_PLATES = (
+    ("intensity", "fit_plates"),
+    ("datasets", "plates"),
+    ("models", "feature_plates"),
+    ("corrections", "fit_plates"),
+)
+"""Sections whose entries may name plates, and the key."""
+
+
+def plate_lists(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """Yield the key and the names of every list of plates; a key whose value is ``all`` has none."""
+    found = [("map.plates", config.map.plates)]
+    for section, key in NAMED_PLATES:
+        found += [(f"{section}.{entry.name}.{key}", getattr(entry, key)) for entry in getattr(config, section)]
+    for place, names in found:
+        if not isinstance(names, str):
+            yield place, names
+
 
 def _duplicates(config: Config) -> Iterator[str]:
     for section in LIST_SECTIONS:
         names = [entry.name for entry in (config.rows if section == "models" else getattr(config, section))]
         for name in sorted({n for n in names if names.count(n) > 1}):
             yield f"{section}: the name {name} is used twice"
+
+
+def _plates_once(config: Config) -> Iterator[str]:
+    """Yield the lists of plates that name none, or one twice: its wells would count twice, as replicates do."""
+    for place, names in plate_lists(config):
+        if not names:
+            yield f"{place}: names no plate; leave it out for all"
+        twice = sorted(name for name, times in Counter(names).items() if times > 1)
+        if twice:
+            yield f"{place}: named twice: {', '.join(twice)}"
 
 
 def _dangling(config: Config) -> Iterator[str]:

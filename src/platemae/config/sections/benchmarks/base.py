@@ -9,6 +9,8 @@ from pydantic import Field
 
 from platemae.config.sections.base import Name, Section
 
+N_BOOTSTRAP = "resamplings for the interval, at least 10; kind known_relations also takes 0: none, for a quick look"
+
 
 class Benchmark(Section):
     """One benchmark of a map.
@@ -26,7 +28,7 @@ class Benchmark(Section):
     file_keys: ClassVar[tuple[str, ...]] = ()
 
     name: Name = Field(description="name in the tables")
-    n_bootstrap: int = Field(default=1000, ge=10, description="resamplings for the interval")
+    n_bootstrap: int = Field(default=1000, ge=10, description=N_BOOTSTRAP)
     n_plate_bootstrap: int = Field(
         default=200, ge=0, description="resamplings of plates for the second interval; 0: none"
     )

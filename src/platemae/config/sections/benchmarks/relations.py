@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from platemae.config.sections.base import Fraction, Name
-from platemae.config.sections.benchmarks.base import Benchmark
+from platemae.config.sections.benchmarks.base import N_BOOTSTRAP, Benchmark
 
 
 class KnownRelationsEntry(Benchmark):
@@ -40,7 +40,7 @@ class KnownRelationsEntry(Benchmark):
         default=None, description="leave out rows of the map whose replicates have a larger consistency p; null: none"
     )
     min_entities: int = Field(default=20, ge=2, description="genes in the map that a source needs to be scored")
-    n_bootstrap: int = Field(default=1000, ge=0, description="resamplings for the interval; 0: none, for a quick look")
+    n_bootstrap: int = Field(default=1000, ge=0, description=N_BOOTSTRAP)
     n_shuffles: int = Field(default=200, ge=0, description="label shuffles for the measured chance; 0: none")
     aliases: str | None = Field(
         default=None,

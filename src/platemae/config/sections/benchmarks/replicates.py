@@ -18,8 +18,8 @@ class ReplicateConsistencyEntry(Benchmark):
     )
     null_kind: Literal["wells", "matched", "controls"] = Field(
         default="wells",
-        description="what a perturbation is compared with: random wells; as many of each batch as it has; null "
-        "perturbations",
+        description="what a perturbation is compared with: wells: random ones; matched: as many of each batch as it "
+        "has; controls: null perturbations",
     )
     measure: Literal["cosine", "angle"] = Field(default="cosine", description="mean over pairs of replicates")
     null_perturbations: tuple[str, ...] = Field(
