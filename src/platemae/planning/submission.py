@@ -23,7 +23,7 @@ from platemae.planning.sizes import sampled_sizes
 from platemae.planning.workload import count_jobs, count_sets, pending_work
 from platemae.preflight.cluster import Nodes, accounts, has_slurm, keeps_accounts, partitions
 from platemae.preflight.doctor import read_project
-from platemae.preflight.submit_limits import others_in_queue, submit_limit
+from platemae.preflight.submit_limits import others_in_queue, submit_limits
 
 PLUGIN = "snakemake_executor_plugin_slurm"
 BY_SQUEUE = ("--slurm-status-command", "squeue")
@@ -128,17 +128,19 @@ def check_submission(
 
 
 def _fewer_jobs(profile: Profile, stages: Iterable[str]) -> tuple[list[str], list[PlatemaeError]]:
-    """Return the ``--jobs`` that this user's limit needs, if any, and what is wrong where the queue is full by it."""
-    wished = {(next(iter(profile.asked[stage].accounts), ""), profile.asked[stage].qos) for stage in stages}
-    limit = submit_limit(wished)
-    if limit is None:
+    """Return the ``--jobs`` that the limits of SLURM need, if any, and what is wrong where the queue is full by one."""
+    asked = [profile.asked[stage] for stage in stages]
+    limits = submit_limits({(next(iter(each.accounts), ""), each.qos, each.partition) for each in asked})
+    there = {counted: others_in_queue(JOB_NAMES, counted) for counted in {limit.counted for limit in limits}}
+    if not limits:
         return [], []
-    others = others_in_queue(JOB_NAMES)
+    limit = min(limits, key=lambda limit: limit.jobs - there[limit.counted])
+    others = there[limit.counted]
     left = limit.jobs - others
-    said = f"SLURM lets this user have {limit.jobs} jobs in the queue ({limit.of})"
+    said = f"SLURM lets {limit.whose} have {limit.jobs} jobs in the queue ({limit.of})"
     if left < 1:
         remedy = "wait until they have ended, or name another account or qos in the profile"
-        return [], [MachineError(f"{said}, and {others} of other work are there", "squeue --me", remedy)]
+        return [], [MachineError(f"{said}, and {others} of other work are there", f"squeue {limit.counted}", remedy)]
     if 0 < profile.jobs <= left:
         return [], []
     print(f"{said}, {others} of other work are there: --jobs {left}", file=sys.stderr)

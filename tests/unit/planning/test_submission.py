@@ -1,5 +1,6 @@
 """What `platemae run` says before it submits, with commands of SLURM that are played by scripts."""
 
+import getpass
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from platemae.planning.sizes import PlateSize, sampled_sizes
 from platemae.planning.submission import check_submission, cluster_arguments
 from platemae.preflight.cluster import accounts, cluster_lines, keeps_accounts, read_sinfo
 from platemae.preflight.doctor import read_project
+from platemae.preflight.submit_limits import submit_limits
 
 ROOT = Path(__file__).parents[3]
 SINFO = "cpu*|2|16|64000|(null)|1-00:00:00\ncpu*|1|64|512000|(null)|1-00:00:00\ngpu|2|8|32000|gpu:a100:4|2:00:00\n"
@@ -248,12 +250,13 @@ def test_a_full_disk_is_not_called_a_quota(screen, tmp_path, play, monkeypatch):
     assert caught.value.where == str(tmp_path / "results")
 
 
-def limited(play, queued=(), enforced="associations,limits,qos"):
+def limited(play, queued=(), enforced="associations,limits,qos", partition="", qos="", accounts=()):
     """Play a SLURM with limits: QOS normal lets a user have 20 jobs, account lab 50."""
     associations = "lab|50|normal|long,normal\nother|||long"
-    play("sacctmgr", f"lab\nother\n{associations}\nnormal|20\nlong|")
-    play("scontrol", f"AccountingStorageEnforce = {enforced}")
-    play("squeue", "\n".join(queued))
+    own = "\n".join(("here|root|||", *accounts))
+    play("sacctmgr", f"lab\nother\n{associations}\nnormal|20|\nlong||\n{qos}\n{own}")
+    play("scontrol", f"ClusterName = here\nAccountingStorageEnforce = {enforced}\n{partition}")
+    play("squeue", "\n".join(f"{getpass.getuser()}|{name}" for name in queued))
 
 
 def sent(screen, folder, *words, jobs=200, **own):
@@ -280,3 +283,45 @@ def test_a_full_queue_is_refused_and_limits_that_nobody_enforces_are_none(screen
         sent(screen, tmp_path)
     limited(play, ["mine"] * 20, enforced="none")
     assert sent(screen, tmp_path) == []
+
+
+def squeue_of(folder, **queued):
+    """Play a squeue that is asked for some jobs by one word, and has so many of another user for it."""
+    cases = "".join(f"--{word}) n={count} ;; " for word, count in queued.items())
+    text = f"#!/bin/sh\nn=0\ncase ${{1%%=*}} in {cases} esac\nwhile [ $n -gt 0 ]; do echo 'ada|x'; n=$((n-1)); done\n"
+    (folder / "bin" / "squeue").write_text(text)
+
+
+def test_the_qos_of_a_partition_counts(screen, tmp_path, play, capsys):
+    partition = "PartitionName=cpu Default=YES QoS=small\nPartitionName=gpu Default=NO QoS=N/A"
+    limited(play, ["mine"], partition=partition, qos="small|7|")
+    assert sent(screen, tmp_path) == ["--jobs", "6"]
+    assert "this user have 7 jobs in the queue (QOS small), 1 of other work are there" in capsys.readouterr().err
+    assert sent(screen, tmp_path, slurm_partition="gpu") == ["--jobs", "19"]
+
+
+def test_jobs_that_all_users_may_have_together_count_those_of_others(screen, tmp_path, play, capsys):
+    limited(play, partition="PartitionName=cpu Default=YES QoS=small", qos="small||40")
+    squeue_of(tmp_path, partition=35)
+    assert sent(screen, tmp_path) == ["--jobs", "5"]
+    assert "lets all users together have 40 jobs in the queue (QOS small), 35 of other" in capsys.readouterr().err
+    squeue_of(tmp_path, partition=40)
+    with pytest.raises(PlatemaeError, match="and 40 of other work are there") as caught:
+        sent(screen, tmp_path)
+    assert caught.value.where == "squeue --partition=cpu"
+
+
+def test_an_account_and_those_above_it_limit_all_their_users(screen, tmp_path, play, capsys):
+    tree = (
+        "here|faculty||root|100",
+        "here|lab||faculty|",
+        "here|other||faculty|",
+        "away|lab||root|1",
+        "here|x||root|1",
+    )
+    limited(play, accounts=tree)
+    squeue_of(tmp_path, account=88)
+    assert sent(screen, tmp_path, slurm_account="lab", qos="long") == ["--jobs", "12"]
+    assert "all users together have 100 jobs in the queue (account faculty)" in capsys.readouterr().err
+    counted = [limit.counted for limit in submit_limits([("lab", "long", "")])]
+    assert counted == ["--me", "--account=faculty,lab,other"]
