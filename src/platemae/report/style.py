@@ -37,6 +37,9 @@ STYLE: dict[str, Any] = {
     "text.parse_math": False,  # a $ in a name is a $
 }
 
+LINES_DPI = 200
+"""Of the PNG of a line figure, dots an inch."""
+
 P = ParamSpec("P")
 
 
@@ -60,14 +63,28 @@ def canvas(width: float, height: float) -> Canvas:
 
 def svg(figure: Canvas) -> Drawing:
     """Return a line figure as SVG, without date, and as PNG."""
+    _lay_out(figure, LINES_DPI)
     lines = io.BytesIO()
     figure.savefig(lines, format="svg", metadata={"Date": None, "Creator": None})
-    return Drawing({"svg": lines.getvalue(), "png": _png(figure, 200)})
+    return Drawing({"svg": lines.getvalue(), "png": _png(figure, LINES_DPI)})
 
 
 def png(figure: Canvas, dpi: int = 120, grey: bool = False) -> Drawing:
     """Return a picture as PNG."""
+    _lay_out(figure, dpi)
     return Drawing({"png": _png(figure, dpi, grey)})
+
+
+def _lay_out(figure: Canvas, dpi: int) -> None:
+    """Find the places of a figure's parts once: each ``savefig`` would find them again and draw all of it twice."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        return
+    before = figure.dpi
+    figure.set_dpi(dpi)  # text is a little wider or narrower at another resolution
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    figure.set_dpi(before)
 
 
 def _png(figure: Canvas, dpi: int, grey: bool = False) -> bytes:

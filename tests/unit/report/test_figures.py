@@ -2,12 +2,14 @@ import base64
 import io
 
 import numpy as np
+import pytest
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from platemae.report.drawing import Drawing
 from platemae.report.figures import curves, forest, looks, scatter
 from platemae.report.mosaic import crop, plate_heatmaps
-from platemae.report.style import PALETTE
+from platemae.report.style import PALETTE, canvas, png, svg
 
 NAN = float("nan")
 
@@ -27,6 +29,30 @@ def test_equal_data_give_equal_bytes_without_date() -> None:
     first, second = (forest(["mae"], series, [0.1], "recall") for _ in range(2))
     assert first == second
     assert b"date" not in decoded(first).lower()
+
+
+def named_axes():
+    figure = canvas(3, 2)
+    axis = figure.subplots()
+    axis.plot([1, 2, 3], [1000, 3000, 2000], label="a long name of a line")
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def test_parts_lie_where_matplotlib_itself_would_lay_them() -> None:
+    own = io.BytesIO()
+    named_axes().savefig(own, format="png", dpi=120)
+    drawn = image(png(named_axes(), 120, grey=True))
+    assert np.array_equal(drawn, np.asarray(Image.open(own).convert("L").convert("RGB")))
+
+
+def test_the_layout_of_a_figure_of_two_forms_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    execute = ConstrainedLayoutEngine.execute
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda self, fig: found.append(fig) or execute(self, fig))
+    figure = named_axes()
+    assert set(svg(figure).forms) == {"svg", "png"}
+    assert found == [figure]
 
 
 def test_names_with_dollar_and_angle_brackets_are_drawn_as_text() -> None:
