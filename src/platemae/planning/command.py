@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platemae.answers import as_json
+from platemae.layouts.rows import few
 
 if TYPE_CHECKING:
     from platemae.planning.compare import Compared
@@ -100,7 +101,7 @@ def plan_text(plan: Plan) -> str:
     ))  # fmt: skip
     lines = [_table(rows), "", f"calls of sbatch: {plan.sbatch:,}"]
     if plan.not_counted:
-        lines.append(f"not counted, as they cannot be read: the jobs of {', '.join(plan.not_counted)}")
+        lines.append(f"not counted are plates that cannot be read: {few(plan.not_counted)}")
     return "\n".join([*lines, "", "assumed:", *(f"- {sentence}" for sentence in plan.assumptions)])
 
 

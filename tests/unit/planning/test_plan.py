@@ -34,7 +34,7 @@ def test_a_plate_that_cannot_be_read_is_said_to_be_missing_from_the_figures(scre
     (screen.parent / "results" / "plates" / "P2.manifest.json").write_text("{")
     code, said = planned(screen, capsys, *FITS)
     assert code == 2
-    assert "not counted, as they cannot be read: the jobs of P2\n" in said.out
+    assert "not counted are plates that cannot be read: P2\n" in said.out
     assert said.err.count("P2.manifest.json") == 1
     assert json.loads(planned(screen, capsys, "--json", *FITS)[1].out)["not_counted"] == ["P2"]
 
