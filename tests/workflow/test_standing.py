@@ -1,11 +1,13 @@
 """`explain`, `accept` and `verify` on a finished project: they agree with Snakemake, and change no result."""
 
 import json
+import os
 import re
 import shutil
 
 import pytest
 
+from platemae.standing.record import snakemake_record
 from tests.workflow.conftest import make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -93,3 +95,17 @@ def test_what_is_not_there_is_not_kept(done):
     assert refused.returncode == 2
     assert "nothing to keep: gone: report/manifest.json" in refused.stderr
     assert len((done.root / "results/provenance/accepted.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_a_killed_run_left_is_held_against_its_inputs_whatever_is_asked_for(done):
+    """Two embeddings without Snakemake's record; the plate of one has been judged anew since."""
+    root = done.root / "results"
+    for plate in ("P1", "P2"):
+        snakemake_record(root, f"embeddings/means/{plate}.manifest.json").unlink()
+    os.utime(root / "qc/P1.manifest.json")
+    os.utime(snakemake_record(root, "qc/P1.manifest.json"))
+    code = "from pathlib import Path; from platemae.standing.finished import keep_finished as keep; "
+    kept = done.call("-c", f"{code}print(*keep(Path('config.yaml').resolve(), 'local'), sep=chr(10))").stdout
+    assert kept.splitlines() == ["import_profiles means P2"]
+    assert done.stale("--target", "embeddings/means/P2.manifest.json") == {}
+    assert done.stale("--target", "embeddings/means/P1.manifest.json") == {"import_profiles": 1}

@@ -265,10 +265,11 @@ def test_results_moved_to_another_folder(done):
         (done.root / "elsewhere").rename(done.root / "results")
 
 
-def test_a_reader_that_leaves_pixels_equal_runs_ingest_alone(done):
+@pytest.mark.parametrize("target", ["embeddings_all", "all"])
+def test_a_reader_that_leaves_pixels_equal_runs_ingest_alone(done, target):
     """The one row that needs a real run: equal content stops the rerun between the calls of ``platemae run``."""
     path = done.root / "src/platemae/readers/synthetic.py"
-    path.write_text(path.read_text() + "\nADDED = 1\n")
-    output = done.run()
+    path.write_text(path.read_text() + f"\nADDED_{target.upper()} = 1\n")
+    output = done.run("--target", target)
     assert jobs_of(output.stdout + output.stderr) == {"ingest_plate": 2}
     assert done.stale() == {}
