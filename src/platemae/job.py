@@ -1,4 +1,8 @@
-"""One job: call a stage, write its manifest last, and its provenance beside."""
+"""One job: call a stage, write its manifest last, and its provenance beside.
+
+The configuration is imported only by a job that reads it: its sections take half a second to build, and a rule hands
+a job its slice.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from platemae import logs
-from platemae.config import machine_config, read_config, stage_config, stage_entries, with_machine
-from platemae.config.machine import earlier_twins, shared_snapshots
-from platemae.config.plates import read_plates
 from platemae.contracts import Manifest
 from platemae.data.lease import slurm_job
 from platemae.errors import PlatemaeError, disk_error, is_disk_error, writing
@@ -43,12 +44,12 @@ def run_stage(stage: str, wildcards: Mapping[str, str], arguments: argparse.Name
     try:
         cfg, machine, base, code = _settings(stage, wildcards, arguments)
         if arguments.results is None and arguments.cfg is None:
-            results = Results(Path(read_config(_configfile(arguments)).results))
+            results = _results_by_hand(arguments)
         started = time.time()
         manifest = _call(
             stage,
             results,
-            with_machine(cfg, machine),
+            _joined(cfg, machine),
             wildcards,
             arguments,
             base=base,
@@ -82,6 +83,10 @@ def _settings(
     if arguments.cfg is not None:
         machine = getattr(arguments, "machine", {})
         return arguments.cfg, machine, arguments.base or Path(), arguments.code or code_digest(stage)
+    from platemae.config import machine_config, read_config, stage_config, stage_entries
+    from platemae.config.machine import earlier_twins, shared_snapshots
+    from platemae.config.plates import read_plates
+
     path = _configfile(arguments)
     config = read_config(path)
     table = Path(config.plates)
@@ -91,6 +96,20 @@ def _settings(
         arguments.snapshots = shared_snapshots(config, earlier_twins(config, plates), wildcards["model"])
     cfg = stage_config(config, plates, stage, **wildcards)
     return cfg, machine_config(config, plates, stage, **wildcards), arguments.base or table.parent, code
+
+
+def _results_by_hand(arguments: argparse.Namespace) -> Results:
+    from platemae.config import read_config
+
+    return Results(Path(read_config(_configfile(arguments)).results))
+
+
+def _joined(cfg: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
+    if not machine:
+        return cfg
+    from platemae.config import with_machine
+
+    return with_machine(cfg, machine)
 
 
 def _configfile(arguments: argparse.Namespace) -> Path:

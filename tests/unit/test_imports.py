@@ -199,3 +199,19 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_job_that_a_rule_starts_builds_no_sections_of_the_configuration(tmp_path):
+    code = """
+import sys
+from platemae.cli import main
+arguments = ["correct-plate", "--model", "m", "--correction", "c", "--plate", "P", "--cfg", sys.argv[1], "--code", "x"]
+assert main(arguments) == 2  # there is nothing to correct
+assert "platemae.stages.correct_plate" in sys.modules
+heavy = {"platemae.config.sections", "pydantic", "torch", "scanpy", "sklearn"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    cut = '{"correction": {"fit_on": "negcon", "kind": "tvn"}, "unit_plates": ["P"]}'
+    done = subprocess.run([sys.executable, "-c", code, cut], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "m/P" in done.stderr
