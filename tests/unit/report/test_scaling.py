@@ -83,11 +83,24 @@ def test_a_figure_a_sentence_and_all_rows(source):
     )
     best += " the best WSL (wsl)"
     assert f"{best}; their intervals are apart." in texts
-    (fold,) = (block for block in blocks if isinstance(block, Fold))
+    fold, steadiness = (block for block in blocks if isinstance(block, Fold))
     assert [len(table.rows) for table in fold.blocks] == [6, 6]
     assert any("diverged at step 190" in str(row[-1]) for row in fold.blocks[0].rows)
-    (steady,) = (block for block in blocks if isinstance(block, Table))
+    assert steadiness.summary == "Steadiness of training: 1 training diverged"
+    (steady,) = (block for block in steadiness.blocks if isinstance(block, Table))
     assert [str(cell) for cell in steady.rows[2][:6]] == ["munet", "MU-Net", "0", "1", "1", "190"]
+
+
+def test_the_first_recall_is_shown_and_others_are_folded(source):
+    path = source.results.tables() / "scaling.csv"
+    table = pd.read_csv(path)
+    pd.concat([table, table.assign(threshold=0.2)]).to_csv(path, index=False)
+    blocks = build(source).blocks
+    assert sum(isinstance(block, Figure) for block in blocks) == 1
+    (more,) = (b for b in blocks if isinstance(b, Fold) and b.summary.startswith("Recall against training operations"))
+    assert more.summary.endswith("recall at 0.2")
+    assert sum(isinstance(block, Figure) for block in more.blocks) == 1
+    assert any("Highest recall" in str(block.text) for block in more.blocks if isinstance(block, Text))
 
 
 def test_marks_differ_beside_colours(source):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from platemae.errors import number_of
 from platemae.report.blocks import Block, Figure, Fold, Heading, Section, Text, grid
 from platemae.report.origin import SCORES, Cell, cell
 from platemae.report.scaling_figure import Point, recall_against_flops
@@ -16,6 +17,7 @@ from platemae.report.scores import counted, with_interval
 from platemae.report.source import Source
 from platemae.report.study import NUMERIC, ORIGINS, SHOWN, STEADINESS, steadiness, studied
 from platemae.report.takeaway import file_name
+from platemae.report.verdicts import listed
 
 TABLE = "tables/scaling.csv"
 INTRO = (
@@ -36,13 +38,13 @@ def build(source: Source) -> Section:
         )
     else:
         blocks.append(Text(INTRO))
+        more: list[Block] = []
         for (benchmark, origin, threshold), rows in scaling.groupby(["benchmark", "source", "threshold"], sort=False):
-            *said, figure = _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
-            first = not any(isinstance(block, Figure) for block in blocks)
-            blocks += [
-                *said,
-                figure if first or not isinstance(figure, Figure) else Fold("Figure", [figure], quiet=True),
-            ]
+            own = _benchmark(source, rows, f"{benchmark} · {origin} · recall at {threshold:g}")
+            (more if any(isinstance(block, Figure) for block in blocks) else blocks).extend(own)
+        if more:
+            names = listed([block.text for block in more if isinstance(block, Heading)])
+            blocks.append(Fold(f"Recall against training operations, {names}", more))
         tables = [
             grid(_cells(frame), SHOWN, text, NUMERIC, name=f"scaling-{place + 1}")
             for place, (text, frame) in enumerate(studied(scaling))
@@ -50,13 +52,14 @@ def build(source: Source) -> Section:
         blocks.append(Fold("All rows of the scaling study", tables))
     if len(fourier):
         shown = steadiness(fourier)
-        text = [Heading("Steadiness of training"), Text(f"{STEADINESS}.")]
         columns = [str(column) for column in shown.columns]
         cells = [
             [cell(row[column], "tables/fourier.csv", [column.replace(" ", "_")], [place]) for column in columns]
             for place, row in enumerate(shown.to_dict("records"))
         ]
-        blocks += [*text, grid(cells, columns, "Steadiness of training", columns[2:], name="steadiness")]
+        table = grid(cells, columns, "Steadiness of training", columns[2:], name="steadiness")
+        diverged = f"{number_of(int(fourier['diverged'].sum()), 'training')} diverged"
+        blocks.append(Fold(f"Steadiness of training: {diverged}", [Text(f"{STEADINESS}."), table]))
     return Section("scaling", "Scaling", blocks)
 
 

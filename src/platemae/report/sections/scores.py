@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from platemae.errors import number_of
 from platemae.report.blocks import Block, Figure, Fold, Heading, Items, Section, Table, Text, grid
 from platemae.report.figures import curves, forest
 from platemae.report.meanings import meaning
@@ -18,7 +19,18 @@ from platemae.report.scores import INTERVALS, Group, number, on_curve, plain, wh
 from platemae.report.source import Source
 from platemae.report.tables import OVERLAP, caption, wide
 from platemae.report.takeaway import file_name
-from platemae.report.verdicts import AT, MIXING, Verdict, against_chance, judge, rows_of
+from platemae.report.verdicts import (
+    ABOVE,
+    AT,
+    BELOW,
+    MIXING,
+    SHUFFLED,
+    Verdict,
+    against_chance,
+    judge,
+    listed,
+    rows_of,
+)
 
 MAX_ROWS = 500
 PUBLISHED_TABLE = "tables/published.csv"
@@ -45,18 +57,39 @@ def build(source: Source) -> Section:
             Fold("Why an interval of plates may not hold its value", [Text(_plate_intervals(scores))], quiet=True)
         )
     subsets: list[Block] = []
-    whole: set[str] = set()
+    wholes: dict[str, list[Verdict]] = {}
     for verdict in judge(scores, len(source.map_plates)):
-        subset = "[" in verdict.group.source
-        first = verdict.group.benchmark not in whole and verdict.group.metric not in MIXING  # those are on Corrections
-        (subsets if subset else blocks).extend(_group(verdict, source.corrections, shown=subset or first))
-        whole |= set() if subset else {verdict.group.benchmark}
+        if "[" in verdict.group.source:
+            subsets += _group(verdict, source.corrections)
+        else:
+            wholes.setdefault(verdict.group.benchmark, []).append(verdict)
+    for benchmark, (first, *others) in wholes.items():
+        blocks += _benchmark(benchmark, first, others, source.corrections)
     blocks += _published(source)
     if subsets:
         count = sum(isinstance(block, Heading) for block in subsets)
         blocks.append(Fold(f"Parts of the known sets, each scored alone: {count} tables", subsets, raw=True))
     blocks += _curves(scores[on_curve(scores)], source.corrections)
     return Section("scores", "Scores", [*blocks, _all_rows(scores)])
+
+
+def _benchmark(benchmark: str, first: Verdict, others: list[Verdict], corrections: list[str]) -> list[Block]:
+    """Return a benchmark's first number, its checks that failed, and all others behind one fold."""
+    blocks = _group(first, corrections, shown=first.group.metric not in MIXING)  # those are on Corrections
+    failed = [verdict for verdict in others if _is_failed_check(verdict)]
+    for verdict in failed:
+        blocks += _group(verdict, corrections, shown=False)
+    rest = [verdict for verdict in others if not _is_failed_check(verdict)]
+    if rest:
+        names = listed([verdict.group.title.removeprefix(f"{benchmark} · ") for verdict in rest])
+        inside = [block for verdict in rest for block in _group(verdict, corrections)]
+        blocks.append(Fold(f"{number_of(len(rest), 'more number')} of {benchmark}: {names}", inside))
+    return blocks
+
+
+def _is_failed_check(verdict: Verdict) -> bool:
+    rows = rows_of(verdict.group)
+    return verdict.group.metric.endswith(SHUFFLED) and any(against_chance(row) in (ABOVE, BELOW) for row in rows)
 
 
 def _plate_intervals(scores: pd.DataFrame) -> Cell:
@@ -94,7 +127,7 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, npt.ArrayLike, npt.ArrayLike]]
     return [*lines, ("chance", chance["threshold"].to_numpy(), chance["chance"].to_numpy())] if lines else []
 
 
-def _group(verdict: Verdict, corrections: list[str], shown: bool) -> list[Block]:
+def _group(verdict: Verdict, corrections: list[str], shown: bool = True) -> list[Block]:
     """Return one group of rows: its verdict, then figure and table, which are behind a fold unless they are shown."""
     group = verdict.group
     meant = [Text(text, "small")] if (text := meaning(group)) else []
