@@ -41,7 +41,9 @@ class Place:
     node: Node
 
 
-def wrong_values(items: Iterable[Mapping[str, Any]], values: Mapping[str, Any], where: str) -> list[ConfigError]:
+def wrong_values(
+    items: Iterable[Mapping[str, Any]], values: Mapping[str, Any], where: str, root: Node | None = None
+) -> list[ConfigError]:
     """Return what pydantic refuses as errors, one a place.
 
     A union is refused once a part, and each part says why: only what is wrong deepest inside a value is told.
@@ -54,21 +56,29 @@ def wrong_values(items: Iterable[Mapping[str, Any]], values: Mapping[str, Any], 
         The configuration that was refused.
     where
         Its file.
+    root
+        What the schema says of ``values``; None: they are a whole configuration.
     """
+    top = root or schema()
     found: dict[Loc, tuple[Mapping[str, Any], Place]] = {}
     for item in items:
-        at = _place(item["loc"], values)
+        at = _place(item["loc"], values, top)
         found.setdefault(at.loc, (item, at))
     around = {loc[:n] for loc in found for n in range(len(loc))}
-    told = [one for loc, one in found.items() if loc not in around]
-    return [error for item, at in told for error in _errors(item, at, values, where)]
+    told = [
+        (item, at, _place(_section(item["loc"]), values, top)) for loc, (item, at) in found.items() if loc not in around
+    ]
+    return [error for item, at, section in told for error in _errors(item, at, section, where)]
 
 
-def _errors(item: Mapping[str, Any], at: Place, values: Mapping[str, Any], where: str) -> Iterator[ConfigError]:
+def _section(loc: Loc) -> Loc:
+    return loc[:-2] if loc[-1:] == (IS_KEY,) else loc[:-1]
+
+
+def _errors(item: Mapping[str, Any], at: Place, section: Place, where: str) -> Iterator[ConfigError]:
     kind, loc = item["type"], item["loc"]
     if kind in ("extra_forbidden", "invalid_key") or loc[-1:] == (IS_KEY,):
-        section = loc[:-2] if loc[-1:] == (IS_KEY,) else loc[:-1]
-        yield _unknown_key(at, _place(section, values), where)
+        yield _unknown_key(at, section, where)
     elif kind in ("union_tag_invalid", "union_tag_not_found"):
         yield _unknown_kind(at, where)
     elif kind == "value_error":
@@ -116,9 +126,8 @@ def _meant(said: Any, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _place(loc: Loc, values: Any) -> Place:
+def _place(loc: Loc, values: Any, node: Node) -> Place:
     """Return where a value stands in the file, without what pydantic puts between: kinds, and parts of a union."""
-    node: Node = schema()
     kept: list[str | int] = []
     names: list[str] = []
     parts = loc[:-1] if loc[-1:] == (IS_KEY,) else loc

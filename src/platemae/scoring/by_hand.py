@@ -16,7 +16,9 @@ from platemae.benchmarks.registry import REGISTRY
 from platemae.benchmarks.registry import resolve as resolve_benchmark
 from platemae.benchmarks.rows import stamp
 from platemae.benchmarks.scored import Scored
+from platemae.config.allowed import kinds, schema
 from platemae.config.sections import Benchmark, benchmark_entry
+from platemae.config.wrong_values import wrong_values
 from platemae.contracts import write_text
 from platemae.errors import ConfigError, ContractError, raise_all
 from platemae.report.scores import number, plain, with_interval
@@ -110,24 +112,15 @@ def entry_of(kind: str, values: Mapping[str, Any]) -> Benchmark:
     ConfigError
         All problems at once; an unknown key with those that there are.
     """
-    known = {cls.model_fields["kind"].annotation.__args__[0]: cls for cls in _kinds(Benchmark)}  # type: ignore[union-attr]
-    if kind not in known:
+    an_entry = schema()["properties"]["benchmarks"]["items"]
+    if kind not in kinds(an_entry):
         raise ConfigError(f"there is no benchmark {kind}", "--kind", f"use one of {', '.join(REGISTRY)}")
     try:
         return benchmark_entry(**({"name": kind} | dict(values) | {"kind": kind}))
     except ValidationError as error:
-        keys = ", ".join(sorted(set(known[kind].model_fields) - {"kind"}))
-        problems = [
-            ConfigError(f"{'.'.join(str(p) for p in item['loc'][1:])}: {item['msg']}", "--set", f"keys are {keys}")
-            for item in error.errors(include_url=False)
-        ]
+        problems = wrong_values(error.errors(include_url=False), values, "--set", an_entry)
     raise_all(problems)
     raise AssertionError("a ValidationError holds at least one problem")
-
-
-def _kinds(cls: type[Benchmark]) -> list[type[Benchmark]]:
-    found = [below for child in cls.__subclasses__() for below in (child, *_kinds(child))]
-    return [child for child in found if "kind" in child.model_fields]
 
 
 def parse_values(texts: Sequence[str]) -> dict[str, Any]:

@@ -190,7 +190,14 @@ BASE = ["--kind", "control_axis"]
         (["--map", "map.h5ad", "--kind", "replicate_consistency", "--obsm", "X_pca"], ["obsm has no X_pca"]),
         (["--map", "map.h5ad", "--kind", "recal"], ["no benchmark recal", "known_relations"]),
         (["--map", "map.h5ad", "--kind", "known_relations"], ["relations"]),
-        (["--map", "map.h5ad", *BASE, "--set", "n_bootstraps=4"], ["n_bootstraps", "keys are", "n_bootstrap,"]),
+        (
+            ["--map", "map.h5ad", *BASE, "--set", "n_bootstraps=4"],
+            ["unknown key n_bootstraps; did you mean n_bootstrap?", "allowed here: "],
+        ),
+        (
+            ["--map", "map.h5ad", "--kind", "known_relations", "--set", "relations=3"],
+            ["relations cannot be 3", "a mapping of names to texts"],
+        ),
         (["--map", "map.h5ad", *BASE, "--set", "n_bootstrap"], ["write KEY=VALUE"]),
         (["--map", "map.h5ad", *BASE, "--out", "scores.xlsx"], ["neither CSV nor parquet"]),
         (["--map", "map.h5ad"], ["no benchmark was named"]),
