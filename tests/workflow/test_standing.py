@@ -113,5 +113,3 @@ def test_what_a_killed_run_left_is_held_against_its_inputs_whatever_is_asked_for
     code = "from pathlib import Path; from platemae.standing.finished import keep_finished as keep; "
     kept = done.call("-c", f"{code}print(*keep(Path('config.yaml').resolve(), 'local'), sep=chr(10))").stdout
     assert kept.splitlines() == ["import_profiles means P2"]
-    assert done.stale("--target", "embeddings/means/P2.manifest.json") == {}
-    assert done.stale("--target", "embeddings/means/P1.manifest.json") == {"import_profiles": 1}
