@@ -72,6 +72,7 @@ MAY_IMPORT = {
     "planning": LOW
     | {
         "config",
+        "layouts",
         "readers",
         "store",
         "qc",
