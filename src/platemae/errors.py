@@ -182,3 +182,9 @@ def number_of(n: int | str, noun: str) -> str:
     if str(n) == "1":
         return f"{n} {noun}"
     return f"{n} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def few(names: Sequence[str], shown: int = 20) -> str:
+    """Return names as a list that ends where it gets long: ``P1, P2 and 7 more``."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(name[:80] for name in names[:shown]) + more

@@ -21,6 +21,7 @@ from types import FrameType
 import yaml
 
 from platemae.config.plates import read_plates
+from platemae.errors import few
 from platemae.holding.hold import Held, check_at_rest, hold
 from platemae.holding.orphans import Orphans
 from platemae.inputs import check_inputs, check_raw_folders, find_config, find_project
@@ -133,8 +134,7 @@ def _keep_finished(configfile: Path, profile: str) -> None:
 
     kept = keep_finished(configfile, profile)
     if kept:
-        few = ", ".join(kept[:SHOWN]) + (" ..." if len(kept) > SHOWN else "")
-        print(f"{len(kept)} results that jobs finished without their run are kept: {few}", file=sys.stderr)
+        print(f"{len(kept)} results that jobs finished without their run are kept: {few(kept, SHOWN)}", file=sys.stderr)
 
 
 def _cleared(configfile: Path, command: Sequence[str], limits: Limits | None, target: str) -> Cleared:

@@ -9,7 +9,7 @@ from typing import Literal
 import psutil
 
 from platemae import slurm
-from platemae.errors import PlatemaeError
+from platemae.errors import PlatemaeError, few
 from platemae.holding.note import SLURM_JOB, Run, this_host
 
 RUN_ID = "PLATEMAE_RUN_ID"
@@ -37,7 +37,7 @@ def look_after(run: Run, how: Orphans) -> None:
         _end_processes(run)
     if not run.submits or not (jobs := slurm.queue(run.prefix, run.user)):
         return
-    told = f"{len(jobs)} SLURM jobs of a run that was killed are in the queue: {_few(jobs)}"
+    told = f"{len(jobs)} SLURM jobs of a run that was killed are in the queue: {few([str(job) for job in jobs], SHOWN)}"
     if how == "refuse":
         raise PlatemaeError(
             told, "squeue", "platemae run waits for them and keeps their results; with --orphans cancel it ends them"
@@ -53,10 +53,6 @@ def look_after(run: Run, how: Orphans) -> None:
         time.sleep(pause)
         pause = min(2 * pause, LOOK_SECONDS_LATER)
         jobs = slurm.queue(run.prefix, run.user)
-
-
-def _few(jobs: list[slurm.QueuedJob]) -> str:
-    return ", ".join(map(str, jobs[:SHOWN])) + (" ..." if len(jobs) > SHOWN else "")
 
 
 def _end_processes(run: Run) -> None:

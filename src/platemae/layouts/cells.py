@@ -14,13 +14,13 @@ import pyarrow
 import pyarrow.parquet as pq
 
 from platemae.contracts import CELLS_COLUMNS, PERTURBATION_COLUMNS
-from platemae.errors import ConfigError, raise_all
+from platemae.errors import ConfigError, few, raise_all
 from platemae.layouts.columns import LABEL_ROLES, find_columns, value
 from platemae.layouts.concentration import concentration
 from platemae.layouts.labels import Labeller
 from platemae.layouts.metadata import read_metadata
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import CONTROL, Row, control_characters, few
+from platemae.layouts.rows import CONTROL, Row, control_characters
 from platemae.layouts.text import read_table
 from platemae.wells import parse_well
 

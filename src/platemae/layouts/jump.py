@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from platemae.errors import ConfigError
+from platemae.errors import ConfigError, few
 from platemae.layouts import table
 from platemae.layouts.columns import plain, value
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import Group, few
+from platemae.layouts.rows import Group
 from platemae.layouts.text import read_table
 
 BARCODES = "barcode_platemap.csv"

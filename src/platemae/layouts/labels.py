@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from platemae.contracts import CONTROL_TYPES
-from platemae.errors import ConfigError, number_of
+from platemae.errors import ConfigError, few, number_of
 from platemae.layouts.metadata import Metadata
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import few
 
 BLANK_LABEL, NO_LABEL = "blank", "unlabelled"
 """Labels of wells for which the layout names nothing at all, or a perturbation without a control label."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from platemae.errors import ConfigError, raise_all
+from platemae.errors import ConfigError, few, raise_all
 from platemae.layouts.columns import LABEL_ROLES, find_columns
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import Row, control_characters, cut, few, read
+from platemae.layouts.rows import Row, control_characters, cut, read
 from platemae.layouts.text import read_table
 
 Metadata = dict[str, dict[str, str]]

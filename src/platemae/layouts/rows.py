@@ -82,12 +82,6 @@ def control_characters(row: Row) -> list[ConfigError]:
     return [ConfigError(what.format(row.get(role)[:80]), row.cell(role), remedy) for role in held]
 
 
-def few(names: Sequence[str]) -> str:
-    """Return names as a list that ends where it gets long."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(name[:80] for name in names[:LISTED]) + more
-
-
 def cut(problems: list[ConfigError], what: str) -> list[ConfigError]:
     """Return the first problems of one file; the others are only counted."""
     more = len(problems) - LISTED

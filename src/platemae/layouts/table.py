@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from platemae.errors import ConfigError
+from platemae.errors import ConfigError, few
 from platemae.layouts.columns import Columns
 from platemae.layouts.options import LayoutOptions
-from platemae.layouts.rows import Group, Row, few, layout_columns, read, table_rows
+from platemae.layouts.rows import Group, Row, layout_columns, read, table_rows
 from platemae.layouts.text import Table, read_table
 
 

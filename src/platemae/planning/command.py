@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platemae.answers import as_json
-from platemae.layouts.rows import few
+from platemae.errors import few
 
 if TYPE_CHECKING:
     from platemae.planning.compare import Compared

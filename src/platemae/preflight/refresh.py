@@ -9,7 +9,7 @@ from typing import Any
 
 from platemae.config import Config, stage_config
 from platemae.config.plates import Plate
-from platemae.errors import ConfigError, raise_all
+from platemae.errors import ConfigError, few, raise_all
 from platemae.holding.hold import hold
 from platemae.layout import Results
 from platemae.preflight.doctor import read_project
@@ -79,8 +79,4 @@ def _differences(before: dict[str, tuple[int, float]], inventory: Inventory) -> 
         "gone": sorted(set(before) - set(now)),
         "changed": sorted(name for name in set(now) & set(before) if now[name] != before[name]),
     }
-    return [
-        f"{len(names)} {word}: {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
-        for word, names in groups.items()
-        if names
-    ]
+    return [f"{len(names)} {word}: {few(names, SHOWN)}" for word, names in groups.items() if names]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from platemae.errors import ConfigError, InputError, PlatemaeError
+from platemae.errors import ConfigError, InputError, PlatemaeError, few
 from platemae.readers.base import FieldRecord, Inventory
 
 LISTED = 20
@@ -36,10 +36,10 @@ def inventory_problems(
     problems: list[PlatemaeError] = []
     lacking, unlabelled = sorted(wanted - imaged), sorted(imaged - set(control_types))
     if lacking:
-        what = f"the layout of plate {plate} names {len(lacking)} wells that the plate lacks: {_few(lacking)}"
+        what = f"the layout of plate {plate} names {len(lacking)} wells that the plate lacks: {few(lacking)}"
         problems.append(ConfigError(what, str(folder), "correct the layout, or mark wells without images `empty`"))
     if unlabelled:
-        what = f"{len(unlabelled)} wells of plate {plate} are not in its layout: {_few(unlabelled)}"
+        what = f"{len(unlabelled)} wells of plate {plate} are not in its layout: {few(unlabelled)}"
         problems.append(ConfigError(what, str(folder), "add a row a well; `empty` for those without a perturbation"))
     if not allow_missing:
         problems += _missing(plate, folder, inventory)
@@ -55,7 +55,7 @@ def with_images(inventory: Inventory) -> Inventory:
     gone = [f"{record.well} field {record.field}" for record in inventory.records if not any(record.planes.values())]
     if not gone:
         return inventory
-    note = f"{len(gone)} fields have no image at all and are left out: {_few(gone)}"
+    note = f"{len(gone)} fields have no image at all and are left out: {few(gone)}"
     return replace(inventory, records=kept, notes=(*inventory.notes, note))
 
 
@@ -79,8 +79,3 @@ def _missing(plate: str, folder: Path, inventory: Inventory) -> list[PlatemaeErr
 def _gap(plate: str, record: FieldRecord) -> str:
     channels = ", ".join([*record.missing, *record.incomplete])
     return f"no file for plate {plate}, well {record.well}, field {record.field}, channel {channels}"
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:LISTED]) + (" ..." if len(names) > LISTED else "")

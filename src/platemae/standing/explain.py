@@ -18,6 +18,7 @@ from typing import Any
 from platemae.config import Config, stage_config, stage_entries
 from platemae.config.plates import Plate
 from platemae.contracts import canonical
+from platemae.errors import few
 from platemae.fingerprint import code_digest, module_digests
 from platemae.inputs import find_config, find_project
 from platemae.layout import MANIFESTS, Results
@@ -57,7 +58,7 @@ class Cause:
     follow: dict[str, int]
 
     def __str__(self) -> str:
-        labels = ", ".join(job.label for job in self.jobs[:SHOWN]) + (" ..." if len(self.jobs) > SHOWN else "")
+        labels = few([job.label for job in self.jobs], SHOWN)
         many = f" ({len(self.jobs)} jobs)" if len(self.jobs) > 1 else ""
         after = ", ".join(f"{stage} {count}" for stage, count in self.follow.items())
         count = sum(self.follow.values())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platemae.errors import PlatemaeError
+from platemae.errors import PlatemaeError, few
 from platemae.layout import MANIFESTS
 from platemae.snakemake_call import last_words, snakemake_command
 
@@ -79,9 +79,8 @@ def pending_jobs(
         call = [sys.executable, "-m", "platemae.standing.jobs", str(file), *command[3:]]
         done = subprocess.run(call, cwd=project, env=dict(os.environ), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            where = ", ".join(targets[:SHOWN]) + (" ..." if len(targets) > SHOWN else "")
             what = f"Snakemake cannot plan:\n{last_words(done)}"
-            raise PlatemaeError(what, where, "platemae doctor, or another target")
+            raise PlatemaeError(what, few(targets, SHOWN), "platemae doctor, or another target")
         lines = file.read_text().splitlines() if file.is_file() else []
     found = {line: Job(**json.loads(line)) for line in lines}
     return [_with_tuples(job) for job in found.values() if job.stage in MANIFESTS]
